@@ -1,0 +1,35 @@
+/* r_util.c: see r_util.h. Conditions are built and raised by R/conditions.R. */
+#include "r_util.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static SEXP package_namespace(void) {
+  SEXP name = PROTECT(Rf_mkString("sharedmem"));
+  SEXP ns = R_FindNamespace(name);
+  UNPROTECT(1);
+  return ns;
+}
+
+void r_abort(const char *cls, const char *fmt, ...) {
+  char text[1024];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  SEXP ns = PROTECT(package_namespace());
+  SEXP a = PROTECT(Rf_mkString(cls)), b = PROTECT(Rf_mkString(text));
+  SEXP call = PROTECT(Rf_lang3(Rf_install("abort_class"), a, b));
+  Rf_eval(call, ns);
+  UNPROTECT(4);
+  Rf_error("%s", text); /* not reached: abort_class() raises */
+}
+
+void r_abort_argument(const char *arg, const char *got, const char *expected) {
+  SEXP ns = PROTECT(package_namespace());
+  SEXP a = PROTECT(Rf_mkString(arg)), b = PROTECT(Rf_mkString(got)), c = PROTECT(Rf_mkString(expected));
+  SEXP call = PROTECT(Rf_lang4(Rf_install("abort_argument"), a, b, c));
+  Rf_eval(call, ns);
+  UNPROTECT(5);
+  Rf_error("bad argument %s", arg); /* not reached */
+}

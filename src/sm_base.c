@@ -1,0 +1,28 @@
+/* sm_base.c: see sm_base.h. */
+#include "sm_base.h"
+
+#include <string.h>
+#include <time.h>
+
+uint64_t sm_clock_ns(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+const char *sm_error_text(int code) {
+  switch (code) {
+  case 0: return "success";
+  case SM_ENOROOM: return "not enough memory on this machine";
+  case SM_EFORMAT: return "malformed data";
+  case SM_ESHORT: return "ends too early";
+  case SM_EGONE: return "no longer there";
+  case SM_EFAILED: return "another process of the group failed";
+  case SM_EMISUSE: return "not allowed in this state";
+  case SM_ERANGE: return "value does not fit";
+  case SM_EAGAIN: return "would have to wait";
+  case SM_EINTR: return "interrupted";
+  case SM_ECHANGED: return "changed while it was read";
+  }
+  return strerror(code < 0 ? -code : code);
+}

@@ -1,0 +1,34 @@
+/* sm_base.h: base types and error codes of the core, and its clock.
+ *
+ * Errors: every core function that can fail returns 0 or a negative code:
+ * -errno, or one of the SM_E* codes below, all under -10000.
+ */
+#ifndef SM_BASE_H
+#define SM_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SM_ENOROOM (-10001)  /* the machine or its cgroup cannot back this much memory */
+#define SM_EFORMAT (-10002)  /* bytes from outside are not what they claim to be */
+#define SM_ESHORT (-10003)   /* a file or message ends before what was promised */
+#define SM_EGONE (-10004)    /* the other side, or the memory, is no longer there */
+#define SM_EFAILED (-10005)  /* the group's failure flag is set: leave */
+#define SM_EMISUSE (-10006)  /* called in a state that does not allow it */
+#define SM_ERANGE (-10007)   /* a value or index does not fit */
+#define SM_EAGAIN (-10008)   /* not now: would have to wait */
+#define SM_EINTR (-10009)    /* the caller's interrupt check asked to stop */
+#define SM_ECHANGED (-10010) /* a file changed while it was read */
+
+#define SM_PAGE ((size_t)4096)
+#define SM_CACHELINE 64
+
+/* Monotonic time in nanoseconds. */
+uint64_t sm_clock_ns(void);
+
+/* A short English text for a code of any core function; never NULL. Static storage
+ * for SM_E* codes, strerror() otherwise. */
+const char *sm_error_text(int code);
+
+#endif
