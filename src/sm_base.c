@@ -1,4 +1,5 @@
 /* sm_base.c: see sm_base.h. */
+#define _GNU_SOURCE
 #include "sm_base.h"
 
 #include <string.h>

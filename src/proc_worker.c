@@ -1,0 +1,145 @@
+/* proc_worker.c: see proc_worker.h.
+ *
+ * Purpose: the only fork() of the package, and the end of what it made.
+ * Fork and signals: all signals are blocked over the fork and the mask is restored in both processes before
+ * anything else is looked at, so no handler of the parent ever runs in the child before SIGINT is ignored there.
+ * Errors: 0 or a negative code; on failure nothing stays open.
+ */
+#define _GNU_SOURCE
+#include "proc_worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
+void sm_proc_init(sm_proc *p) {
+  memset(p, 0, sizeof *p);
+  p->pid = -1;
+  p->sock = p->pidfd = -1;
+}
+
+static void shut(int *fd) {
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
+static int open_pair(int pair[2]) {
+#ifdef SOCK_CLOEXEC
+  return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+#else
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0) return -errno;
+  fcntl(pair[0], F_SETFD, FD_CLOEXEC);
+  fcntl(pair[1], F_SETFD, FD_CLOEXEC);
+  return 0;
+#endif
+}
+
+static void child_setup(pid_t parent) {
+  signal(SIGINT, SIG_IGN);
+#ifdef __linux__
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+  if (sm_proc_orphaned(parent)) sm_proc_end_self();
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null > 0) {
+    dup2(null, STDIN_FILENO);
+    close(null);
+  }
+}
+
+int sm_proc_spawn(sm_proc *p, int *child_sock) {
+  int pair[2];
+  int rc = open_pair(pair);
+  if (rc < 0) return rc;
+  sigset_t all, before;
+  sigfillset(&all);
+  pid_t parent = getpid();
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  pid_t pid = fork();
+  int err = errno;
+  if (pid == 0) child_setup(parent);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (pid == 0) {
+    close(pair[0]);
+    *child_sock = pair[1];
+    return 1;
+  }
+  close(pair[1]);
+  if (pid < 0) {
+    close(pair[0]);
+    return -err;
+  }
+  p->pid = pid;
+  p->owner = parent;
+  p->sock = pair[0];
+  p->status = -1;
+  p->state = SM_PROC_RUNNING;
+#if defined(__linux__) && defined(SYS_pidfd_open)
+  p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+#else
+  p->pidfd = -1;
+#endif
+  return 0;
+}
+
+void sm_proc_forget(sm_proc *p) {
+  shut(&p->sock);
+  shut(&p->pidfd);
+}
+
+static bool mine(const sm_proc *p) { return p->state != SM_PROC_NONE && p->owner == getpid(); }
+
+bool sm_proc_poll(sm_proc *p) {
+  if (!mine(p)) return true;
+  if (p->state == SM_PROC_REAPED) return true;
+  int status;
+  pid_t got;
+  do got = waitpid(p->pid, &status, WNOHANG);
+  while (got < 0 && errno == EINTR);
+  if (got == 0) return false;
+  p->status = got == p->pid ? status : -1;
+  p->state = SM_PROC_REAPED;
+  return true;
+}
+
+bool sm_proc_wait(sm_proc *p, int timeout_ms) {
+  uint64_t until = sm_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+  while (!sm_proc_poll(p)) {
+    uint64_t now = sm_clock_ns();
+    if (now >= until) return false;
+    int left = (int)((until - now) / 1000000u) + 1;
+    struct pollfd f = {p->pidfd >= 0 ? p->pidfd : p->sock, POLLIN, 0};
+    if (p->pidfd < 0 && left > 2) left = 2;
+    if (p->pidfd < 0) f.events = 0;
+    poll(&f, 1, left);
+  }
+  return true;
+}
+
+void sm_proc_kill(sm_proc *p) {
+  if (mine(p) && p->state == SM_PROC_RUNNING && !sm_proc_poll(p)) kill(p->pid, SIGKILL);
+}
+
+void sm_proc_close(sm_proc *p) {
+  if (p->state == SM_PROC_NONE) return;
+  if (mine(p)) {
+    sm_proc_kill(p);
+    while (!sm_proc_wait(p, 1000)) sm_proc_kill(p);
+  }
+  sm_proc_forget(p);
+}
+
+void sm_proc_end_self(void) {
+  for (;;) raise(SIGKILL);
+}
+
+bool sm_proc_orphaned(pid_t parent) { return getppid() != parent; }
