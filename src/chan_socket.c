@@ -1,0 +1,91 @@
+/* chan_socket.c: see chan_socket.h. */
+#define _GNU_SOURCE
+#include "chan_socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+#ifndef MSG_CMSG_CLOEXEC
+#define MSG_CMSG_CLOEXEC 0
+#endif
+
+typedef union {
+  struct cmsghdr align;
+  char space[CMSG_SPACE(sizeof(int))];
+} fd_control;
+
+static int send_code(void) {
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS) return SM_EAGAIN;
+  return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN ? SM_EGONE : -errno;
+}
+
+int sm_socket_wake(int sock) {
+  char c = SM_SOCK_WAKE;
+  if (send(sock, &c, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return 0;
+  int rc = send_code();
+  return rc == SM_EAGAIN ? 0 : rc;
+}
+
+int sm_socket_send_fd(int sock, int fd, const sm_watch *watch) {
+  char c = SM_SOCK_FD;
+  struct iovec v = {&c, 1};
+  fd_control control;
+  memset(&control, 0, sizeof control);
+  struct msghdr m;
+  memset(&m, 0, sizeof m);
+  m.msg_iov = &v;
+  m.msg_iovlen = 1;
+  m.msg_control = control.space;
+  m.msg_controllen = sizeof control.space;
+  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+  h->cmsg_level = SOL_SOCKET;
+  h->cmsg_type = SCM_RIGHTS;
+  h->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(h), &fd, sizeof fd);
+  for (;;) {
+    if (sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return 0;
+    int err = errno, rc = send_code();
+    if (rc != SM_EAGAIN) return rc;
+    rc = sm_watch_look(watch);
+    if (rc < 0) return rc;
+    struct pollfd p = {sock, POLLOUT, 0};
+    /* too many descriptors in flight: POLLOUT would not wait for that */
+    if (err == ETOOMANYREFS) p.events = 0;
+    poll(&p, 1, err == ETOOMANYREFS ? 5 : SM_SLICE_MS);
+  }
+}
+
+int sm_socket_recv(int sock, int *fd) {
+  char c;
+  struct iovec v = {&c, 1};
+  fd_control control;
+  struct msghdr m;
+  memset(&m, 0, sizeof m);
+  m.msg_iov = &v;
+  m.msg_iovlen = 1;
+  m.msg_control = control.space;
+  m.msg_controllen = sizeof control.space;
+  *fd = -1;
+  ssize_t n;
+  do n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR);
+  if (n == 0) return SM_EGONE;
+  if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : errno == ECONNRESET ? SM_EGONE : -errno;
+  for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+    if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int))) {
+      memcpy(fd, CMSG_DATA(h), sizeof *fd);
+#if !defined(__linux__)
+      fcntl(*fd, F_SETFD, FD_CLOEXEC);
+#endif
+    }
+  if (c == SM_SOCK_FD && *fd < 0) return m.msg_flags & MSG_CTRUNC ? -EMFILE : SM_EFORMAT;
+  return c;
+}

@@ -1,0 +1,24 @@
+/* chan_socket.h: wake-ups and descriptors over a worker's stream socket.
+ *
+ * One byte a message: SM_SOCK_WAKE, or SM_SOCK_FD with one descriptor as SCM_RIGHTS.
+ */
+#ifndef CHAN_SOCKET_H
+#define CHAN_SOCKET_H
+
+#include "sync_futex.h"
+
+#define SM_SOCK_WAKE 'w'
+#define SM_SOCK_FD 'd'
+
+/* Never blocks, never raises SIGPIPE. A wake-up that does not fit is not needed: others are waiting
+ * to be read. SM_EGONE when the other side has closed. */
+int sm_socket_wake(int sock);
+
+/* Waits while the buffer is full, as the watch allows. SM_EGONE when the other side has closed. */
+int sm_socket_send_fd(int sock, int fd, const sm_watch *watch);
+
+/* Read one message without waiting. Gives its byte (and *fd, close-on-exec, for SM_SOCK_FD; -1
+ * otherwise), 0 when there is none, SM_EGONE at the end. */
+int sm_socket_recv(int sock, int *fd);
+
+#endif

@@ -1,0 +1,96 @@
+/* chan_spill.c: see chan_spill.h. */
+#define _GNU_SOURCE
+#include "chan_spill.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mem_file.h"
+
+int sm_spill_open(sm_spill *s) {
+  memset(s, 0, sizeof *s);
+  s->fd = sm_anon_file();
+  if (s->fd < 0) {
+    int rc = s->fd;
+    s->fd = -1;
+    return rc;
+  }
+  s->stage = malloc(SM_SPILL_STAGE);
+  if (!s->stage) {
+    sm_spill_close(s);
+    return -ENOMEM;
+  }
+  return 0;
+}
+
+static int write_all(int fd, const uint8_t *p, size_t n) {
+  while (n > 0) {
+    ssize_t k = write(fd, p, n < ((size_t)1 << 30) ? n : (size_t)1 << 30);
+    if (k < 0 && errno == EINTR) continue;
+    if (k < 0) return errno == ENOSPC || errno == ENOMEM ? SM_ENOROOM : -errno;
+    p += k;
+    n -= (size_t)k;
+  }
+  return 0;
+}
+
+static int flush_stage(sm_spill *s) {
+  int rc = write_all(s->fd, s->stage, s->staged);
+  s->staged = 0;
+  return rc;
+}
+
+int sm_spill_write(sm_spill *s, const void *p, size_t n) {
+  s->nbytes += n;
+  if (n < SM_SPILL_STAGE - s->staged) {
+    memcpy(s->stage + s->staged, p, n);
+    s->staged += n;
+    return 0;
+  }
+  int rc = flush_stage(s);
+  if (rc < 0) return rc;
+  if (n >= SM_SPILL_STAGE) return write_all(s->fd, p, n);
+  memcpy(s->stage, p, n);
+  s->staged = n;
+  return 0;
+}
+
+int sm_spill_finish(sm_spill *s) {
+  int rc = flush_stage(s);
+#ifdef F_ADD_SEALS
+  if (rc == 0 && fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) rc = -errno;
+#endif
+  return rc;
+}
+
+void sm_spill_close(sm_spill *s) {
+  if (s->fd >= 0) close(s->fd);
+  s->fd = -1;
+  free(s->stage);
+  s->stage = NULL;
+}
+
+int sm_spill_map(int fd, uint64_t nbytes, const uint8_t **out) {
+  struct stat st;
+  if (fstat(fd, &st) < 0) return -errno;
+  if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != nbytes || nbytes == 0) return SM_EFORMAT;
+#ifdef F_GET_SEALS
+  int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || !(seals & F_SEAL_SHRINK)) return SM_EFORMAT;
+#endif
+  int flags = MAP_SHARED;
+#ifdef MAP_POPULATE
+  flags |= MAP_POPULATE;
+#endif
+  void *p = mmap(NULL, (size_t)nbytes, PROT_READ, flags, fd, 0);
+  if (p == MAP_FAILED) return -errno;
+  *out = p;
+  return 0;
+}
+
+void sm_spill_unmap(const uint8_t *p, uint64_t nbytes) { munmap((void *)(uintptr_t)p, (size_t)nbytes); }

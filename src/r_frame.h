@@ -1,0 +1,54 @@
+/* r_frame.h: R values as frames on a worker's channel.
+ *
+ * A channel is the ring and the socket between one worker and its master. A value is serialized (native
+ * byte order) straight into the ring; one that passes half the ring's capacity goes on into an anonymous
+ * file whose descriptor travels over the socket, named by a small frame (SM_FRAME_SPILLED).
+ */
+#ifndef R_FRAME_H
+#define R_FRAME_H
+
+#define R_NO_REMAP
+#include <Rinternals.h>
+
+#include "chan_ring.h"
+#include "chan_socket.h"
+#include "chan_spill.h"
+
+typedef enum {
+  SM_FRAME_RESULTS = 1, /* list of results of items [first, first + count) */
+  SM_FRAME_ERROR,       /* first: item (-1 outside of any); value: see R/worker.R */
+  SM_FRAME_STOPPED,     /* the item asked to end the map quietly */
+  SM_FRAME_CONDITION,   /* a warning or message; first: item */
+  SM_FRAME_BYE,         /* nothing follows; the worker ends itself */
+  SM_FRAME_QUIT         /* the worker ran R's exit path and ends itself */
+} sm_frame_type;
+
+#define SM_FRAME_SPILLED 1u /* flag: payload is a uint64_t, the size of the file */
+
+typedef struct {
+  sm_ring ring;
+  int sock;
+  _Atomic uint32_t *sleeping;  /* writer: the master sleeps in poll: wake it */
+  sm_spill spill;              /* writer */
+  uint64_t spill_end;          /* writer: ring position behind the last spilled frame */
+  int fds[4];                  /* reader: descriptors received and not yet claimed */
+  int nfds;
+  bool eof;                    /* reader: the socket has ended */
+} r_channel;
+
+void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity);
+/* Closes what the channel owns; the socket belongs to the process record. */
+void r_channel_close(r_channel *c);
+
+/* Writer. Serializes value (R_NilValue allowed) and publishes the frame. Raises an R error if value cannot be
+ * serialized or there is no memory; then nothing of it is published. Gives 0, or a negative code when the
+ * master has gone. */
+int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch);
+
+/* Reader: the value of the frame peeked at. Raises an R error for malformed bytes. Releases nothing. */
+SEXP r_frame_read(r_channel *c, const sm_frame *f);
+
+/* Reader: take what stands in the socket. 0, or SM_EGONE at its end. */
+int r_channel_drain_socket(r_channel *c);
+
+#endif

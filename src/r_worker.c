@@ -1,0 +1,255 @@
+/* r_worker.c: the child's side of a map; see r_worker.h.
+ *
+ * Purpose: take items, call the function, publish results; end without ever running R's exit path.
+ * States of the loop: taking -> running (slot.item set) -> buffered -> published (slot.unsent moved).
+ * Errors: an R error in the function reaches the calling handlers that R/worker.R has set around the
+ * loop; nothing jumps past R_ToplevelExec() in r_worker_run(). q() and every other way into R's exit path
+ * meet exit_finalizer(), which runs before R removes the temporary directory.
+ */
+#include "r_worker.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "r_util.h"
+
+#define FLUSH_NS 20000000u
+
+static struct {
+  r_map *map;         /* NULL in a process that is no worker */
+  pid_t pid, parent;
+  int rank;
+  int64_t item;       /* -1 between items */
+  sm_pace pace;
+  SEXP buffer;        /* results not yet published: a list; preserved */
+  int64_t buffered, first;
+  uint64_t flushed_ns;
+  sm_watch watch;
+} W = {.item = -1};
+
+int r_worker_rank(const r_map *m) { return m && W.map == m && W.pid == getpid() ? W.rank : -1; }
+int64_t r_worker_item(void) { return W.item; }
+const sm_watch *r_worker_watch(void) { return &W.watch; }
+
+static int orphan_check(void *arg) {
+  (void)arg;
+  if (sm_proc_orphaned(W.parent)) sm_proc_end_self();
+  return 0;
+}
+
+static r_channel *channel(void) { return &W.map->worker[W.rank].chan; }
+
+void r_worker_end(uint32_t last_frame) {
+  r_frame_send(channel(), last_frame, R_NilValue, W.item, 0, &W.watch);
+  sm_proc_end_self();
+}
+
+/* onexit = TRUE: the one hook that runs when R is about to leave. */
+static void exit_finalizer(SEXP x) {
+  (void)x;
+  if (W.map && W.pid == getpid()) r_worker_end(SM_FRAME_QUIT);
+}
+
+SEXP ffi_worker_guard_exit(void) {
+  SEXP x = PROTECT(R_MakeExternalPtr(&W, R_NilValue, R_NilValue));
+  R_RegisterCFinalizerEx(x, exit_finalizer, TRUE);
+  UNPROTECT(1);
+  return x;
+}
+
+typedef struct {
+  SEXP call;
+} eval_state;
+
+static void eval_main(void *data) { Rf_eval(((eval_state *)data)->call, R_GlobalEnv); }
+
+void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
+  memset(&W, 0, sizeof W);
+  W.map = m;
+  W.pid = getpid();
+  W.parent = getppid();
+  W.rank = rank;
+  W.item = -1;
+  W.watch = (sm_watch){&m->ctl->failed, orphan_check, NULL};
+  SEXP r = PROTECT(Rf_ScalarInteger(rank));
+  eval_state e = {PROTECT(Rf_lang3(main, ptr, r))};
+  if (R_ToplevelExec(eval_main, &e)) r_worker_end(SM_FRAME_BYE);
+  /* something jumped to top level: an error inside the error handler, or an "abort" restart */
+  r_worker_end(SM_FRAME_ERROR);
+}
+
+/* ---- results ---- */
+
+typedef struct {
+  int64_t at, count;
+} span;
+
+static SEXP send_span(void *data) {
+  span *s = data;
+  SEXP list = W.buffer;
+  if (s->at != 0 || s->count != XLENGTH(W.buffer)) {
+    list = Rf_allocVector(VECSXP, (R_xlen_t)s->count);
+    for (int64_t i = 0; i < s->count; i++) SET_VECTOR_ELT(list, i, VECTOR_ELT(W.buffer, s->at + i));
+  }
+  PROTECT(list);
+  if (r_frame_send(channel(), SM_FRAME_RESULTS, list, W.first + s->at, s->count, &W.watch) < 0) sm_proc_end_self();
+  UNPROTECT(1);
+  return R_NilValue;
+}
+
+/* A result that cannot be serialized: NULL in its place is not sent; R/worker.R reports the error. */
+static SEXP send_failed(SEXP cond, void *data) {
+  *(SEXP *)data = cond;
+  return R_UnboundValue;
+}
+
+static void report_unsendable(int64_t item, SEXP cond) {
+  PROTECT(cond);
+  SEXP name = PROTECT(Rf_mkString("sharedmem"));
+  SEXP ns = PROTECT(R_FindNamespace(name));
+  SEXP n = PROTECT(Rf_ScalarReal((double)item));
+  SEXP call = PROTECT(Rf_lang3(Rf_install("worker_unsendable"), cond, n));
+  Rf_eval(call, ns);
+  UNPROTECT(5);
+}
+
+static void flush_results(void) {
+  if (W.buffered == 0) return;
+  SEXP cond = R_NilValue;
+  span all = {0, W.buffered};
+  if (R_tryCatchError(send_span, &all, send_failed, &cond) == R_UnboundValue) {
+    for (int64_t i = 0; i < W.buffered; i++) {
+      span one = {i, 1};
+      if (R_tryCatchError(send_span, &one, send_failed, &cond) == R_UnboundValue) report_unsendable(W.first + i, cond);
+    }
+  }
+  for (int64_t i = 0; i < W.buffered; i++) SET_VECTOR_ELT(W.buffer, i, R_NilValue);
+  atomic_store(&sm_queue_slot(W.map->queue, W.rank)->unsent, W.first + W.buffered);
+  W.buffered = 0;
+}
+
+static void buffer_result(int64_t item, SEXP value) {
+  if (W.buffered == 0) W.first = item;
+  if (W.buffered == XLENGTH(W.buffer)) {
+    PROTECT(value);
+    SEXP bigger = PROTECT(Rf_xlengthgets(W.buffer, 2 * XLENGTH(W.buffer)));
+    R_PreserveObject(bigger);
+    R_ReleaseObject(W.buffer);
+    W.buffer = bigger;
+    UNPROTECT(2);
+  }
+  SET_VECTOR_ELT(W.buffer, W.buffered++, value);
+}
+
+static void leave_item(int64_t item) {
+  sm_turnstile_pass(W.map->turn, item);
+  if (atomic_load_explicit(&W.map->turn->used, memory_order_relaxed)) atomic_store(&W.map->queue->single, 1);
+  atomic_store_explicit(&sm_queue_slot(W.map->queue, W.rank)->item, -1, memory_order_release);
+  W.item = -1;
+}
+
+/* ---- items ---- */
+
+/* Item `i` of plain vectors without a call; R_UnboundValue where `[[` has to say. */
+static SEXP plain_item(SEXP seq, int64_t i) {
+  switch (TYPEOF(seq)) {
+  case VECSXP: return VECTOR_ELT(seq, (R_xlen_t)i);
+  case INTSXP: return Rf_ScalarInteger(INTEGER_ELT(seq, (R_xlen_t)i));
+  case REALSXP: return Rf_ScalarReal(REAL_ELT(seq, (R_xlen_t)i));
+  case LGLSXP: return Rf_ScalarLogical(LOGICAL_ELT(seq, (R_xlen_t)i));
+  case STRSXP: return Rf_ScalarString(STRING_ELT(seq, (R_xlen_t)i));
+  default: return R_UnboundValue;
+  }
+}
+
+typedef struct {
+  SEXP env, seq, item_sym, call, index_call;
+  bool plain;
+} item_caller;
+
+static void bind_item(const item_caller *c, int64_t i) {
+  SEXP v = c->plain ? plain_item(c->seq, i) : R_UnboundValue;
+  if (v == R_UnboundValue) {
+    SEXP index = PROTECT(i < INT_MAX ? Rf_ScalarInteger((int)i + 1) : Rf_ScalarReal((double)i + 1));
+    SETCADDR(c->index_call, index);
+    v = Rf_eval(c->index_call, c->env);
+    UNPROTECT(1);
+  }
+  PROTECT(v);
+  Rf_defineVar(c->item_sym, v, c->env);
+  UNPROTECT(1);
+}
+
+/* env: the frame of worker_loop() in R/worker.R, with `func`, `sequence` and `...`. Gives NULL when there is nothing left. */
+SEXP ffi_worker_loop(SEXP env, SEXP seq) {
+  if (!W.map || W.pid != getpid()) r_abort("sharedmem_misuse_error", "not in a worker");
+  if (!W.buffer) {
+    W.buffer = Rf_allocVector(VECSXP, 64);
+    R_PreserveObject(W.buffer);
+  }
+  item_caller c = {env, seq, Rf_install("item"), R_NilValue, R_NilValue, !Rf_isObject(seq)};
+  c.call = PROTECT(Rf_lang3(Rf_install("func"), c.item_sym, R_DotsSymbol));
+  c.index_call = PROTECT(Rf_lang3(R_Bracket2Symbol, Rf_install("sequence"), R_NilValue));
+  sm_queue_shm *q = W.map->queue;
+  for (;;) {
+    int64_t item = sm_queue_take(q, W.rank);
+    if (item < 0) {
+      flush_results();
+      int rc = sm_queue_refill(q, W.rank, &W.pace, sm_clock_ns(), &W.watch);
+      if (rc < 0) sm_proc_end_self();
+      W.flushed_ns = W.pace.began_ns;
+      if (rc == 0) break;
+      continue;
+    }
+    W.item = item;
+    bind_item(&c, item);
+    SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));
+    leave_item(item);
+    buffer_result(item, value);
+    UNPROTECT(1);
+    uint64_t now = sm_clock_ns();
+    if (now - W.flushed_ns > FLUSH_NS) {
+      flush_results();
+      W.flushed_ns = now;
+    }
+  }
+  UNPROTECT(2);
+  return R_NilValue;
+}
+
+/* Publish what is buffered, then a frame about an item. With ends: an item that will give no result. */
+SEXP ffi_worker_send(SEXP type, SEXP value, SEXP item, SEXP ends) {
+  if (!W.map || W.pid != getpid()) r_abort("sharedmem_misuse_error", "not in a worker");
+  int64_t at = item == R_NilValue ? W.item : (int64_t)Rf_asReal(item);
+  bool last = Rf_asLogical(ends) == TRUE;
+  if (last && item == R_NilValue) flush_results();
+  int rc = r_frame_send(channel(), (uint32_t)Rf_asInteger(type), value, at, 1, &W.watch);
+  if (rc < 0) sm_proc_end_self();
+  if (last && item == R_NilValue && at >= 0) {
+    atomic_store(&sm_queue_slot(W.map->queue, W.rank)->unsent, at + 1);
+    leave_item(at);
+  }
+  return R_NilValue;
+}
+
+/* No further item starts anywhere. */
+SEXP ffi_worker_stop_all(void) {
+  if (W.map) sm_queue_stop(W.map->queue);
+  return R_NilValue;
+}
+
+SEXP ffi_worker_end(void) {
+  if (W.map && W.pid == getpid()) r_worker_end(SM_FRAME_BYE);
+  return R_NilValue;
+}
+
+/* c(rank, item) of this worker, or NULL elsewhere. item is 1-based, NA between items. */
+SEXP ffi_worker_where(void) {
+  if (!W.map || W.pid != getpid()) return R_NilValue;
+  SEXP out = PROTECT(Rf_allocVector(REALSXP, 2));
+  REAL(out)[0] = W.rank;
+  REAL(out)[1] = W.item < 0 ? NA_REAL : (double)W.item + 1;
+  UNPROTECT(1);
+  return out;
+}

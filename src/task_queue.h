@@ -1,0 +1,81 @@
+/* task_queue.h: which item next. Workers take items themselves; nothing is sent to them.
+ *
+ * Layout   sm_queue_shm | sm_queue_slot_shm[nslots]
+ * next     first item that nobody has taken; moved under the queue's robust lock, a batch at a time
+ * slot     a worker's batch [lo, hi): the owner takes from the low end by one compare-and-swap an item,
+ *          without the lock; a worker that finds nothing left takes the upper half of another's batch,
+ *          under the lock. So every worker goes through its items in rising order, and the lowest
+ *          unfinished item is always the next or the running one of some slot: ordered() cannot deadlock.
+ * unsent   first item of the batch whose result has not been published
+ *
+ * Deaths   a slot outlives its worker: [unsent, hi) is what its successor has to do. A worker killed under the lock
+ *          leaves a journal of the one move it was making; whoever locks next completes it.
+ */
+#ifndef TASK_QUEUE_H
+#define TASK_QUEUE_H
+
+#include "sync_lock.h"
+
+typedef struct {
+  _Atomic uint64_t range;    /*  0 seq:16 | lo:24 | hi:24, counted from base */
+  _Atomic int64_t base;      /*  8 changes only while the range is empty */
+  _Atomic int64_t item;      /* 16 item running, -1 between items */
+  _Atomic int64_t unsent;    /* 24 */
+  _Atomic uint64_t since_ns; /* 32 when the running item began */
+  uint64_t pad[3];           /* 40 */
+} sm_queue_slot_shm;
+
+typedef struct {
+  _Atomic int64_t next;      /* 0 */
+  int64_t nitems;            /* 8 */
+  int32_t nslots;            /* 16 */
+  _Atomic uint32_t stop;     /* 20 no further item starts */
+  _Atomic uint32_t single;   /* 24 batches of one from now on */
+  uint32_t pad;              /* 28 */
+  struct {                   /* 32 journal of the move under way; slot -1 when there is none */
+    _Atomic int32_t slot;
+    _Atomic int32_t victim;
+    _Atomic int64_t lo, hi;
+  } move;
+  uint64_t pad2;             /* 56 */
+  sm_lock_shm lock;          /* 64 */
+} sm_queue_shm;
+
+_Static_assert(sizeof(sm_queue_slot_shm) == 64, "sm_queue_slot_shm layout");
+_Static_assert(offsetof(sm_queue_shm, lock) == 64, "sm_queue_shm layout");
+
+#define SM_BATCH_MAX ((int64_t)1 << 22)
+
+/* Process-local memory of how quick the items are. */
+typedef struct {
+  int64_t wanted;      /* size of the next batch */
+  int64_t got;         /* items of the last batch */
+  uint64_t began_ns;
+} sm_pace;
+
+size_t sm_queue_nbytes(int nslots);
+int sm_queue_init(sm_queue_shm *q, int64_t nitems, int nslots);
+sm_queue_slot_shm *sm_queue_slot(sm_queue_shm *q, int slot);
+
+/* The next item of this slot's batch, or -1 when it is used up or the queue has been stopped. */
+int64_t sm_queue_take(sm_queue_shm *q, int slot);
+
+/* Get a new batch for a slot that is used up and all of whose results are published. now_ns: the
+ * clock. 1: there is one, 0: nothing is left or stopped. SM_EFAILED and SM_EINTR as the watch says. */
+int sm_queue_refill(sm_queue_shm *q, int slot, sm_pace *pace, uint64_t now_ns, const sm_watch *watch);
+
+/* No further item starts anywhere. */
+void sm_queue_stop(sm_queue_shm *q);
+
+/* By the parent, after the death of the slot's worker and after its published results were read:
+ * completes what it left half done, tells its batch: items [*first, *hi) are unsent or not started, *running
+ * the one that ran (-1 for none). */
+int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int64_t *running);
+
+/* Give a slot without a living worker the batch [first, hi). */
+void sm_queue_assign(sm_queue_shm *q, int slot, int64_t first, int64_t hi);
+
+/* Items not yet taken by anybody plus those in batches, roughly. */
+int64_t sm_queue_left(sm_queue_shm *q);
+
+#endif
