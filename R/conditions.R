@@ -22,3 +22,92 @@ describe_value <- function(x) {
   if (is.atomic(x)) return(sprintf("%s of length %.0f", class(x)[1L], length(x)))
   sprintf("an object of class <%s>", paste(class(x), collapse = "/"))
 }
+
+#' What goes wrong in a worker
+#'
+#' A map, a region or a background call in which a worker fails raises a condition of class `WorkerException` (also
+#' `SlaveException`, its name in the older Python line). It has these fields:
+#'
+#' - `reason`: the condition as it was raised in the worker, its class kept; for a worker that died, a
+#'   `simpleError` that says how.
+#' - `traceback`: character, the calls in the worker that led to it, outermost first.
+#' - `item`: the number of the item in `sequence`, 1-based; `NA` if the worker was at none.
+#' - `rank`, `pid`: the worker's rank (0 ... np-1) and process id.
+#'
+#' Where the original condition cannot be serialized, `reason` is a `simpleError` with its message, and a
+#' warning of class `LostExceptionType` is given.
+#'
+#' `stop(StopProcessGroup())` inside `func` ends a map early and quietly; see [MapReduce()].
+#'
+#' @param message Character: the message.
+#' @return `StopProcessGroup()`, `LostExceptionType()` and `WorkerException()` give conditions of these classes.
+#' @source `sharedmem.SlaveException`, `sharedmem.StopProcessGroup` and `sharedmem.LostExceptionType` of the Python package.
+#' @name WorkerException
+#' @aliases SlaveException
+#' @examples
+#' pool <- MapReduce(np = 2)
+#' tryCatch(pool$map(function(i) if (i == 3) stop("bad input") else i, 1:4),
+#'          WorkerException = function(e) conditionMessage(e$reason))
+NULL
+
+#' @rdname WorkerException
+#' @param reason The condition that the worker raised.
+#' @param traceback Character: calls, outermost first.
+#' @param item,rank,pid Integer, or `NA`.
+#' @export
+WorkerException <- function(reason, traceback = character(), item = NA_integer_, rank = NA_integer_,
+                            pid = NA_integer_, message = worker_message(reason, item, rank, pid)) {
+  structure(class = c("WorkerException", "SlaveException", "sharedmem_error", "error", "condition"),
+            list(message = message, call = NULL, reason = reason, traceback = traceback,
+                 item = item, rank = rank, pid = pid))
+}
+
+#' @rdname WorkerException
+#' @export
+SlaveException <- WorkerException
+
+#' @rdname WorkerException
+#' @export
+StopProcessGroup <- function(message = "the map is ended early")
+  structure(class = c("StopProcessGroup", "error", "condition"), list(message = message, call = NULL))
+
+#' @rdname WorkerException
+#' @export
+LostExceptionType <- function(message = "a worker's condition could not be serialized; its class is lost")
+  structure(class = c("LostExceptionType", "warning", "condition"), list(message = message, call = NULL))
+
+at_item <- function(item) if (is.na(item)) "" else sprintf(" at item %.0f", item)
+
+worker_message <- function(reason, item, rank, pid) {
+  call <- conditionCall(reason)
+  sprintf("%s\n(worker %d, pid %d%s%s)", conditionMessage(reason), rank, pid, at_item(item),
+          if (is.null(call)) "" else paste0(", in ", deparse(call, nlines = 1L, width.cutoff = 60L)[1L]))
+}
+
+#' @export
+print.WorkerException <- function(x, ...) {
+  cat(sprintf("<WorkerException: worker %d, pid %d%s>\n", x$rank, x$pid, at_item(x$item)))
+  cat(sprintf("reason <%s>: %s\n", paste(class(x$reason), collapse = "/"), conditionMessage(x$reason)))
+  if (length(x$traceback)) cat("calls in the worker:", paste0("  ", x$traceback), sep = "\n")
+  invisible(x)
+}
+
+signal_names <- c("SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL",
+                  "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM")
+
+# How a process ended, from its wait status (-1: not known).
+describe_status <- function(status, system = Sys.info()[["sysname"]]) {
+  if (status < 0L) return("ended in an unknown way")
+  signal <- bitwAnd(status, 127L)
+  if (signal == 0L) return(sprintf("ended with exit status %d", bitwAnd(bitwShiftR(status, 8L), 255L)))
+  if (system != "Linux") signal_names[c(7L, 10L, 12L)] <- c("SIGEMT", "SIGBUS", "SIGSYS")
+  name <- if (signal <= length(signal_names)) signal_names[signal] else "?"
+  paste0(sprintf("was killed by signal %d (%s)", signal, name),
+         if (name == "SIGKILL") "; the system may have run out of memory")
+}
+
+worker_death <- function(how, item, rank, pid) {
+  text <- sprintf("worker %d (pid %d) %s%s", rank, pid, how,
+                  if (is.na(item)) "" else sprintf(", while it worked on item %.0f", item))
+  WorkerException(simpleError(text), character(), item, rank, pid, message = text)
+}

@@ -11,7 +11,8 @@ SEXP ffi_array_new(SEXP, SEXP, SEXP);
 /* map */
 SEXP ffi_critical_enter(SEXP);
 SEXP ffi_critical_leave(SEXP);
-SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_map_alive(SEXP);
+SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_end(SEXP);
 SEXP ffi_map_new(SEXP, SEXP);
 SEXP ffi_map_pids(SEXP);
@@ -33,7 +34,8 @@ static const R_CallMethodDef rows[] = {
   /* map */
   ROW(ffi_critical_enter, 1),
   ROW(ffi_critical_leave, 1),
-  ROW(ffi_map_drive, 5),
+  ROW(ffi_map_alive, 1),
+  ROW(ffi_map_drive, 6),
   ROW(ffi_map_end, 1),
   ROW(ffi_map_new, 2),
   ROW(ffi_map_pids, 1),

@@ -45,6 +45,9 @@ static int open_pair(int pair[2]) {
 
 static void child_setup(pid_t parent) {
   signal(SIGINT, SIG_IGN);
+  /* the host program's crash handlers would clean up after the parent */
+  static const int crash[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGUSR1, SIGUSR2, SIGTERM};
+  for (size_t i = 0; i < sizeof crash / sizeof crash[0]; i++) signal(crash[i], SIG_DFL);
 #ifdef __linux__
   prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif

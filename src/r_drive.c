@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "r_map.h"
 #include "r_util.h"
@@ -24,7 +25,8 @@ typedef struct {
   uint64_t deadline_ns; /* 0: none */
   int64_t done;
   bool stopped;      /* an item ended the map quietly */
-  bool finished;     /* workers may go on after this call: background() */
+  bool finished;     /* all workers have ended */
+  bool keep;         /* an error or interrupt on the way leaves the workers running: background() */
   bool failed;
   SEXP out;          /* list(state, failure, done); failure: what events() gave for what ends the map */
 } drive;
@@ -226,18 +228,19 @@ static SEXP drive_body(void *data) {
 
 static void cleanup(void *data, Rboolean jump) {
   drive *d = data;
-  if (jump || d->finished) r_map_end(d->m);
+  if (d->finished || (jump && !d->keep)) r_map_end(d->m);
 }
 
 /* Drive a map whose workers run. Gives list(state, failure, done): state "done", "stopped", "failed" or
  * "timeout" (timeout in seconds; Inf for none). Workers are gone afterwards, except on "timeout". */
-SEXP ffi_map_drive(SEXP ptr, SEXP results, SEXP reduce, SEXP events, SEXP timeout) {
+SEXP ffi_map_drive(SEXP ptr, SEXP results, SEXP reduce, SEXP events, SEXP timeout, SEXP keep) {
   drive d = {0};
   d.m = r_map_get(ptr);
   if (d.m->owner != getpid()) r_abort("sharedmem_misuse_error", "this map belongs to another process");
   d.results = results;
   d.reduce = reduce;
   d.events = events;
+  d.keep = Rf_asLogical(keep) == TRUE;
   double seconds = Rf_asReal(timeout);
   if (R_FINITE(seconds)) d.deadline_ns = sm_clock_ns() + (uint64_t)((seconds > 0 ? seconds : 0) * 1e9);
   SEXP token = PROTECT(R_MakeUnwindCont());

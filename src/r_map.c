@@ -159,3 +159,13 @@ SEXP ffi_map_pids(SEXP ptr) {
   UNPROTECT(1);
   return out;
 }
+
+/* Does any worker still run? One that has ended is reaped by looking. */
+SEXP ffi_map_alive(SEXP ptr) {
+  r_map *m = R_ExternalPtrAddr(ptr);
+  bool any = false;
+  if (m && m->owner == getpid())
+    for (int i = 0; i < m->np; i++)
+      if (m->worker[i].state == R_WORKER_RUNNING && !sm_proc_poll(&m->worker[i].proc)) any = true;
+  return Rf_ScalarLogical(any);
+}

@@ -75,7 +75,12 @@ void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   SEXP r = PROTECT(Rf_ScalarInteger(rank));
   eval_state e = {PROTECT(Rf_lang3(main, ptr, r))};
   if (R_ToplevelExec(eval_main, &e)) r_worker_end(SM_FRAME_BYE);
-  /* something jumped to top level: an error inside the error handler, or an "abort" restart */
+  /* something jumped to top level: an error inside the error handler (no stack left), or an "abort" restart */
+  SEXP name = PROTECT(Rf_mkString("sharedmem"));
+  e.call = PROTECT(Rf_lang1(Rf_install("worker_jumped")));
+  SEXP ns = PROTECT(R_FindNamespace(name));
+  SETCAR(e.call, PROTECT(Rf_eval(CAR(e.call), ns)));
+  R_ToplevelExec(eval_main, &e);
   r_worker_end(SM_FRAME_ERROR);
 }
 

@@ -1,0 +1,107 @@
+#' Run a function in a background process
+#'
+#' Runs `func(...)` in a forked process and returns at once.
+#'
+#' The process sees everything as it was at the call; what it assigns is its own, except in shared arrays. It
+#' ends with its function, with `cancel()`, or with the R session. One that is never waited for
+#' is reaped after it has ended, by the next map or background call. In debug mode, and where the session
+#' cannot be forked, the function runs at once in the calling process.
+#'
+#' @section Differences from Python:
+#' `wait()` takes a timeout, may be called again, and the object has `is_alive()`, `pid` and `cancel()`.
+#'
+#' @param func Function.
+#' @param ... Its arguments.
+#' @return An object of class `background` (an environment) with
+#'   - `wait(timeout = Inf)`: the value of `func(...)`, or a [WorkerException] if it failed, died or was cancelled;
+#'     after `timeout` seconds an error of class `sharedmem_timeout_error`, and the process goes on. Called again it gives the same again.
+#'   - `is_alive()`: `TRUE` while the process runs.
+#'   - `pid`: integer.
+#'   - `cancel()`: ends the process.
+#' @source `sharedmem.background` of the Python package.
+#' @seealso [MapReduce()]
+#' @examples
+#' bg <- background(function(n) sum(seq_len(n)), 100)
+#' bg$wait()
+#' @export
+background <- function(func, ...) {
+  if (!is.function(func)) abort_argument("func", describe_value(func), "a function")
+  list(...)
+  sweep_background()
+  bg <- new.env(parent = emptyenv())
+  bg$state <- "running"
+  bg$started <- Sys.time()
+  bg$ended <- NULL
+  bg$map <- NULL
+  bg$value <- bg$error <- NULL
+  bg$pid <- Sys.getpid()
+  bg$is_alive <- function() background_alive(bg)
+  bg$wait <- function(timeout = Inf) background_wait(bg, timeout)
+  bg$cancel <- function() background_cancel(bg)
+  class(bg) <- "background"
+  if (get_debug() || !fork_is_safe()) {
+    bg$value <- func(...)
+    background_settle(bg, "done")
+    return(bg)
+  }
+  map <- .Call(ffi_map_new, 1L, 1)
+  budget <- max(1, the$budget - 1)
+  main <- function(map, rank) {
+    worker_setup(budget, FALSE)
+    worker_loop(function(item, ...) func(...), list(NULL), FALSE, ...)
+  }
+  bg$map <- map
+  .Call(ffi_map_spawn, map, main)
+  bg$pid <- .Call(ffi_map_pids, map)
+  the$background <- c(the$background, list(bg))
+  bg
+}
+
+# The state is final: the process is gone, its descriptors are closed.
+background_settle <- function(bg, state) {
+  bg$state <- state
+  bg$ended <- Sys.time()
+  if (!is.null(bg$map)) .Call(ffi_map_end, bg$map)
+  bg$map <- NULL
+  the$background <- Filter(function(other) !identical(other, bg), the$background)
+}
+
+# Ended processes are reaped; their results stay readable. What runs is kept from the collector.
+sweep_background <- function() {
+  the$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$background)
+}
+
+background_alive <- function(bg) bg$state == "running" && .Call(ffi_map_alive, bg$map)
+
+background_wait <- function(bg, timeout) {
+  if (!is.numeric(timeout) || length(timeout) != 1L || is.na(timeout))
+    abort_argument("timeout", describe_value(timeout), "a number of seconds")
+  if (bg$state == "running") {
+    out <- vector("list", 1L)
+    end <- .Call(ffi_map_drive, bg$map, out, NULL, map_events(FALSE), timeout, TRUE)
+    if (end[[1L]] == "timeout")
+      abort_class("sharedmem_timeout_error", sprintf("process %d still runs after %s seconds", bg$pid, format(timeout)),
+                  timeout = timeout, pid = bg$pid)
+    if (end[[1L]] == "failed") bg$error <- end[[2L]] else bg$value <- out[[1L]]
+    background_settle(bg, if (end[[1L]] == "failed") "failed" else "done")
+  }
+  if (!is.null(bg$error)) stop(bg$error)
+  bg$value
+}
+
+background_cancel <- function(bg) {
+  if (bg$state == "running") {
+    text <- sprintf("process %d was cancelled", bg$pid)
+    bg$error <- WorkerException(simpleError(text), item = NA_integer_, rank = 0L, pid = bg$pid, message = text)
+    background_settle(bg, "cancelled")
+  }
+  invisible(bg)
+}
+
+#' @export
+print.background <- function(x, ...) {
+  state <- if (x$state == "running" && !x$is_alive()) "ended, not waited for" else x$state
+  until <- if (is.null(x$ended)) Sys.time() else x$ended
+  cat(sprintf("<background process %d: %s, %.1f s>\n", x$pid, state, as.numeric(difftime(until, x$started, units = "secs"))))
+  invisible(x)
+}

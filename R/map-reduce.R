@@ -1,0 +1,250 @@
+#' Pools of forked workers
+#'
+#' Makes a pool whose `map()` calls a function for every item of a sequence in forked worker processes. The pool holds no
+#' processes: each `map()` forks its workers, so they see everything that exists at that moment.
+#'
+#' @section Mapping:
+#' `pool$map(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...)` calls `func(item, ...)` for
+#' every item of `sequence`, scheduled dynamically, and gives a list in the order of `sequence`, with its names.
+#'
+#' - `func`: function of an item and `...`.
+#' - `sequence`: anything with `length()` and `[[`.
+#' - `reduce`: `NULL` or a function that runs in the master as results arrive, in any order; its value takes the
+#'   result's place. A result made by [tuple()] is spread over its arguments, any other is its one argument. What
+#'   it assigns with `<<-` stays. An error in it stops the workers and is raised as it is.
+#' - `star`: `TRUE` spreads each item (a list or [tuple()]) over `func`'s arguments.
+#' - `minlength`: number of items below which everything runs in the master.
+#'
+#' @section Inside `func`:
+#' - `pool$critical(expr)` or `with(pool$critical, expr)` evaluates `expr` where it stands, in one worker at a
+#'   time, and gives its value. The lock is released however `expr` ends, by the death of its holder too. Entering it
+#'   twice is an error of class `sharedmem_lock_error`.
+#' - `pool$ordered(expr)` or `with(pool$ordered, expr)`: the same, and in the order of `sequence`. An item
+#'   that ends without entering it passes its turn on. Entering it from inside `critical`, or twice in one item, is an error.
+#' - `pool$local` (alias `pool$tls`): an environment of this worker's own; `pool$local$rank` is 0 ... np-1.
+#' - `pool$np`, `pool$backend`.
+#'
+#' @section Errors:
+#' The first error in a worker stops the map: no further item starts, every worker ends, and a
+#' [WorkerException] is raised in the master. A worker that dies, by a signal or by `q()`, is one too.
+#' `stop(StopProcessGroup())` in `func` ends the map early and quietly: running items finish, the rest are not started,
+#' and the value has `NULL` for the rest and the attribute `"stopped"`. Warnings and messages of workers reach the master
+#' as warnings and messages.
+#'
+#' @section Differences from Python:
+#' `sequence` may be anything with `length()` and `[[`, results of any size arrive, a worker's death is an
+#' error that names it, and `local` is an environment. `MapReduceByThread()` runs R code one item at a time in the
+#' master: R's evaluator has one thread.
+#'
+#' @param backend `ProcessBackend` (forked processes) or `ThreadBackend` (the calling process, one item at a
+#'   time, ranks taken in turn).
+#' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master.
+#' @param ... Pool options by name:
+#'   `on_error`: `"stop"` (the default) or `"collect"`, which puts each failed item's [WorkerException]
+#'   in its place in the result.
+#' @return An object of class `MapReduce` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
+#' @source `sharedmem.MapReduce` and `sharedmem.MapReduceByThread` of the Python package.
+#' @seealso [tuple()], [background()], [WorkerException], [set_debug()]
+#' @examples
+#' pool <- MapReduce(np = 2)
+#' unlist(pool$map(function(i) i^2, 1:4))
+#'
+#' # one shared counter, written by all workers
+#' count <- full(1, 0)
+#' invisible(pool$map(function(i) pool$critical({ count[1] <- count[1] + i }), 1:10))
+#' count[1]
+#'
+#' # results merged as they arrive
+#' total <- 0
+#' invisible(pool$map(function(i) i, 1:100, reduce = function(i) { total <<- total + i; NULL }))
+#' total
+#' @export
+MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
+  if (!inherits(backend, "sharedmem_backend"))
+    abort_argument("backend", describe_value(backend), "ProcessBackend or ThreadBackend")
+  state <- new.env(parent = emptyenv())
+  state$map <- NULL
+  state$item <- NA_real_
+  pool <- new.env(parent = emptyenv())
+  pool$backend <- backend
+  pool$options <- check_pool_options(list(...))
+  pool$np <- if (is.null(check_np(np))) cpu_count() else as.integer(np)
+  pool$local <- pool$tls <- new_local(0L)
+  pool$critical <- new_critical(state)
+  pool$ordered <- new_ordered(state)
+  pool$map <- function(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...) {
+    check_map(func, sequence, reduce, star, minlength)
+    list(...) # forced here: an error in an argument is the caller's
+    n <- length(sequence)
+    out <- vector("list", n)
+    names(out) <- names(sequence)
+    if (n == 0L) return(out)
+    each <- if (star) function(item, ...) do.call(func, c(as.list(item), list(...)), quote = TRUE) else func
+    np <- if (n < minlength || get_debug() || backend$name != "process") 0L else min(resolve_np(pool$np), n)
+    if (np > 0L && !fork_is_safe()) np <- 0L
+    # a map inside a worker of the same pool has the pool to itself until it ends
+    outer <- list(map = state$map, item = state$item, local = pool$local)
+    on.exit(restore_pool(pool, state, outer))
+    if (np == 0L) map_here(pool, state, each, sequence, n, out, reduce, ...)
+    else map_forked(pool, state, each, sequence, n, out, reduce, np, ...)
+  }
+  lockEnvironment(pool)
+  structure(pool, class = "MapReduce")
+}
+
+#' @rdname MapReduce
+#' @export
+MapReduceByThread <- function(np = NULL, ...) MapReduce(backend = ThreadBackend, np = np, ...)
+
+#' @rdname MapReduce
+#' @format NULL
+#' @export
+ProcessBackend <- structure(list(name = "process"), class = "sharedmem_backend")
+
+#' @rdname MapReduce
+#' @format NULL
+#' @export
+ThreadBackend <- structure(list(name = "thread"), class = "sharedmem_backend")
+
+#' @export
+print.sharedmem_backend <- function(x, ...) {
+  cat(switch(x$name, process = "<ProcessBackend: forked worker processes>",
+             thread = "<ThreadBackend: the calling process, one item at a time>"), "\n", sep = "")
+  invisible(x)
+}
+
+#' @export
+print.MapReduce <- function(x, ...) {
+  cat(sprintf("<MapReduce pool: %s backend, np = %d>\n", x$backend$name, x$np))
+  set <- x$options[!vapply(names(x$options), function(k) identical(x$options[[k]], default_pool_options[[k]]), NA)]
+  if (length(set)) cat("options:", paste(names(set), vapply(set, function(v) format(v)[1L], ""), sep = " = ", collapse = ", "), "\n")
+  cat("pool$map(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...)\n")
+  invisible(x)
+}
+
+default_pool_options <- list(on_error = "stop")
+
+check_pool_options <- function(given) {
+  if (length(given) && (is.null(names(given)) || any(names(given) == "")))
+    abort_argument("...", "an argument without a name", "pool options by name")
+  unknown <- setdiff(names(given), names(default_pool_options))
+  if (length(unknown))
+    abort_argument(unknown[1L], describe_value(given[[unknown[1L]]]),
+                   paste("one of the pool options", paste(names(default_pool_options), collapse = ", ")))
+  opts <- default_pool_options
+  opts[names(given)] <- given
+  if (!identical(opts$on_error, "stop") && !identical(opts$on_error, "collect"))
+    abort_argument("on_error", describe_value(opts$on_error), "\"stop\" or \"collect\"")
+  opts
+}
+
+check_map <- function(func, sequence, reduce, star, minlength) {
+  if (!is.function(func)) abort_argument("func", describe_value(func), "a function")
+  if (is.function(sequence) || is.symbol(sequence) || (is.environment(sequence) && !is.object(sequence)))
+    abort_argument("sequence", describe_value(sequence), "something with length() and [[")
+  if (!is.null(reduce) && !is.function(reduce)) abort_argument("reduce", describe_value(reduce), "NULL or a function")
+  if (!is.logical(star) || length(star) != 1L || is.na(star)) abort_argument("star", describe_value(star), "TRUE or FALSE")
+  if (!is.numeric(minlength) || length(minlength) != 1L || is.na(minlength))
+    abort_argument("minlength", describe_value(minlength), "a number")
+}
+
+new_local <- function(rank) {
+  local <- new.env(parent = emptyenv())
+  local$rank <- rank
+  local
+}
+
+set_local <- function(pool, local) {
+  for (name in c("local", "tls")) assign(name, local, envir = pool)
+}
+
+restore_pool <- function(pool, state, outer) {
+  state$map <- outer$map
+  state$item <- outer$item
+  set_local(pool, outer$local)
+}
+
+# ---- in forked workers ----
+
+map_forked <- function(pool, state, each, sequence, n, out, reduce, np, ...) {
+  collect <- pool$options$on_error == "collect"
+  budget <- max(1, floor(min(the$budget, pool$np) / np))
+  map <- .Call(ffi_map_new, np, as.double(n))
+  state$map <- map
+  on.exit(.Call(ffi_map_end, map))
+  main <- function(map, rank) {
+    worker_setup(budget, collect)
+    set_local(pool, new_local(rank))
+    worker_loop(each, sequence, collect, ...)
+  }
+  .Call(ffi_map_spawn, map, main)
+  end <- .Call(ffi_map_drive, map, out, reduce, map_events(collect), Inf, FALSE)
+  if (end[[1L]] == "failed") stop(end[[2L]])
+  if (end[[1L]] == "stopped") attr(out, "stopped") <- TRUE
+  out
+}
+
+# What the master's loop calls for everything but results. An exception ends the map, unless it is to be collected.
+map_events <- function(collect) function(kind, value, item, rank, pid) {
+  if (kind == "condition") return(relay_condition(value))
+  e <- switch(kind,
+    error = exception_from(value, item, rank, pid),
+    quit = worker_death("called q() or ended R in another way", item, rank, pid),
+    death = worker_death(describe_status(value), item, rank, pid))
+  if (collect && !is.na(item) && kind == "error") structure(list(e), class = "sharedmem_collected") else e
+}
+
+exception_from <- function(payload, item, rank, pid) {
+  if (is.null(payload)) return(worker_death("left the item by a jump to top level", item, rank, pid))
+  if (payload[[3L]]) warning(LostExceptionType())
+  WorkerException(payload[[1L]], payload[[2L]], item, rank, pid)
+}
+
+relay_condition <- function(cond) {
+  if (inherits(cond, "message")) message(cond) else warning(cond)
+  NULL
+}
+
+# ---- in this process ----
+
+map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
+  collect <- pool$options$on_error == "collect"
+  map <- .Call(ffi_map_new, 0L, as.double(n))
+  on.exit(.Call(ffi_map_end, map))
+  state$map <- map
+  ranks <- if (pool$backend$name == "thread") lapply(seq_len(max(1L, pool$np)) - 1L, new_local) else list(new_local(0L))
+  done <- 0
+  reducing <- stopped <- FALSE
+  run <- function() while (done < n) {
+    i <- done + 1
+    state$item <- i
+    set_local(pool, ranks[[(i - 1) %% length(ranks) + 1]])
+    done <<- i
+    value <- each(sequence[[i]], ...)
+    if (!is.null(reduce)) {
+      reducing <<- TRUE
+      value <- apply_reduce(reduce, value)
+      reducing <<- FALSE
+    }
+    if (!is.null(value)) out[[i]] <<- value
+  }
+  guarded <- function() withCallingHandlers(run(), error = function(e) {
+    if (reducing || inherits(e, "StopProcessGroup")) return()
+    calls <- calls_of_item(sys.calls(), sys.nframe() - 1L, quote(each(sequence[[i]], ...)))
+    e <- WorkerException(e, calls, state$item, pool$local$rank, Sys.getpid())
+    if (collect) invokeRestart("sharedmem_next", e) else stop(e)
+  })
+  repeat {
+    failed <- withRestarts(
+      tryCatch({ if (get_debug()) run() else guarded(); NULL },
+               StopProcessGroup = function(e) { stopped <<- TRUE; NULL }),
+      sharedmem_next = function(e) e)
+    if (is.null(failed)) break
+    out[[done]] <- failed
+  }
+  if (stopped) attr(out, "stopped") <- TRUE
+  out
+}
+
+apply_reduce <- function(reduce, value)
+  if (inherits(value, "tuple")) do.call(reduce, unclass(value), quote = TRUE) else reduce(value)

@@ -1,0 +1,88 @@
+# What runs in a forked worker, at the R level.
+
+frame_error <- 2L
+frame_stopped <- 3L
+frame_condition <- 4L
+
+# The calls between the item's call and the handler that asks, as text; without our own frames.
+calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
+  is_item <- vapply(calls[seq_len(last)], function(cl) identical(cl, item_call), NA)
+  from <- if (any(is_item)) max(which(is_item)) else 1L
+  while (last > from && is.name(calls[[last]][[1L]]) &&
+         as.character(calls[[last]][[1L]]) %in% c(".handleSimpleError", "h", "stop", "abort_class")) last <- last - 1L
+  calls <- calls[seq.int(from, last)]
+  if (length(calls) > 60L) calls <- c(calls[1:30], list(quote(...)), calls[(length(calls) - 28L):length(calls)])
+  vapply(calls, function(cl) deparse(cl, nlines = 1L, width.cutoff = 80L)[1L], "")
+}
+
+# The error of an item: publish it, then end (or go on with the next item).
+worker_error <- function(e, collect) {
+  if (inherits(e, "StopProcessGroup")) {
+    .Call(ffi_worker_stop_all)
+    .Call(ffi_worker_send, frame_stopped, NULL, NULL, TRUE)
+    .Call(ffi_worker_end)
+  }
+  if (!collect) .Call(ffi_worker_stop_all)
+  n <- sys.nframe()
+  traceback <- tryCatch(calls_of_item(sys.calls(), n - 1L), error = function(e) character())
+  worker_report(e, traceback, NULL)
+  if (!collect) .Call(ffi_worker_end)
+  invokeRestart("sharedmem_next")
+}
+
+worker_report <- function(e, traceback, item) {
+  tryCatch(.Call(ffi_worker_send, frame_error, list(e, traceback, FALSE), item, TRUE), error = function(e2) {
+    plain <- simpleError(paste0(conditionMessage(e)))
+    .Call(ffi_worker_send, frame_error, list(plain, traceback, TRUE), item, TRUE)
+  })
+}
+
+# Called from C: the result of an item (0-based here) could not be serialized.
+worker_unsendable <- function(e, item) {
+  e$message <- paste0("the result cannot be sent to the master: ", conditionMessage(e))
+  worker_report(e, character(), item)
+  if (!isTRUE(the$collect)) {
+    .Call(ffi_worker_stop_all)
+    .Call(ffi_worker_end)
+  }
+}
+
+# Called from C after a jump to top level: what R says of it is all there is.
+worker_jumped <- function() {
+  text <- sub("\n+$", "", sub("^Error[^:]*: ", "", geterrmessage()))
+  if (!nzchar(text)) text <- "the item jumped to top level"
+  .Call(ffi_worker_stop_all)
+  .Call(ffi_worker_send, frame_error, list(simpleError(text), character(), FALSE), NULL, TRUE)
+  .Call(ffi_worker_end)
+}
+
+# Warnings and messages go to the master, if their default handling would show them.
+worker_relay <- function(cond, restart) {
+  r <- computeRestarts(cond)
+  for (k in r) if (identical(k$name, restart)) {
+    tryCatch(.Call(ffi_worker_send, frame_condition, cond, NULL, FALSE), error = function(e) {
+      plain <- if (inherits(cond, "message")) simpleMessage(conditionMessage(cond)) else simpleWarning(conditionMessage(cond))
+      .Call(ffi_worker_send, frame_condition, plain, NULL, FALSE)
+    })
+    invokeRestart(k)
+  }
+}
+
+# The loop of a worker. `item` is set by C before each call of `func(item, ...)`.
+worker_loop <- function(func, sequence, collect, ...) {
+  frame <- environment()
+  handlers <- function() withCallingHandlers(
+    { .Call(ffi_worker_loop, frame, sequence); TRUE },
+    error = function(e) worker_error(e, collect),
+    warning = function(w) worker_relay(w, "muffleWarning"),
+    message = function(m) worker_relay(m, "muffleMessage"))
+  repeat if (withRestarts(handlers(), sharedmem_next = function() FALSE)) break
+}
+
+# First thing in every worker.
+worker_setup <- function(budget, collect) {
+  options(error = quote(invisible(NULL)))
+  the$budget <- budget
+  the$collect <- collect
+  the$background <- list()
+}
