@@ -1,0 +1,4 @@
+library(testthat)
+library(sharedmem)
+
+test_check("sharedmem")
