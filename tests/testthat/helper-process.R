@@ -55,16 +55,16 @@ start_source <- function(source, timeout, env, vars, package) {
     "trap : INT TERM HUP",
     sprintf("cd %s", shQuote(dir)),
     "echo $$ >pgid.tmp; mv pgid.tmp pgid",
-    sprintf("%s sh -c \"sleep %d; : >late; kill -KILL -- -$$\" </dev/null >/dev/null 2>&1 &",
+    sprintf("%s sh -c \"sleep %d; : >late; kill -s KILL -- -$$\" </dev/null >/dev/null 2>&1 &",
             group, as.integer(ceiling(timeout))),
-    "watchdog=$!",
+    "watchdog=$!; echo $watchdog >watchdog.tmp; mv watchdog.tmp watchdog",
     sprintf("cd %s", shQuote(getwd())),
     sprintf("env %s %s --no-save --no-restore --no-site-file --no-init-file %s </dev/null >%s 2>%s",
             paste0(names(env), "=", shQuote(env), collapse = " "),
             shQuote(file.path(R.home("bin"), "Rscript")),
             shQuote(at("code.R")), shQuote(at("stdout")), shQuote(at("stderr"))),
     "status=$?",
-    "kill -KILL -- -$watchdog",
+    "kill -s KILL -- -$watchdog",
     sprintf("cd %s", shQuote(dir)),
     "echo $status >status.tmp; mv status.tmp status"), at("run.sh"))
   handle <- new.env()
@@ -92,7 +92,7 @@ finish_script <- function(handle, grace = 0) {
   at <- function(name) file.path(handle$dir, name)
   lines <- function(name) if (file.exists(at(name))) readLines(at(name), warn = FALSE) else character()
   on.exit({
-    system(sprintf("kill -KILL -- -%d", handle$pgid), ignore.stderr = TRUE)
+    system(sprintf("kill -s KILL -- -%d", handle$pgid), ignore.stderr = TRUE)
     unlink(handle$dir, recursive = TRUE)
   })
   wait_until(script_ended(handle), handle$timeout + 10)

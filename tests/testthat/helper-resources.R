@@ -18,6 +18,12 @@ process_table <- function() {
              pgid = as.integer(vapply(rest, `[`, "", 3L)), state = vapply(rest, `[`, "", 1L))
 }
 
+# Every process that runs; a zombie does not.
+live_pids <- function() {
+  p <- process_table()
+  p$pid[p$state != "Z"]
+}
+
 # Live processes of a group, its leader (the shell that run_script() starts) and zombies apart.
 group_members <- function(pgid) {
   p <- process_table()

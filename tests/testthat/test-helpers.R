@@ -21,13 +21,21 @@ test_that("a script that dies by a signal is told apart from one that exits", {
   expect_identical(r$status, NA_integer_)
 })
 
+test_that("a script's watchdog goes when the script does", {
+  p <- start_script("Sys.sleep(0)", timeout = 4321, package = FALSE)
+  expect_true(wait_until(file.exists(file.path(p$dir, "watchdog"))))
+  watchdog <- as.integer(readLines(file.path(p$dir, "watchdog")))
+  expect_identical(finish_script(p)$status, 0L)
+  expect_true(wait_until(length(group_members(watchdog)) == 0L && !watchdog %in% live_pids()))
+})
+
 test_that("a script that ignores every polite signal ends at the time limit, its children too", {
   r <- run_script({
     system("trap '' TERM INT HUP; echo $$; sleep 300 >/dev/null", wait = FALSE)
     repeat Sys.sleep(1)
   }, timeout = 2, package = FALSE)
   expect_true(r$timed_out)
-  expect_true(wait_until(!as.integer(r$stdout[1]) %in% process_table()$pid, 5))
+  expect_true(wait_until(!as.integer(r$stdout[1]) %in% live_pids()))
 })
 
 test_that("a process that outlives its script is reported", {
@@ -35,6 +43,7 @@ test_that("a process that outlives its script is reported", {
   expect_identical(r$status, 0L)
   expect_gte(length(r$left), 1L)
   expect_failure(expect_script_ok(r), "left")
+  expect_true(wait_until(!any(r$left %in% live_pids())))
 })
 
 test_that("the environment of a script can be set", {
