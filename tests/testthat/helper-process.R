@@ -4,7 +4,7 @@
 # group; run.sh runs Rscript and writes its exit status. A watchdog in a group of its own kills the
 # whole group with SIGKILL when the time is up, also when the process that started it is gone.
 
-# Runs `code` (braces, or one string of R source) in a fresh Rscript that has the package attached.
+# Runs `code` (braces, quoted braces, or lines of R source) in a fresh Rscript that has the package attached.
 # `vars`: a named list of values the code finds as variables. In the code `answer(x)` hands `x` back.
 # `env`: named character vector of environment variables. `grace`: seconds that processes of the
 # group may live on after the script before they count as left behind.
@@ -24,9 +24,10 @@ start_script <- function(code, timeout = 60, env = character(), vars = list(), p
 }
 
 script_source <- function(expr, frame) {
-  if (is.call(expr) && identical(expr[[1L]], as.name("{")))
-    return(unlist(lapply(as.list(expr)[-1L], deparse, control = c("keepNA", "keepInteger", "digits17"))))
-  source <- eval(expr, frame)
+  braces <- function(x) is.call(x) && identical(x[[1L]], as.name("{"))
+  source <- if (braces(expr)) expr else eval(expr, frame)
+  if (braces(source))
+    source <- unlist(lapply(as.list(source)[-1L], deparse, control = c("keepNA", "keepInteger", "digits17")))
   stopifnot(is.character(source))
   source
 }

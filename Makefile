@@ -1,0 +1,92 @@
+# make demo    install into a library of its own and run the main job on real input
+# make test    install what the tests need, and run them all
+# make help    the rest
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+LIB := $(CURDIR)/.lib
+export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
+SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
+BUILT := .build/built
+
+.PHONY: help demo test install check native sanitize lint docs bench bench-quick coverage clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+# A tarball first, so that no object file of an earlier build is linked.
+$(BUILT): $(SOURCES)
+	@mkdir -p .build
+	@rm -f .build/sharedmem_*.tar.gz
+	@cd .build && R CMD build --no-build-vignettes --no-manual $(CURDIR) >build.log 2>&1 || { cat build.log; exit 1; }
+	@touch $@
+
+define install_into
+mkdir -p $(1) && MAKE="make -j2" R CMD INSTALL --no-test-load -l $(1) .build/sharedmem_*.tar.gz >.build/install.log 2>&1 || { cat .build/install.log; exit 1; }
+endef
+
+$(LIB)/sharedmem/DESCRIPTION: $(BUILT)
+	@echo "installing sharedmem into .lib"
+	@$(call install_into,$(LIB))
+	@touch $@
+
+.demo-lib/sharedmem/DESCRIPTION: $(BUILT)
+	@echo "installing sharedmem into .demo-lib"
+	@$(call install_into,.demo-lib)
+	@touch $@
+
+## demo         install into .demo-lib and run inst/demo/main.R on real input
+demo: .demo-lib/sharedmem/DESCRIPTION
+	@R_LIBS=$(CURDIR)/.demo-lib Rscript --vanilla inst/demo/main.R
+
+## install      install into .lib
+install: $(LIB)/sharedmem/DESCRIPTION
+
+## test         install what the tests need, run R's and C's (ONLY=regex: some of R's alone)
+test: install
+	@tools/setup.sh test
+	@ONLY='$(ONLY)' tools/test.sh
+
+## native       tests of the C core alone
+native:
+	@tools/native.sh plain
+
+## sanitize     tests of the C core under ASAN, UBSAN and TSAN, and R's under ASAN (ONLY=regex)
+sanitize: $(BUILT)
+	@tools/setup.sh lint
+	@for cc in gcc clang; do tools/native.sh asan $$cc && tools/native.sh tsan $$cc || exit 1; done
+	@tools/asan.sh '$(ONLY)'
+
+## lint         layers, border to R, lengths, forbidden symbols, warnings of gcc and clang, documentation
+lint: install
+	@tools/setup.sh lint
+	@Rscript tools/lint.R
+	@tools/warnings.sh
+	@Rscript tools/roxygen.R --check
+
+## docs         write NAMESPACE and man/ from the comments in R/
+docs: install
+	@tools/setup.sh lint
+	@Rscript tools/roxygen.R
+
+## check        R CMD build and R CMD check --as-cran
+check:
+	@tools/setup.sh check
+	@tools/check.sh
+
+## bench        benchmarks against whichever other packages are installed; writes bench/RESULTS.md
+bench: install
+	@tools/setup.sh bench
+	@Rscript bench/bench.R
+
+## bench-quick  the same, small and with what is here
+bench-quick: install
+	@Rscript bench/bench.R --quick
+
+## coverage     test coverage of R and C by file (needs covr)
+coverage:
+	@Rscript -e 'print(covr::package_coverage(type = "tests"))'
+
+## clean        remove what the targets made
+clean:
+	@rm -rf .lib .demo-lib .build src/*.o src/*.so

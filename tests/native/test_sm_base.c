@@ -1,0 +1,32 @@
+/* sm_base: the clock and the error texts. */
+#include "../../src/sm_base.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int passed, failed;
+
+static void check(int ok, const char *what) {
+  if (ok) {
+    passed++;
+    return;
+  }
+  failed++;
+  printf("failed: %s\n", what);
+}
+
+int main(void) {
+  uint64_t a = sm_clock_ns(), b = sm_clock_ns();
+  check(a > 0 && b >= a, "the clock does not run backwards");
+
+  int distinct = 1;
+  for (int i = SM_ECHANGED; i <= SM_ENOROOM; i++)
+    for (int j = SM_ECHANGED; j < i; j++) distinct &= strcmp(sm_error_text(i), sm_error_text(j)) != 0;
+  check(distinct, "every code of the core has a text of its own");
+  check(strcmp(sm_error_text(-ENOENT), strerror(ENOENT)) == 0, "a system error has the system's text");
+  check(sm_error_text(-99999) != NULL, "an unknown code has a text");
+
+  printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# R CMD build with the vignette, then R CMD check --as-cran. One check: passes with no error, no
+# warning, and no note but "New submission". Arguments go to R CMD check.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+. tools/counts.sh
+rm -rf .build/check
+mkdir -p .build/check
+top=$PWD
+cd .build/check || exit 2
+R CMD build "$top" >build.log 2>&1 || { cat build.log; failed "R CMD build"; totals; exit 1; }
+# the clock and the web are not there on every machine; the tarball is not on CRAN yet
+_R_CHECK_SYSTEM_CLOCK_=FALSE _R_CHECK_CRAN_INCOMING_REMOTE_=FALSE _R_CHECK_FORCE_SUGGESTS_=FALSE \
+  R CMD check --as-cran --no-manual "$@" sharedmem_*.tar.gz >check.log 2>&1
+status=$?
+bad=$(grep -E '\.\.\.( \[[^]]*\])? (ERROR|WARNING|NOTE)$' check.log | grep -v '^\* checking CRAN incoming feasibility')
+incoming=$(sed -n '/^\* checking CRAN incoming/,/^\* checking/p' check.log | sed '1d;$d' |
+  grep -vE '^(Maintainer:|New submission|)$|^Maintainer: ')
+if [ $status -eq 0 ] && [ -z "$bad" ] && [ -z "$incoming" ]; then
+  passed "R CMD check --as-cran: $(tail -n 3 check.log | grep '^Status' || echo 'Status: OK')"
+else
+  cat check.log
+  for f in sharedmem.Rcheck/00install.out sharedmem.Rcheck/tests/testthat.Rout.fail; do
+    [ -e $f ] && { echo "--- $f"; tail -n 60 $f; }
+  done
+  failed "R CMD check --as-cran" "$bad" "$incoming"
+fi
+totals

@@ -1,0 +1,204 @@
+# What the compiler and the tests do not see: the layers, the border to R, lengths, forbidden symbols.
+#
+# Each check prints what breaks it, file and line, and counts as one passed or failed; the last line
+# is `N passed, N failed, N skipped`. COUNTS=FILE in the environment: the numbers are written there too.
+
+c_files <- list.files("src", "\\.[ch]$", full.names = TRUE)
+r_files <- list.files("R", "\\.R$", full.names = TRUE)
+native_files <- list.files("tests/native", "\\.[ch]$", full.names = TRUE)
+script_files <- list.files(c("tests/testthat", "tools", "bench", "inst"), "\\.R$", full.names = TRUE,
+                           recursive = TRUE)
+read <- function(files) sapply(files, readLines, warn = FALSE, simplify = FALSE)
+code_c <- read(c_files)
+code_r <- read(r_files)
+
+# Which layers a layer may include besides its own; sm_ is open to all, r_ may include everything.
+may_include <- list(sm = character(), mem = character(), arr = character(), sync = character(),
+                    proc = "sync", task = "sync", chan = c("sync", "mem"), kern = "arr")
+layer_of <- function(file) sub("_.*$", "", basename(file))
+at <- function(file, line, text) sprintf("%s:%d: %s", file, line, text)
+
+# C source without comments and the contents of strings, lines kept.
+bare_c <- function(lines) {
+  s <- paste(lines, collapse = "\n")
+  comment <- gregexpr("/\\*(?s:.*?)\\*/", s, perl = TRUE)
+  regmatches(s, comment) <- lapply(regmatches(s, comment), function(m) gsub("[^\n]", " ", m))
+  s <- gsub("\"(\\\\.|[^\"\\\\\n])*\"", "\"\"", s, perl = TRUE)
+  sub("//.*$", "", strsplit(s, "\n", fixed = TRUE)[[1L]])
+}
+bare <- lapply(code_c, bare_c)
+
+check_layers <- function() {
+  bad <- character()
+  for (f in c_files) {
+    layer <- layer_of(f)
+    if (basename(f) == "init.c" || layer == "r") next
+    if (!layer %in% names(may_include)) {
+      bad <- c(bad, at(f, 1L, sprintf("no such layer: %s_", layer)))
+      next
+    }
+    for (i in grep("^\\s*#\\s*include", code_c[[f]])) {
+      line <- code_c[[f]][i]
+      if (grepl("<(R|Rinternals|Rmath|Rdefines|R_ext/.*|Rversion)(\\.h)?>", line))
+        bad <- c(bad, at(f, i, "the core includes no R header"))
+      own <- regmatches(line, regexec("\"([^\"]+)\"", line))[[1L]][2L]
+      if (!is.na(own) && !layer_of(own) %in% c("sm", layer, may_include[[layer]]))
+        bad <- c(bad, at(f, i, sprintf("%s_ may not include %s", layer, own)))
+    }
+  }
+  bad
+}
+
+check_own_header_first <- function() {
+  bad <- character()
+  for (f in grep("\\.c$", c_files, value = TRUE)) {
+    header <- sub("c$", "h", basename(f))
+    if (!file.path("src", header) %in% c_files) next
+    first <- grep("^#include", code_c[[f]])[1L]
+    if (!identical(code_c[[f]][first], sprintf("#include \"%s\"", header)))
+      bad <- c(bad, at(f, first, sprintf("the first include is not \"%s\"", header)))
+  }
+  bad
+}
+
+check_guards <- function() {
+  headers <- grep("\\.h$", c_files, value = TRUE)
+  has <- vapply(headers, function(f) any(code_c[[f]] == paste("#ifndef", toupper(gsub("[.]", "_", basename(f))))), NA)
+  if (any(!has)) at(headers[!has], 1L, "no include guard named after the file") else character()
+}
+
+# Every ffi_ function that is defined has one row in init.c with its number of arguments, and is
+# called from R/ with as many; and nothing else is registered or called.
+check_border <- function() {
+  all_c <- unlist(bare[setdiff(names(bare), "src/init.c")])
+  text <- paste(all_c, collapse = "\n")
+  m <- regmatches(text, gregexpr("\nSEXP ffi_\\w+\\([^)]*\\)\\s*\\{", text, perl = TRUE))[[1L]]
+  defined <- sub("^SEXP (ffi_\\w+)\\(.*$", "\\1", trimws(gsub("\\s+", " ", m)))
+  args <- trimws(sub("^.*?\\((.*)\\).*$", "\\1", gsub("\\s+", " ", m)))
+  arity <- ifelse(args == "void", 0L, lengths(strsplit(args, ",")))
+  init <- paste(bare[["src/init.c"]], collapse = "\n")
+  rows <- regmatches(init, gregexpr("\\bffi_\\w+\\s*,\\s*[0-9]+\\s*[)}]", init, perl = TRUE))[[1L]]
+  row_name <- sub("^(ffi_\\w+).*$", "\\1", rows)
+  row_arity <- as.integer(sub("^.*,\\s*([0-9]+).*$", "\\1", rows))
+  calls <- border_calls()
+  wrong <- intersect(defined, row_name)
+  wrong <- wrong[arity[match(wrong, defined)] != row_arity[match(wrong, row_name)]]
+  bad_call <- calls[calls$name %in% defined & !calls$spread &
+                      calls$nargs != arity[match(calls$name, defined)], ]
+  c(sprintf("src/init.c: no row for %s", setdiff(defined, row_name)),
+    sprintf("src/init.c: a row for %s, which is not defined", setdiff(row_name, defined)),
+    sprintf("src/init.c: %s has %d rows", names(which(table(row_name) > 1L)), table(row_name)[table(row_name) > 1L]),
+    sprintf("src/init.c: wrong number of arguments for %s", wrong),
+    sprintf("R/: nothing calls %s", setdiff(defined, calls$name)),
+    sprintf("R/: %s is called and not defined", setdiff(calls$name, defined)),
+    sprintf("R/: %s called with %d arguments", bad_call$name, bad_call$nargs))
+}
+
+# Symbols ffi_* in R code: calls `.Call(ffi_x, ...)`, with their number of arguments where it is
+# plain to see, and other mentions (a symbol handed on), for which `spread` is TRUE.
+border_calls <- function() {
+  found <- list()
+  visit <- function(e) {
+    if (is.name(e)) {
+      if (startsWith(as.character(e), "ffi_")) found[[length(found) + 1L]] <<- list(as.character(e), NA, TRUE)
+    } else if (is.call(e) && length(e) >= 2L && is.name(e[[2L]]) && startsWith(as.character(e[[2L]]), "ffi_") &&
+               as.character(e[[1L]])[1L] %in% c(".Call", ".External", ".External2")) {
+      rest <- as.list(e)[-(1:2)]
+      spread <- as.character(e[[1L]]) != ".Call" || any(vapply(rest, identical, NA, as.name("...")))
+      found[[length(found) + 1L]] <<- list(as.character(e[[2L]]), length(rest), spread)
+      for (x in rest) if (!missing(x)) visit(x)
+    } else if (is.call(e) || is.pairlist(e) || is.expression(e)) {
+      for (x in as.list(e)) if (!missing(x)) visit(x)
+    }
+  }
+  for (f in r_files) visit(parse(f, keep.source = FALSE))
+  data.frame(name = vapply(found, `[[`, "", 1L), nargs = vapply(found, function(x) as.integer(x[[2L]]), 1L),
+             spread = vapply(found, `[[`, NA, 3L))
+}
+
+check_one_fork <- function() {
+  hits <- unlist(lapply(names(bare), function(f) at(f, grep("(^|[^_[:alnum:]])v?fork\\s*\\(", bare[[f]]), "fork()")))
+  if (length(hits) > 1L) hits else character()
+}
+
+check_file_length <- function() {
+  files <- c(c_files, r_files, native_files, script_files)
+  n <- lengths(read(files))
+  sprintf("%s: %d lines, the limit is 500", files[n > 500L], n[n > 500L])
+}
+
+check_function_length <- function(limit = 80L) {
+  bad <- character()
+  for (f in c_files) {
+    ends <- grep("^\\}", bare[[f]])
+    starts <- grep("^[[:alpha:]_].*\\)\\s*\\{\\s*$|^\\{", bare[[f]])
+    for (s in starts) {
+      e <- ends[ends > s][1L]
+      if (!is.na(e) && e - s + 1L > limit) bad <- c(bad, at(f, s, sprintf("a function of %d lines, the limit is %d", e - s + 1L, limit)))
+    }
+  }
+  for (f in r_files) {
+    for (ref in attr(parse(f, keep.source = TRUE), "srcref"))
+      if (ref[3L] - ref[1L] + 1L > limit && any(grepl("function\\(", as.character(ref)[1:2])))
+        bad <- c(bad, at(f, ref[1L], sprintf("a function of %d lines, the limit is %d", ref[3L] - ref[1L] + 1L, limit)))
+  }
+  bad
+}
+
+check_leftovers <- function() {
+  all <- c(code_c, code_r)
+  unlist(lapply(names(all), function(f) {
+    i <- grep("\\b(TODO|FIXME|XXX)\\b", all[[f]])
+    at(f, i, trimws(all[[f]][i]))
+  }))
+}
+
+check_exports_documented <- function() {
+  exports <- parseNamespaceFile(basename(getwd()), dirname(getwd()))$exports
+  aliases <- unlist(lapply(list.files("man", "\\.Rd$", full.names = TRUE), function(f)
+    sub("^\\\\alias\\{(.*)\\}$", "\\1", grep("^\\\\alias\\{", readLines(f), value = TRUE))))
+  sprintf("man/: no page for %s", setdiff(exports, gsub("\\\\%", "%", aliases)))
+}
+
+# Every object in src/ compiled, its undefined symbols held against tools/NONAPI.txt.
+check_symbols <- function() {
+  banned <- grep("^#", readLines("tools/NONAPI.txt"), invert = TRUE, value = TRUE)
+  dir <- tempfile("objects")
+  dir.create(dir)
+  on.exit(unlink(dir, recursive = TRUE))
+  cc <- system2(file.path(R.home("bin"), "R"), c("CMD", "config", "CC"), stdout = TRUE)
+  flags <- system2(file.path(R.home("bin"), "R"), c("CMD", "config", "--cppflags"), stdout = TRUE)
+  unlist(lapply(grep("\\.c$", c_files, value = TRUE), function(f) {
+    object <- file.path(dir, sub("c$", "o", basename(f)))
+    status <- system(paste(cc, "-O1 -fPIC -pthread -c", flags, f, "-o", shQuote(object)))
+    if (status != 0L) return(at(f, 1L, "does not compile"))
+    undefined <- sub("^.* U ", "", system2("nm", c("-u", shQuote(object)), stdout = TRUE))
+    undefined <- sub("^__(.*)_chk$", "\\1", sub("@.*$", "", trimws(undefined)))
+    hit <- intersect(undefined, banned)
+    if (length(hit)) at(f, 1L, paste("uses", hit, "(tools/NONAPI.txt)"))
+  }))
+}
+
+checks <- list(
+  "core files include only what their layer may" = check_layers,
+  "each .c file includes its own header first" = check_own_header_first,
+  "headers have guards named after the file" = check_guards,
+  "ffi_ functions, rows of init.c and calls in R/ agree" = check_border,
+  "fork() is called on one line" = check_one_fork,
+  "no file outgrows 500 lines" = check_file_length,
+  "no function outgrows 80 lines" = check_function_length,
+  "nothing is left to do in the code" = check_leftovers,
+  "every export has a page" = check_exports_documented,
+  "objects use no symbol of tools/NONAPI.txt" = check_symbols)
+
+failed <- 0L
+for (name in names(checks)) {
+  bad <- checks[[name]]()
+  failed <- failed + (length(bad) > 0L)
+  cat(if (length(bad)) "FAILED" else "ok    ", name, "\n")
+  cat(paste0("       ", bad, "\n", recycle0 = TRUE), sep = "")
+}
+counts <- c(length(checks) - failed, failed, 0L)
+if (nzchar(Sys.getenv("COUNTS"))) cat(counts, "\n", file = Sys.getenv("COUNTS"))
+cat(sprintf("%d passed, %d failed, %d skipped\n", counts[1], counts[2], counts[3]))
+quit(status = as.integer(failed > 0L))

@@ -1,0 +1,79 @@
+#!/bin/sh
+# Compiles and runs the tests of the C core, tests/native/test_*.c, each linked with the whole core
+# (every file of src/ but the glue, r_*.c and init.c).
+#
+#   tools/native.sh [plain|asan|tsan] [COMPILER]
+#
+# plain: each test of each program counts. asan (with UBSAN) and tsan: each program counts once, and
+# passes if it exits 0 with no report. Last line: `N passed, N failed, N skipped`.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+. tools/counts.sh
+mode=${1:-plain}
+cc=${2:-${CC:-cc}}
+dir=.build/native/$mode-$(basename "$cc")
+flags="-std=gnu11 -g -pthread -Isrc -Wall"
+case $mode in
+  plain) flags="$flags -O2" ;;
+  asan) flags="$flags -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" ;;
+  tsan) flags="$flags -O1 -fno-omit-frame-pointer -fsanitize=thread" ;;
+  *) echo "usage: tools/native.sh [plain|asan|tsan] [COMPILER]" >&2; exit 2 ;;
+esac
+ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1
+UBSAN_OPTIONS=print_stacktrace=1
+TSAN_OPTIONS=halt_on_error=1
+export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+
+mkdir -p "$dir"
+rm -f "$dir"/*
+echo 'int main(void) { return 0; }' >"$dir/probe.c"
+# shellcheck disable=SC2086
+if ! $cc $flags "$dir/probe.c" -o "$dir/probe" 2>/dev/null; then
+  skipped "native tests, $mode: $cc cannot do this here"
+  totals
+  exit 0
+fi
+# Leaks are looked for where the system lets a process be inspected.
+[ $mode != asan ] || "$dir/probe" 2>/dev/null || ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1
+# A sanitizer may be unable to lay out its memory where addresses are randomised widely.
+run=""
+if ! "$dir/probe" >/dev/null 2>&1; then
+  if setarch "$(uname -m)" -R "$dir/probe" >/dev/null 2>&1; then
+    run="setarch $(uname -m) -R"
+  else
+    skipped "native tests, $mode: what $cc makes does not start here"
+    totals
+    exit 0
+  fi
+fi
+if command -v timeout >/dev/null; then run="timeout -k 5 120 $run"; fi
+
+ls src/*.c | grep -Ev '/(r_[^/]*|init)\.c$' |
+  xargs -P 2 -I{} sh -c "$cc $flags -c {} -o $dir/\$(basename {} .c).o" || { failed "native: the core does not compile"; totals; exit 1; }
+ls tests/native/test_*.c 2>/dev/null |
+  xargs -P 2 -I{} sh -c "$cc $flags {} $dir/*.o -lm -o $dir/\$(basename {} .c)" || failed "native: a test does not compile"
+
+for source in tests/native/test_*.c; do
+  [ -e "$source" ] || continue
+  name=$(basename "$source" .c)
+  [ -x "$dir/$name" ] || { failed "$name ($mode, $cc): not built"; continue; }
+  # shellcheck disable=SC2086
+  $run "$dir/$name" >"$dir/$name.log" 2>&1 </dev/null
+  status=$?
+  line=$(tail -n 1 "$dir/$name.log")
+  p=$(echo "$line" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1/p')
+  f=$(echo "$line" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\2/p')
+  label="$name ($mode, $cc)"
+  if [ $status -ne 0 ] || [ -z "$p" ] || [ "$p" -eq 0 ] || [ "$f" -ne 0 ] ||
+    grep -Eq 'runtime error:|ERROR: |WARNING: ThreadSanitizer' "$dir/$name.log"; then
+    failed "$label: status $status: $line"
+    sed 's/^/        | /' "$dir/$name.log"
+    if [ "$mode" = plain ] && [ "${f:-0}" -gt 0 ]; then add "$p" $((f - 1)) 0; fi
+  elif [ "$mode" = plain ]; then
+    add "$p" 0 0
+    echo "ok      $label: $line"
+  else
+    passed "$label: $line"
+  fi
+done
+totals

@@ -1,0 +1,97 @@
+#!/bin/sh
+# Installs what the targets of the Makefile need beyond R and its C toolchain, where it is missing.
+#
+#   tools/setup.sh test     testthat
+#   tools/setup.sh check    and what R CMD check and the vignette need
+#   tools/setup.sh lint     and roxygen2 and clang with its sanitizers
+#   tools/setup.sh bench    and the packages that the benchmarks compare with
+#
+# As root where there is apt-get: Debian's packages, which come built. Elsewhere, and for what Debian
+# has not: install.packages() into .lib of this checkout. Programs that cannot be installed that way
+# are named; what needs them is then skipped and counted as skipped.
+set -u
+top=$(cd "$(dirname "$0")/.." && pwd)
+lib=$top/.lib
+mkdir -p "$lib"
+R_LIBS=$lib${R_LIBS:+:$R_LIBS}
+export R_LIBS
+
+debian() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+apt_install() {
+  if [ -z "${updated:-}" ]; then
+    apt-get -qq -o DPkg::Lock::Timeout=300 update </dev/null || return 1
+    updated=1
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+    install --no-install-recommends "$@" </dev/null >/dev/null
+}
+
+# The R packages among "$@" that are not there, one a line.
+missing_packages() {
+  Rscript --vanilla -e 'for (p in commandArgs(TRUE)) if (!nzchar(system.file(package = p))) writeLines(p)' "$@"
+}
+
+need_packages() {
+  missing=$(missing_packages "$@")
+  [ -n "$missing" ] || return 0
+  echo "setup: installing R packages:" $missing
+  if debian; then
+    for p in $missing; do
+      apt_install "r-cran-$(echo "$p" | tr '[:upper:]' '[:lower:]')" 2>/dev/null || :
+    done
+    missing=$(missing_packages $missing)
+  fi
+  [ -z "$missing" ] || SM_LIB=$lib Rscript --vanilla -e '
+    if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1)
+    install.packages(commandArgs(TRUE), lib = Sys.getenv("SM_LIB"), quiet = TRUE, Ncpus = 2)' $missing
+  missing=$(missing_packages "$@")
+  [ -z "$missing" ] || { echo "setup: could not install:" $missing >&2; return 1; }
+}
+
+# need_program PROGRAM PACKAGE...
+need_program() {
+  command -v "$1" >/dev/null && return 0
+  program=$1
+  shift
+  if debian; then
+    echo "setup: installing $*"
+    apt_install "$@"
+  fi
+  command -v "$program" >/dev/null || echo "setup: there is no $program here; what needs it is skipped" >&2
+}
+
+setup_test() { need_packages testthat; }
+
+setup_check() {
+  setup_test && need_packages knitr rmarkdown || return 1
+  need_program pandoc pandoc
+  need_program tidy tidy
+  need_program qpdf qpdf
+}
+
+# The runtime of clang's sanitizers is a package of its own, named after clang's version.
+setup_lint() {
+  setup_test && need_packages roxygen2 || return 1
+  need_program clang clang
+  runtime=$(clang -print-file-name=libclang_rt.asan-$(uname -m).a 2>/dev/null)
+  if debian && command -v clang >/dev/null && [ ! -e "$runtime" ]; then
+    apt_install "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+  fi
+  return 0
+}
+
+# Peers are optional: each is tried by itself, and the benchmarks name those that are missing.
+setup_bench() {
+  for p in future.apply BiocParallel foreach doMC pbmcapply mirai synchronicity bigmemory data.table \
+           SharedObject filelock; do
+    need_packages "$p" || :
+  done
+}
+
+for what in "$@"; do
+  case $what in
+    test | check | lint | bench) "setup_$what" || exit 1 ;;
+    *) echo "usage: tools/setup.sh test|check|lint|bench ..." >&2; exit 2 ;;
+  esac
+done
