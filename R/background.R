@@ -33,7 +33,7 @@ background <- function(func, ...) {
   bg$started <- Sys.time()
   bg$ended <- NULL
   bg$map <- NULL
-  bg$value <- bg$error <- NULL
+  bg$value <- bg$error <- bg$setup <- NULL
   bg$pid <- Sys.getpid()
   bg$is_alive <- function() background_alive(bg)
   bg$wait <- function(timeout = Inf) background_wait(bg, timeout)
@@ -44,10 +44,11 @@ background <- function(func, ...) {
     background_settle(bg, "done")
     return(bg)
   }
-  map <- .Call(ffi_map_new, 1L, 1)
-  budget <- max(1, the$budget - 1)
+  map <- .Call(ffi_map_new, 1L, 1, NA_integer_, Inf, 1L)
+  setup <- worker_plan(max(1, the$budget - 1), FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+  bg$setup <- setup
   main <- function(map, rank) {
-    worker_setup(budget, FALSE)
+    worker_setup(setup)
     worker_loop(function(item, ...) func(...), list(NULL), FALSE, ...)
   }
   bg$map <- map
@@ -63,6 +64,7 @@ background_settle <- function(bg, state) {
   bg$ended <- Sys.time()
   if (!is.null(bg$map)) .Call(ffi_map_end, bg$map)
   bg$map <- NULL
+  if (!is.null(bg$setup)) unlink_worker_files(bg$setup)
   the$background <- Filter(function(other) !identical(other, bg), the$background)
 }
 

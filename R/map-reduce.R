@@ -39,9 +39,19 @@
 #' @param backend `ProcessBackend` (forked processes) or `ThreadBackend` (the calling process, one item at a
 #'   time, ranks taken in turn).
 #' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master.
-#' @param ... Pool options by name:
-#'   `on_error`: `"stop"` (the default) or `"collect"`, which puts each failed item's [WorkerException]
-#'   in its place in the result.
+#' @param ... Pool options, by name:
+#'   - `retries` (whole number, 0): after a worker's death its unfinished items run again in a fresh worker that sees
+#'     the same snapshot as the first ones, up to so many times an item. Results that had been delivered are kept; what an
+#'     item had written into shared arrays before it was killed stands, so let items write their own places.
+#'   - `on_error`: `"stop"` (the default) or `"collect"`, which puts each failed item's [WorkerException]
+#'     in its place in the result.
+#'   - `timeout` (seconds, `Inf`): what an item may take; past it the worker is killed and the item fails or is retried.
+#'   - `seed` (`TRUE`): every item draws from an L'Ecuyer-CMRG stream of its own, derived from the master's generator
+#'     (which moves on by one step), so that results depend on `set.seed()` alone. `FALSE` leaves R's generator alone.
+#'   - `output`: what workers print: `"relay"` (the default) brings it to the master whole lines at a time,
+#'     `"inherit"` leaves them the master's stdout and stderr, `"discard"` drops it.
+#'   - `threads` (whole number, 1): threads of BLAS and OpenMP in each worker, set through the libraries' own setters;
+#'     `NULL` leaves them alone.
 #' @return An object of class `MapReduce` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `sharedmem.MapReduce` and `sharedmem.MapReduceByThread` of the Python package.
 #' @seealso [tuple()], [background()], [WorkerException], [set_debug()]
@@ -122,7 +132,7 @@ print.MapReduce <- function(x, ...) {
   invisible(x)
 }
 
-default_pool_options <- list(on_error = "stop")
+default_pool_options <- list(retries = 0L, on_error = "stop", timeout = Inf, seed = TRUE, output = "relay", threads = 1L)
 
 check_pool_options <- function(given) {
   if (length(given) && (is.null(names(given)) || any(names(given) == "")))
@@ -133,9 +143,26 @@ check_pool_options <- function(given) {
                    paste("one of the pool options", paste(names(default_pool_options), collapse = ", ")))
   opts <- default_pool_options
   opts[names(given)] <- given
-  if (!identical(opts$on_error, "stop") && !identical(opts$on_error, "collect"))
-    abort_argument("on_error", describe_value(opts$on_error), "\"stop\" or \"collect\"")
+  check_choice(opts$on_error, c("stop", "collect"), "on_error")
+  check_choice(opts$output, output_modes, "output")
+  opts$retries <- check_np(opts$retries, "retries")
+  if (is.null(opts$retries)) abort_argument("retries", "NULL", "a whole number of at least 0")
+  check_flag(opts$seed, "seed")
+  if (!is.numeric(opts$timeout) || length(opts$timeout) != 1L || is.na(opts$timeout) || opts$timeout <= 0)
+    abort_argument("timeout", describe_value(opts$timeout), "a positive number of seconds")
+  opts["threads"] <- list(check_np(opts$threads, "threads", 1L))
   opts
+}
+
+output_modes <- c("relay", "inherit", "discard")
+
+check_choice <- function(x, choices, arg) {
+  if (!is.character(x) || length(x) != 1L || !x %in% choices)
+    abort_argument(arg, describe_value(x), paste0("\"", choices, "\"", collapse = " or "))
+}
+
+check_flag <- function(x, arg) {
+  if (!is.logical(x) || length(x) != 1L || is.na(x)) abort_argument(arg, describe_value(x), "TRUE or FALSE")
 }
 
 check_map <- function(func, sequence, reduce, star, minlength) {
@@ -143,7 +170,7 @@ check_map <- function(func, sequence, reduce, star, minlength) {
   if (is.function(sequence) || is.symbol(sequence) || (is.environment(sequence) && !is.object(sequence)))
     abort_argument("sequence", describe_value(sequence), "something with length() and [[")
   if (!is.null(reduce) && !is.function(reduce)) abort_argument("reduce", describe_value(reduce), "NULL or a function")
-  if (!is.logical(star) || length(star) != 1L || is.na(star)) abort_argument("star", describe_value(star), "TRUE or FALSE")
+  check_flag(star, "star")
   if (!is.numeric(minlength) || length(minlength) != 1L || is.na(minlength))
     abort_argument("minlength", describe_value(minlength), "a number")
 }
@@ -167,31 +194,80 @@ restore_pool <- function(pool, state, outer) {
 # ---- in forked workers ----
 
 map_forked <- function(pool, state, each, sequence, n, out, reduce, np, ...) {
-  collect <- pool$options$on_error == "collect"
-  budget <- max(1, floor(min(the$budget, pool$np) / np))
-  map <- .Call(ffi_map_new, np, as.double(n))
+  opts <- pool$options
+  collect <- opts$on_error == "collect"
+  setup <- worker_plan(max(1, floor(min(the$budget, pool$np) / np)), collect, opts)
+  retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
+  map <- .Call(ffi_map_new, np, as.double(n), retries, opts$timeout, match(opts$output, output_modes) - 1L)
   state$map <- map
-  on.exit(.Call(ffi_map_end, map))
+  on.exit({
+    .Call(ffi_map_end, map)
+    unlink_worker_files(setup)
+  })
   main <- function(map, rank) {
-    worker_setup(budget, collect)
+    worker_setup(setup)
     set_local(pool, new_local(rank))
     worker_loop(each, sequence, collect, ...)
   }
+  collect_garbage_before_fork()
   .Call(ffi_map_spawn, map, main)
-  end <- .Call(ffi_map_drive, map, out, reduce, map_events(collect), Inf, FALSE)
+  end <- .Call(ffi_map_drive, map, out, reduce, map_events(collect, opts$timeout), Inf, FALSE)
   if (end[[1L]] == "failed") stop(end[[2L]])
   if (end[[1L]] == "stopped") attr(out, "stopped") <- TRUE
   out
 }
 
-# What the master's loop calls for everything but results. An exception ends the map, unless it is to be collected.
-map_events <- function(collect) function(kind, value, item, rank, pid) {
-  if (kind == "condition") return(relay_condition(value))
-  e <- switch(kind,
-    error = exception_from(value, item, rank, pid),
-    quit = worker_death("called q() or ended R in another way", item, rank, pid),
-    death = worker_death(describe_status(value), item, rank, pid))
-  if (collect && !is.na(item) && kind == "error") structure(list(e), class = "sharedmem_collected") else e
+# The function that the master's loop calls for everything but results. An exception that it gives ends the map,
+# unless it is to be collected. Conditions wait until all items before theirs are done (`low` of them);
+# it gives the number that wait.
+map_events <- function(collect, timeout = Inf) {
+  waiting <- list()
+  told <- c(0, 0)
+  unsaid <- c(0, 0)
+  tell <- function(cond) {
+    kind <- if (inherits(cond, "message")) 2L else 1L
+    told[kind] <<- told[kind] + 1
+    if (told[kind] > relay_limit[kind]) unsaid[kind] <<- unsaid[kind] + 1
+    else if (kind == 2L) message(cond)
+    else warning(cond)
+  }
+  tell_ready <- function(low) {
+    items <- vapply(waiting, `[[`, 0, 1L)
+    ready <- waiting[items <= low + 1]
+    waiting <<- waiting[items > low + 1]
+    for (w in ready[order(items[items <= low + 1])]) tell(w[[2L]])
+    length(waiting)
+  }
+  hold <- function(item, cond, low) {
+    if (is.na(item) || item <= low + 1) tell(cond)
+    else waiting[[length(waiting) + 1L]] <<- list(item, cond)
+    length(waiting)
+  }
+  function(kind, value, item, rank, pid, low) {
+    switch(kind,
+      condition = return(hold(item, value, low)),
+      release = return(tell_ready(low)),
+      end = {
+        tell_ready(low)
+        return(tell_unsaid(unsaid + value))
+      })
+    e <- switch(kind,
+      error = exception_from(value, item, rank, pid),
+      quit = worker_death("called q() or ended R in another way", item, rank, pid),
+      timeout = worker_timeout(timeout, item, rank, pid),
+      orphaned = worker_death(paste("died, and no fresh worker could be started:", value), item, rank, pid),
+      death = worker_death(describe_status(value), item, rank, pid))
+    if (collect && !is.na(item)) structure(list(e), class = "sharedmem_collected") else e
+  }
+}
+
+# Most warnings and messages of a map that are told.
+relay_limit <- c(50, 1000)
+
+tell_unsaid <- function(counts) {
+  if (counts[1L] > 0) warning(sprintf("and %.0f more warnings from workers", counts[1L]), call. = FALSE)
+  if (counts[2L] > 0) message(sprintf("and %.0f more messages from workers", counts[2L]))
+  0
 }
 
 exception_from <- function(payload, item, rank, pid) {
@@ -200,17 +276,32 @@ exception_from <- function(payload, item, rank, pid) {
   WorkerException(payload[[1L]], payload[[2L]], item, rank, pid)
 }
 
-relay_condition <- function(cond) {
-  if (inherits(cond, "message")) message(cond) else warning(cond)
-  NULL
+worker_timeout <- function(seconds, item, rank, pid) {
+  text <- sprintf("item %.0f took longer than %s seconds; worker %d (pid %d) was killed", item, format(seconds), rank, pid)
+  reason <- structure(class = c("sharedmem_timeout_error", "sharedmem_error", "error", "condition"),
+                      list(message = text, call = NULL, timeout = seconds))
+  WorkerException(reason, character(), item, rank, pid, message = text)
+}
+
+# A full collection in the children would write to the header of every object they share with the master. One before the
+# fork, where the heap has grown past what it was at the last one; not worth it below 256 MiB.
+collect_garbage_before_fork <- function() {
+  private <- .Call(ffi_private_bytes)
+  if (private < 256 * 2^20 || private < 1.5 * the$collected_at) return()
+  gc(verbose = FALSE)
+  the$collected_at <- .Call(ffi_private_bytes)
 }
 
 # ---- in this process ----
 
 map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
   collect <- pool$options$on_error == "collect"
-  map <- .Call(ffi_map_new, 0L, as.double(n))
-  on.exit(.Call(ffi_map_end, map))
+  map <- .Call(ffi_map_new, 0L, as.double(n), NA_integer_, Inf, 1L)
+  seed <- seed_here(map_seed(pool$options))
+  on.exit({
+    .Call(ffi_map_end, map)
+    seed$restore()
+  })
   state$map <- map
   ranks <- if (pool$backend$name == "thread") lapply(seq_len(max(1L, pool$np)) - 1L, new_local) else list(new_local(0L))
   done <- 0
@@ -220,6 +311,7 @@ map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
     state$item <- i
     set_local(pool, ranks[[(i - 1) %% length(ranks) + 1]])
     done <<- i
+    seed$item(i)
     value <- each(sequence[[i]], ...)
     if (!is.null(reduce)) {
       reducing <<- TRUE

@@ -56,15 +56,17 @@ worker_jumped <- function() {
   .Call(ffi_worker_end)
 }
 
-# Warnings and messages go to the master, if their default handling would show them.
-worker_relay <- function(cond, restart) {
-  r <- computeRestarts(cond)
-  for (k in r) if (identical(k$name, restart)) {
-    tryCatch(.Call(ffi_worker_send, frame_condition, cond, NULL, FALSE), error = function(e) {
-      plain <- if (inherits(cond, "message")) simpleMessage(conditionMessage(cond)) else simpleWarning(conditionMessage(cond))
+# Warnings and messages go to the master, if their default handling would show them; past the limit they are counted.
+worker_relay <- function(cond, kind) {
+  restart <- c("muffleWarning", "muffleMessage")[kind]
+  for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
+    the$said[kind] <- the$said[kind] + 1
+    if (the$said[kind] > relay_limit[kind]) .Call(ffi_worker_count, kind - 1L)
+    else tryCatch(.Call(ffi_worker_send, frame_condition, cond, NULL, FALSE), error = function(e) {
+      plain <- if (kind == 2L) simpleMessage(conditionMessage(cond)) else simpleWarning(conditionMessage(cond))
       .Call(ffi_worker_send, frame_condition, plain, NULL, FALSE)
     })
-    invokeRestart(k)
+    invokeRestart(r)
   }
 }
 
@@ -74,15 +76,36 @@ worker_loop <- function(func, sequence, collect, ...) {
   handlers <- function() withCallingHandlers(
     { .Call(ffi_worker_loop, frame, sequence); TRUE },
     error = function(e) worker_error(e, collect),
-    warning = function(w) worker_relay(w, "muffleWarning"),
-    message = function(m) worker_relay(m, "muffleMessage"))
+    warning = function(w) worker_relay(w, 1L),
+    message = function(m) worker_relay(m, 2L))
   repeat if (withRestarts(handlers(), sharedmem_next = function() FALSE)) break
 }
 
-# First thing in every worker.
-worker_setup <- function(budget, collect) {
-  options(error = quote(invisible(NULL)))
-  the$budget <- budget
-  the$collect <- collect
-  the$background <- list()
+# What the workers of a map are told, made in the master.
+worker_plan <- function(budget, collect, options) {
+  the$maps <- the$maps + 1
+  list(budget = budget, collect = collect, seed = map_seed(options), threads = options$threads,
+       inherit = options$output == "inherit", tempdir = file.path(tempdir(), sprintf("workers-%d-%.0f", Sys.getpid(), the$maps)))
 }
+
+# First thing in every worker.
+worker_setup <- function(plan) {
+  options(error = quote(invisible(NULL)))
+  the$budget <- plan$budget
+  the$collect <- plan$collect
+  the$background <- list()
+  the$said <- c(0, 0)
+  # sinks of the master are the master's: what is printed here goes to this process's stdout
+  while (sink.number() > 0L) sink()
+  if (sink.number(type = "message") != 2L) sink(type = "message")
+  own <- file.path(plan$tempdir, Sys.getpid())
+  .Call(ffi_worker_tempdir, function(check = FALSE) {
+    if (!dir.exists(own)) dir.create(own, recursive = TRUE, showWarnings = FALSE)
+    own
+  })
+  if (!is.null(plan$threads)) .Call(ffi_threads_set, plan$threads)
+  install_seed(plan$seed)
+}
+
+# In the master, when the workers have ended.
+unlink_worker_files <- function(plan) if (dir.exists(plan$tempdir)) unlink(plan$tempdir, recursive = TRUE)

@@ -14,16 +14,24 @@ SEXP ffi_critical_leave(SEXP);
 SEXP ffi_map_alive(SEXP);
 SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_end(SEXP);
-SEXP ffi_map_new(SEXP, SEXP);
+SEXP ffi_map_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP);
 SEXP ffi_ordered_enter(SEXP, SEXP);
 SEXP ffi_ordered_leave(SEXP);
+SEXP ffi_private_bytes(void);
+SEXP ffi_rng_base(void);
+SEXP ffi_rng_install(SEXP, SEXP);
+SEXP ffi_rng_stream(SEXP, SEXP);
+SEXP ffi_rng_touch(SEXP);
+SEXP ffi_threads_set(SEXP);
+SEXP ffi_worker_count(SEXP);
 SEXP ffi_worker_end(void);
 SEXP ffi_worker_guard_exit(void);
 SEXP ffi_worker_loop(SEXP, SEXP);
 SEXP ffi_worker_send(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_worker_stop_all(void);
+SEXP ffi_worker_tempdir(SEXP);
 SEXP ffi_worker_where(void);
 
 #define ROW(name, n) {#name, (DL_FUNC)&name, n}
@@ -38,16 +46,24 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_map_alive, 1),
   ROW(ffi_map_drive, 6),
   ROW(ffi_map_end, 1),
-  ROW(ffi_map_new, 2),
+  ROW(ffi_map_new, 5),
   ROW(ffi_map_pids, 1),
   ROW(ffi_map_spawn, 2),
   ROW(ffi_ordered_enter, 2),
   ROW(ffi_ordered_leave, 1),
+  ROW(ffi_private_bytes, 0),
+  ROW(ffi_rng_base, 0),
+  ROW(ffi_rng_install, 2),
+  ROW(ffi_rng_stream, 2),
+  ROW(ffi_rng_touch, 1),
+  ROW(ffi_threads_set, 1),
+  ROW(ffi_worker_count, 1),
   ROW(ffi_worker_end, 0),
   ROW(ffi_worker_guard_exit, 0),
   ROW(ffi_worker_loop, 2),
   ROW(ffi_worker_send, 4),
   ROW(ffi_worker_stop_all, 0),
+  ROW(ffi_worker_tempdir, 1),
   ROW(ffi_worker_where, 0),
   {NULL, NULL, 0},
 };

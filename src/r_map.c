@@ -7,12 +7,15 @@
 #include "r_map.h"
 
 #include <R.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "mem_segment.h"
+#include "r_output.h"
+#include "r_template.h"
 #include "r_util.h"
 #include "r_worker.h"
 
@@ -29,6 +32,7 @@ static void map_free(r_map *m) {
     }
   if (m->mem) sm_anon_unmap(m->mem, m->nbytes);
   free(m->worker);
+  free(m->delivered);
   m->magic = 0;
   free(m);
 }
@@ -56,27 +60,31 @@ static int lay_out(r_map *m) {
   m->ring_capacity = ring_capacity_for(m->np);
   size_t ctl = align_line(sizeof(r_control_shm)), queue = align_line(sm_queue_nbytes(m->np));
   size_t turn = align_line(sm_turnstile_nbytes(m->nitems, m->np)), ring = align_line(sm_ring_nbytes(m->ring_capacity));
-  m->nbytes = ctl + queue + turn + ring * (size_t)m->np;
+  size_t desks = align_line(sizeof(r_desk_shm) * (size_t)m->np);
+  m->nbytes = ctl + queue + turn + desks + ring * (size_t)m->np;
   int rc = sm_anon_map(m->nbytes, &m->mem);
   if (rc < 0) return rc;
   uint8_t *p = m->mem;
   m->ctl = (r_control_shm *)p;
   m->queue = (sm_queue_shm *)(p += ctl);
   m->turn = (sm_turnstile_shm *)(p += queue);
-  m->rings = p + turn;
+  m->desks = (r_desk_shm *)(p += turn);
+  m->rings = p + desks;
   sm_turnstile_init(m->turn, m->nitems, m->np);
   rc = sm_queue_init(m->queue, m->nitems, m->np);
   if (rc == 0) rc = sm_lock_init(&m->ctl->critical);
   for (int i = 0; rc == 0 && i < m->np; i++) {
     sm_proc_init(&m->worker[i].proc);
+    m->worker[i].timed_out = m->worker[i].stream[0].fd = m->worker[i].stream[1].fd = -1;
     r_channel_open(&m->worker[i].chan, m->rings + (size_t)i * ring, m->ring_capacity);
     m->worker[i].chan.sleeping = &m->ctl->sleeping;
   }
   return rc;
 }
 
-/* np = 0 makes a map that runs in this process. */
-SEXP ffi_map_new(SEXP np, SEXP nitems) {
+/* np = 0 makes a map that runs in this process. retries: whole number, or NA where a dead worker gets no
+ * successor at all. timeout: seconds an item may take, or Inf. output: r_output_mode. */
+SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP retries, SEXP timeout, SEXP output) {
   SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
   R_RegisterCFinalizerEx(ptr, map_finalize, FALSE);
   r_map *m = calloc(1, sizeof *m);
@@ -89,45 +97,73 @@ SEXP ffi_map_new(SEXP np, SEXP nitems) {
   m->nitems = (int64_t)Rf_asReal(nitems);
   m->np = Rf_asInteger(np);
   if (m->np > 0) {
+    sm_proc_init(&m->template);
+    m->respawn = Rf_asInteger(retries) != NA_INTEGER;
+    m->retries = m->respawn ? Rf_asInteger(retries) : 0;
+    m->timeout_s = Rf_asReal(timeout);
+    m->output = Rf_asInteger(output);
+    m->shared[0].fd = m->shared[1].fd = m->shared_ends[0] = m->shared_ends[1] = -1;
     m->worker = calloc((size_t)m->np, sizeof *m->worker);
-    int rc = m->worker ? lay_out(m) : -12;
+    m->delivered = calloc((size_t)m->nitems, 1);
+    int rc = m->worker && m->delivered ? lay_out(m) : -ENOMEM;
     if (rc < 0) r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
   }
   UNPROTECT(1);
   return ptr;
 }
 
-int r_map_spawn(r_map *m, int rank) {
+void r_map_forget_all(const r_map *m, int mine) {
+  for (r_map *other = maps; other; other = other->next) {
+    sm_proc_forget(&other->template);
+    r_output_close(other->shared);
+    if (other != m) r_output_close_ends(other->shared_ends);
+    for (int i = 0; i < other->np; i++) {
+      sm_proc_forget(&other->worker[i].proc);
+      r_output_close(other->worker[i].stream);
+      if (other != m || i != mine) r_channel_close(&other->worker[i].chan);
+    }
+  }
+}
+
+/* Fork the worker of a rank. 0 in the parent, 1 in the child, or a negative code. */
+static int spawn(r_map *m, int rank) {
   r_worker *w = &m->worker[rank];
-  int sock = -1;
-  fflush(NULL);
-  int rc = sm_proc_spawn(&w->proc, &sock);
+  int ends[2], sock = -1;
+  int rc = r_output_open(m, w, ends);
+  if (rc < 0) return rc;
+  rc = sm_proc_spawn(&w->proc, &sock);
   if (rc == 1) {
-    for (r_map *other = maps; other; other = other->next)
-      for (int i = 0; i < other->np; i++) {
-        sm_proc_forget(&other->worker[i].proc);
-        if (other != m || i != rank) r_channel_close(&other->worker[i].chan);
-      }
+    r_map_forget_all(m, rank);
+    r_output_redirect(m, ends);
+    r_output_close_ends(m->shared_ends);
     w->chan.sock = sock;
     return 1;
   }
+  r_output_close_ends(ends);
   if (rc < 0) return rc;
   w->chan.sock = w->proc.sock;
   w->state = R_WORKER_RUNNING;
   return 0;
 }
 
-/* Fork all workers; `main` is called in each with the map and its rank, and never returns from there. */
+/* Fork all workers, the template first; `main` is called in each with the map and its rank, and never
+ * returns from there. */
 SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   r_map *m = r_map_get(ptr);
-  for (int i = 0; i < m->np; i++) {
-    int rc = r_map_spawn(m, i);
+  fflush(NULL);
+  int rc = r_output_open_shared(m);
+  if (rc == 0 && m->respawn) rc = r_template_spawn(m, ptr, main);
+  int i = -1;
+  while (rc == 0 && ++i < m->np) {
+    rc = spawn(m, i);
     if (rc == 1) r_worker_run(m, i, ptr, main); /* does not return */
-    if (rc < 0) {
-      r_map_end(m);
-      r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s", i, m->np, sm_error_text(rc));
-    }
   }
+  if (rc < 0) {
+    r_map_end(m);
+    r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc),
+            rc == -EMFILE || rc == -ENFILE ? "; use fewer workers, or raise the limit of open files (ulimit -n)" : "");
+  }
+  r_output_close_ends(m->shared_ends);
   return R_NilValue;
 }
 
@@ -136,10 +172,15 @@ void r_map_end(r_map *m) {
   atomic_store(&m->ctl->failed, 1);
   sm_queue_stop(m->queue);
   for (int i = 0; i < m->np; i++) sm_proc_kill(&m->worker[i].proc);
+  r_template_end(m);
   for (int i = 0; i < m->np; i++) {
     sm_proc_close(&m->worker[i].proc);
+    sm_proc_forget(&m->worker[i].proc);
+    r_output_close(m->worker[i].stream);
     r_channel_close(&m->worker[i].chan);
   }
+  r_output_close(m->shared);
+  r_output_close_ends(m->shared_ends);
 }
 
 SEXP ffi_map_end(SEXP ptr) {
@@ -168,4 +209,15 @@ SEXP ffi_map_alive(SEXP ptr) {
     for (int i = 0; i < m->np; i++)
       if (m->worker[i].state == R_WORKER_RUNNING && !sm_proc_poll(&m->worker[i].proc)) any = true;
   return Rf_ScalarLogical(any);
+}
+
+/* Bytes resident in this process alone or with its forks, shared mappings not counted; 0 where the system does not say. */
+SEXP ffi_private_bytes(void) {
+  double size = 0, resident = 0, shared = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (f) {
+    if (fscanf(f, "%lf %lf %lf", &size, &resident, &shared) != 3) resident = shared = 0;
+    fclose(f);
+  }
+  return Rf_ScalarReal((resident - shared) * (double)sysconf(_SC_PAGESIZE));
 }

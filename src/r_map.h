@@ -1,12 +1,13 @@
 /* r_map.h: one map: its control memory, its workers, and what the master knows of them.
  *
  * Control memory (MAP_SHARED, inherited by the fork, no descriptor), each part on its own cache line:
- *   r_control_shm | queue | turnstile | np rings
+ *   r_control_shm | queue | turnstile | np desks of the template | np rings
  * Everything else in r_map is process-local. `owner` is the process that made the map: it alone
  * spawns, reads rings, kills, reaps and frees. A worker has the same struct by inheritance.
  *
  * States of a worker as the master sees it: RUNNING -> BYE (its last frame was read) or DEAD (it ended
- * without one); both are reaped by r_map_end(). The last frame decides, not the wait status.
+ * without one); both are reaped by r_map_end(). The last frame decides, not the wait status. A DEAD worker of a map
+ * that goes on (retries, collect) has a successor in the same rank, forked by the template (r_template.h).
  */
 #ifndef R_MAP_H
 #define R_MAP_H
@@ -25,12 +26,32 @@ typedef struct {
 
 typedef enum { R_WORKER_NONE = 0, R_WORKER_RUNNING, R_WORKER_BYE, R_WORKER_DEAD } r_worker_state;
 
+typedef enum { R_OUTPUT_RELAY = 0, R_OUTPUT_INHERIT, R_OUTPUT_DISCARD } r_output_mode;
+
+/* Owner's side of a worker's stdout or stderr. */
+typedef struct {
+  int fd;      /* read end, -1 */
+  char *line;  /* n bytes not yet printed */
+  size_t n;
+} r_stream;
+
+/* What the template is asked for and answers, one a rank. */
+typedef struct {
+  _Atomic int32_t command; /* r_template_command, taken by the template */
+  _Atomic int32_t pid;     /* of the worker spawned; negative code if that failed */
+  _Atomic int32_t status;  /* wait status once dead */
+  _Atomic int32_t dead;
+} r_desk_shm;
+
 typedef struct {
   sm_proc proc;
   r_channel chan;
-  int state;  /* r_worker_state */
-  bool ended; /* pidfd or socket said so */
-  bool quit;  /* it announced R's exit path */
+  int state;         /* r_worker_state */
+  bool ended;        /* pidfd, socket or template said so */
+  bool quit;         /* it announced R's exit path */
+  bool remote;       /* a child of the template, not of the owner */
+  int64_t timed_out; /* item for which it was killed, -1 */
+  r_stream stream[2];
 } r_worker;
 
 typedef struct r_map {
@@ -46,6 +67,17 @@ typedef struct r_map {
   uint64_t ring_capacity;
   uint8_t *rings;
   r_worker *worker;   /* np of them */
+  sm_proc template;   /* state NONE where the map has none */
+  r_desk_shm *desks;  /* np of them */
+  uint8_t *delivered; /* owner: items that have a result or have failed */
+  int64_t low;        /* owner: all items below have been delivered */
+  int retries;
+  bool respawn;       /* a dead worker gets a successor */
+  double timeout_s;   /* of an item; Inf for none */
+  int output;         /* r_output_mode */
+  bool own_pipes;     /* workers have pipes of their own */
+  r_stream shared[2]; /* of those who have none */
+  int shared_ends[2];
   struct r_map *next; /* maps of this process that may have workers */
 } r_map;
 
@@ -55,7 +87,7 @@ r_map *r_map_get(SEXP ptr);
 /* Stop, kill, reap and close all workers. Idempotent, never raises, only in the owner. */
 void r_map_end(r_map *m);
 
-/* Fork the worker of a rank. 0 in the parent, 1 in the child, or a negative code. */
-int r_map_spawn(r_map *m, int rank);
+/* In a forked child: close what belongs to the parent, of all maps, but keep `mine`. */
+void r_map_forget_all(const r_map *m, int mine);
 
 #endif

@@ -12,9 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "r_rng.h"
 #include "r_util.h"
 
 #define FLUSH_NS 20000000u
+/* where a death does not end the map, few finished items should be lost with it */
+#define FLUSH_RESPAWN_NS 100000u
 
 static struct {
   r_map *map;         /* NULL in a process that is no worker */
@@ -197,24 +200,30 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
   c.call = PROTECT(Rf_lang3(Rf_install("func"), c.item_sym, R_DotsSymbol));
   c.index_call = PROTECT(Rf_lang3(R_Bracket2Symbol, Rf_install("sequence"), R_NilValue));
   sm_queue_shm *q = W.map->queue;
+  sm_queue_slot_shm *slot = sm_queue_slot(q, W.rank);
+  const uint64_t flush_ns = W.map->respawn ? FLUSH_RESPAWN_NS : FLUSH_NS;
+  uint64_t now = sm_clock_ns();
   for (;;) {
     int64_t item = sm_queue_take(q, W.rank);
     if (item < 0) {
       flush_results();
-      int rc = sm_queue_refill(q, W.rank, &W.pace, sm_clock_ns(), &W.watch);
+      now = sm_clock_ns();
+      int rc = sm_queue_refill(q, W.rank, &W.pace, now, &W.watch);
       if (rc < 0) sm_proc_end_self();
       W.flushed_ns = W.pace.began_ns;
       if (rc == 0) break;
       continue;
     }
     W.item = item;
+    atomic_store_explicit(&slot->since_ns, now, memory_order_relaxed);
+    r_rng_begin_item(item);
     bind_item(&c, item);
     SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));
     leave_item(item);
     buffer_result(item, value);
     UNPROTECT(1);
-    uint64_t now = sm_clock_ns();
-    if (now - W.flushed_ns > FLUSH_NS) {
+    now = sm_clock_ns();
+    if (now - W.flushed_ns > flush_ns) {
       flush_results();
       W.flushed_ns = now;
     }
@@ -241,6 +250,12 @@ SEXP ffi_worker_send(SEXP type, SEXP value, SEXP item, SEXP ends) {
 /* No further item starts anywhere. */
 SEXP ffi_worker_stop_all(void) {
   if (W.map) sm_queue_stop(W.map->queue);
+  return R_NilValue;
+}
+
+/* A warning (0) or message (1) that is not sent, for there were too many. */
+SEXP ffi_worker_count(SEXP kind) {
+  if (W.map && W.pid == getpid()) atomic_fetch_add(&sm_queue_slot(W.map->queue, W.rank)->unsaid[Rf_asInteger(kind) != 0], 1);
   return R_NilValue;
 }
 

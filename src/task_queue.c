@@ -23,7 +23,7 @@ static inline uint64_t hi_of(uint64_t w) { return w & MASK; }
 
 size_t sm_queue_nbytes(int nslots) {
   size_t head = (sizeof(sm_queue_shm) + SM_CACHELINE - 1) / SM_CACHELINE * SM_CACHELINE;
-  return head + (size_t)nslots * sizeof(sm_queue_slot_shm);
+  return head + 2 * (size_t)nslots * sizeof(sm_queue_slot_shm);
 }
 
 sm_queue_slot_shm *sm_queue_slot(sm_queue_shm *q, int slot) {
@@ -36,7 +36,7 @@ int sm_queue_init(sm_queue_shm *q, int64_t nitems, int nslots) {
   q->nitems = nitems;
   q->nslots = nslots;
   atomic_store(&q->move.slot, -1);
-  for (int i = 0; i < nslots; i++) atomic_store(&sm_queue_slot(q, i)->item, -1);
+  for (int i = 0; i < 2 * nslots; i++) atomic_store(&sm_queue_slot(q, i)->item, -1);
   return sm_lock_init(&q->lock);
 }
 
@@ -96,12 +96,12 @@ static void begin_move(sm_queue_shm *q, int slot, int victim, int64_t lo, int64_
   atomic_store(&q->move.slot, slot);
 }
 
-/* Under the lock: the upper half of the largest batch goes to `slot`. */
-static bool steal(sm_queue_shm *q, int slot) {
+/* Under the lock: the upper half of the largest batch of slots [from, to) goes to `slot`; all of a parked one. */
+static bool steal(sm_queue_shm *q, int slot, int from, int to) {
   for (;;) {
     int best = -1;
     uint64_t most = 0, word = 0;
-    for (int i = 0; i < q->nslots; i++) {
+    for (int i = from; i < to; i++) {
       if (i == slot) continue;
       uint64_t w = atomic_load(&sm_queue_slot(q, i)->range);
       uint64_t n = hi_of(w) > lo_of(w) ? hi_of(w) - lo_of(w) : 0;
@@ -113,7 +113,7 @@ static bool steal(sm_queue_shm *q, int slot) {
     }
     if (best < 0) return false;
     sm_queue_slot_shm *v = sm_queue_slot(q, best);
-    uint64_t mid = lo_of(word) + most / 2;
+    uint64_t mid = lo_of(word) + (best < q->nslots ? most / 2 : 0);
     int64_t base = atomic_load(&v->base);
     begin_move(q, slot, best, base + (int64_t)mid, base + (int64_t)hi_of(word));
     bool ok = atomic_compare_exchange_strong(&v->range, &word, pack(seq_of(word) + 1, lo_of(word), mid));
@@ -144,6 +144,8 @@ int sm_queue_refill(sm_queue_shm *q, int slot, sm_pace *pace, uint64_t now_ns, c
   int64_t lo = atomic_load(&q->next), left = q->nitems - lo;
   if (atomic_load(&q->stop)) {
     /* nothing more starts */
+  } else if (atomic_load(&q->parked) && steal(q, slot, q->nslots, 2 * q->nslots)) {
+    found = true;
   } else if (left > 0) {
     int64_t n = atomic_load(&q->single) ? 1 : pace->wanted, share = left / (2 * q->nslots);
     if (n > share) n = share > 0 ? share : 1;
@@ -153,7 +155,7 @@ int sm_queue_refill(sm_queue_shm *q, int slot, sm_pace *pace, uint64_t now_ns, c
     atomic_store(&q->move.slot, -1);
     found = true;
   } else {
-    found = steal(q, slot);
+    found = steal(q, slot, 0, q->nslots);
   }
   sm_lock_unlock(&q->lock);
   uint64_t w = atomic_load(&sm_queue_slot(q, slot)->range);
@@ -177,13 +179,30 @@ int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int
   return 0;
 }
 
-void sm_queue_assign(sm_queue_shm *q, int slot, int64_t first, int64_t hi) {
-  set_batch(sm_queue_slot(q, slot), first, hi);
+int sm_queue_assign(sm_queue_shm *q, int slot, int64_t first, int64_t hi, int64_t then, int64_t end) {
+  int rc = lock_queue(q, NULL);
+  if (rc < 0) return rc;
+  int place = -1;
+  for (int i = q->nslots; i < 2 * q->nslots && place < 0; i++) {
+    uint64_t w = atomic_load(&sm_queue_slot(q, i)->range);
+    if (lo_of(w) >= hi_of(w)) place = i;
+  }
+  if (then < end && place < 0) {
+    rc = SM_EAGAIN;
+  } else {
+    set_batch(sm_queue_slot(q, slot), first, hi);
+    if (then < end) {
+      set_batch(sm_queue_slot(q, place), then, end);
+      atomic_store(&q->parked, 1);
+    }
+  }
+  sm_lock_unlock(&q->lock);
+  return rc;
 }
 
 int64_t sm_queue_left(sm_queue_shm *q) {
   int64_t n = q->nitems - atomic_load(&q->next);
-  for (int i = 0; i < q->nslots; i++) {
+  for (int i = 0; i < 2 * q->nslots; i++) {
     uint64_t w = atomic_load(&sm_queue_slot(q, i)->range);
     if (hi_of(w) > lo_of(w)) n += (int64_t)(hi_of(w) - lo_of(w));
   }

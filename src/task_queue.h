@@ -1,12 +1,15 @@
 /* task_queue.h: which item next. Workers take items themselves; nothing is sent to them.
  *
- * Layout   sm_queue_shm | sm_queue_slot_shm[nslots]
+ * Layout   sm_queue_shm | sm_queue_slot_shm[2 * nslots]
  * next     first item that nobody has taken; moved under the queue's robust lock, a batch at a time
  * slot     a worker's batch [lo, hi): the owner takes from the low end by one compare-and-swap an item,
  *          without the lock; a worker that finds nothing left takes the upper half of another's batch,
  *          under the lock. So every worker goes through its items in rising order, and the lowest
  *          unfinished item is always the next or the running one of some slot: ordered() cannot deadlock.
  * unsent   first item of the batch whose result has not been published
+ *
+ * parked   behind the np slots stand np more without a worker: what a failed item left over of a batch; refill
+ *          looks there first
  *
  * Deaths   a slot outlives its worker: [unsent, hi) is what its successor has to do. A worker killed under the lock
  *          leaves a journal of the one move it was making; whoever locks next completes it.
@@ -22,7 +25,8 @@ typedef struct {
   _Atomic int64_t item;      /* 16 item running, -1 between items */
   _Atomic int64_t unsent;    /* 24 */
   _Atomic uint64_t since_ns; /* 32 when the running item began */
-  uint64_t pad[3];           /* 40 */
+  _Atomic uint32_t unsaid[2]; /* 40 warnings and messages over the limit: the glue's */
+  uint64_t pad[2];           /* 48 */
 } sm_queue_slot_shm;
 
 typedef struct {
@@ -31,7 +35,7 @@ typedef struct {
   int32_t nslots;            /* 16 */
   _Atomic uint32_t stop;     /* 20 no further item starts */
   _Atomic uint32_t single;   /* 24 batches of one from now on */
-  uint32_t pad;              /* 28 */
+  _Atomic uint32_t parked;   /* 28 something was parked */
   struct {                   /* 32 journal of the move under way; slot -1 when there is none */
     _Atomic int32_t slot;
     _Atomic int32_t victim;
@@ -72,8 +76,9 @@ void sm_queue_stop(sm_queue_shm *q);
  * the one that ran (-1 for none). */
 int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int64_t *running);
 
-/* Give a slot without a living worker the batch [first, hi). */
-void sm_queue_assign(sm_queue_shm *q, int slot, int64_t first, int64_t hi);
+/* Give a slot without a living worker the batch [first, hi); park [then, end) (then == end: nothing).
+ * SM_EAGAIN where all parking slots are taken: nothing was done. */
+int sm_queue_assign(sm_queue_shm *q, int slot, int64_t first, int64_t hi, int64_t then, int64_t end);
 
 /* Items not yet taken by anybody plus those in batches, roughly. */
 int64_t sm_queue_left(sm_queue_shm *q);

@@ -1,0 +1,19 @@
+# A random stream of its own for each item: L'Ecuyer-CMRG, derived from the master's generator by one step of it.
+
+# NULL where the pool leaves R's generator alone.
+map_seed <- function(options) if (isTRUE(options$seed)) .Call(ffi_rng_base)
+
+# In a worker.
+install_seed <- function(base) {
+  if (!is.null(base))
+    .Call(ffi_rng_install, base, function(value) .Call(ffi_rng_touch, if (missing(value)) NULL else value))
+}
+
+# In the master's process: each item's stream is put in place by the function this gives; `restore` puts the
+# generator back as it stood.
+seed_here <- function(base) {
+  if (is.null(base)) return(list(item = function(i) NULL, restore = function() NULL))
+  old <- get(".Random.seed", envir = globalenv(), inherits = FALSE)
+  list(item = function(i) assign(".Random.seed", .Call(ffi_rng_stream, base, as.double(i)), envir = globalenv()),
+       restore = function() assign(".Random.seed", old, envir = globalenv()))
+}

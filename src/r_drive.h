@@ -1,0 +1,43 @@
+/* r_drive.h: what the master's loop (r_drive.c) and its dealing with deaths (r_supervise.c) share. */
+#ifndef R_DRIVE_H
+#define R_DRIVE_H
+
+#include <poll.h>
+
+#include "r_map.h"
+
+typedef struct {
+  r_map *m;
+  SEXP results;         /* list of nitems */
+  SEXP reduce;          /* function or NULL */
+  SEXP events;          /* function(kind, value, item, rank, pid, low): map_events() in R/map-reduce.R */
+  SEXP out;             /* list(state, failure, done); failure: what events() gave for what ends the map */
+  struct pollfd *polls;
+  uint64_t deadline_ns; /* 0: none */
+  uint64_t tick_ns;     /* next call of the progress event; 0: none wanted */
+  uint16_t *attempts;   /* deaths an item has seen, where there are successors */
+  int idle_deaths;      /* in a row, outside of any item */
+  int64_t done;
+  int64_t held;         /* conditions waiting for items before theirs */
+  bool stopped;         /* an item ended the map quietly */
+  bool finished;        /* all workers have ended */
+  bool keep;            /* an error or interrupt on the way leaves the workers running: background() */
+  bool failed;
+} r_drive;
+
+/* Call events(); gives its value, unprotected. */
+SEXP r_drive_event(r_drive *d, const char *kind, SEXP value, int64_t item, int rank);
+
+/* The item has failed: into its place if failures are collected, otherwise the map ends. */
+void r_drive_fail(r_drive *d, const char *kind, SEXP value, int64_t item, int rank);
+
+/* The item needs nothing more. */
+void r_drive_delivered(r_drive *d, int64_t item);
+
+/* Deal with workers that ended without a last frame and whose frames have all been read. True if there was one. */
+bool r_supervise_deaths(r_drive *d);
+
+/* Kill workers whose item takes too long. Gives milliseconds until the next item may be late, at most `most`. */
+int r_supervise_timeouts(r_drive *d, int most);
+
+#endif

@@ -1,0 +1,13 @@
+/* r_rng.h: a random stream of its own for each item of a map. */
+#ifndef R_RNG_H
+#define R_RNG_H
+
+#define R_NO_REMAP
+#include <Rinternals.h>
+
+#include "sm_base.h"
+
+/* In a worker, at the start of an item: nothing until some item has drawn, then one assignment. */
+void r_rng_begin_item(int64_t item);
+
+#endif
