@@ -111,6 +111,7 @@ static void command(r_map *m, int rank, int32_t c) {
 int r_template_respawn(r_map *m, int rank) {
   r_worker *w = &m->worker[rank];
   sm_proc_close(&w->proc);
+  sm_proc_forget(&w->proc); /* a remote one is not ours to close */
   sm_proc_init(&w->proc);
   r_channel_close(&w->chan);
   atomic_store(&m->desks[rank].pid, 0);
