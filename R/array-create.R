@@ -86,6 +86,7 @@ full_like <- function(array, value, dtype = NULL) fill(empty_like(array, dtype),
 fill <- function(x, value) {
   if (!is_shared(value) && !is.atomic(value) || length(value) == 0L)
     abort_argument("value", describe_value(value), "an atomic vector with at least one element")
+  .Call(ffi_array_touch, x)
   x[] <- value
   x
 }

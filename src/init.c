@@ -11,6 +11,11 @@ SEXP ffi_array_is(SEXP);
 SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
+SEXP ffi_array_touch(SEXP);
+SEXP ffi_copy_atomic(SEXP, SEXP);
+SEXP ffi_copy_shared(SEXP);
+SEXP ffi_memmap_flush(SEXP);
+SEXP ffi_memmap_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 
 /* map */
 SEXP ffi_critical_enter(SEXP);
@@ -39,6 +44,11 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_array_nbytes, 1),
   ROW(ffi_array_new, 2),
   ROW(ffi_array_shape, 1),
+  ROW(ffi_array_touch, 1),
+  ROW(ffi_copy_atomic, 2),
+  ROW(ffi_copy_shared, 1),
+  ROW(ffi_memmap_flush, 1),
+  ROW(ffi_memmap_new, 5),
   /* map */
   ROW(ffi_critical_enter, 1),
   ROW(ffi_critical_leave, 1),

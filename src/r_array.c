@@ -16,7 +16,6 @@
 #include "mem_limit.h"
 #include "r_util.h"
 
-#define MAX_NDIM 64
 #define MAX_EXTENT 4503599627370496.0 /* 2^52: exact as a double, and products stay checkable */
 
 static const char *const shape_expected = "whole numbers of at least 0, without NA (at most 64 extents)";
@@ -40,7 +39,8 @@ sm_array *r_array_get(SEXP x, const char *arg) {
   sm_array *a = TYPEOF(R_ExternalPtrTag(x)) == RAWSXP ? R_ExternalPtrAddr(x) : NULL;
   const char *reason = "its memory was released";
   if (!a) a = r_array_attach(x, &reason);
-  if (!a || a->magic != SM_ARRAY_MAGIC || (a->block && !sm_block_valid(a->block)))
+  bool good = a && (a->magic == SM_ARRAY_MAGIC || a->magic == SM_ARRAY_CHECKED);
+  if (!good || (a->block && !sm_block_valid(a->block)))
     r_abort("sharedmem_unattached_error", "shared array is not attached: %s", reason);
   return a;
 }
@@ -68,9 +68,9 @@ void r_array_meta_init(SEXP x, SEXP meta) {
 
 /* ---- making handles ---- */
 
-sm_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+static sm_array *array_init(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
   sm_array *a = calloc(1, sizeof *a + sizeof(int64_t) * (size_t)(ndim > 0 ? ndim : 1));
-  if (!a) r_abort("sharedmem_memory_error", "cannot allocate a handle");
+  if (!a) return NULL;
   R_SetExternalPtrAddr(x, a);
   a->magic = SM_ARRAY_MAGIC;
   a->vector = vector;
@@ -81,6 +81,21 @@ sm_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bo
   for (int i = 0; i < ndim; i++) {
     a->dim[i] = dim[i];
     a->length *= dim[i];
+  }
+  return a;
+}
+
+sm_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+  sm_array *a = array_init(x, dtype, ndim, dim, vector);
+  if (!a) r_abort("sharedmem_memory_error", "cannot allocate a handle");
+  return a;
+}
+
+sm_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector, sm_segment *seg) {
+  sm_array *a = array_init(x, dtype, ndim, dim, vector);
+  if (!a) {
+    sm_segment_unref(seg);
+    r_abort("sharedmem_memory_error", "cannot allocate a handle");
   }
   return a;
 }
@@ -112,6 +127,7 @@ void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t
   a->block = block;
   a->data = data;
   if (seg->readonly) a->readonly = true;
+  if (seg->kind == SM_SEGMENT_FILE || (block && seg->opened)) a->magic = SM_ARRAY_CHECKED;
   sm_descriptor d = {.segment = {seg->id[0], seg->id[1]}, .block = block ? block->id : 0,
                      .offset = (uint64_t)(data - seg->payload), .fd = seg->fd, .itemsize = a->dtype.itemsize,
                      .code = a->dtype.code, .raw = a->dtype.raw, .vector = a->vector, .readonly = a->readonly,
@@ -252,11 +268,10 @@ static double shape_extent(SEXP shape, R_xlen_t i) {
   return n < 0 ? R_NaN : (double)n;
 }
 
-/* Extents into dim[MAX_NDIM]; their number. Raises for what is no shape, and for one that no machine can hold. */
-static int shape_parse(SEXP shape, sm_dtype dtype, int64_t *dim) {
+int r_array_shape_arg(SEXP shape, sm_dtype dtype, int64_t *dim) {
   if (shape == R_NilValue) return 0;
   bool numeric = (TYPEOF(shape) == INTSXP && !Rf_inherits(shape, "factor")) || TYPEOF(shape) == REALSXP;
-  if (!numeric || XLENGTH(shape) > MAX_NDIM) r_abort_argument_value("shape", shape, shape_expected);
+  if (!numeric || XLENGTH(shape) > R_ARRAY_MAX_NDIM) r_abort_argument_value("shape", shape, shape_expected);
   int ndim = (int)XLENGTH(shape);
   double bytes = dtype.itemsize;
   bool zero = false;
@@ -272,7 +287,7 @@ static int shape_parse(SEXP shape, sm_dtype dtype, int64_t *dim) {
   return ndim;
 }
 
-static sm_dtype dtype_parse(SEXP dtype) {
+sm_dtype r_array_dtype_arg(SEXP dtype) {
   sm_dtype d;
   if (TYPEOF(dtype) != STRSXP || XLENGTH(dtype) != 1 || STRING_ELT(dtype, 0) == NA_STRING ||
       sm_dtype_parse(CHAR(STRING_ELT(dtype, 0)), &d) < 0)
@@ -283,9 +298,9 @@ static sm_dtype dtype_parse(SEXP dtype) {
 /* ---- entry points ---- */
 
 SEXP ffi_array_new(SEXP shape, SEXP dtype) {
-  int64_t dim[MAX_NDIM];
-  sm_dtype d = dtype_parse(dtype);
-  int ndim = shape_parse(shape, d, dim);
+  int64_t dim[R_ARRAY_MAX_NDIM];
+  sm_dtype d = r_array_dtype_arg(dtype);
+  int ndim = r_array_shape_arg(shape, d, dim);
   return r_array_new(d, ndim, dim, ndim == 1);
 }
 

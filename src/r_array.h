@@ -31,7 +31,9 @@ typedef struct {
   sm_block *block;  /* of a small array: one ref held by this handle, which keeps seg; else NULL */
 } sm_array;
 
-#define SM_ARRAY_MAGIC 0x534D4152u
+#define SM_ARRAY_MAGIC 0x534D4152u   /* data may be read and written directly */
+#define SM_ARRAY_CHECKED 0x534D4143u /* only by way of r_array_get() and r_array_access(): the memory may vanish */
+#define R_ARRAY_MAX_NDIM 64
 
 bool r_array_is(SEXP x);
 
@@ -85,6 +87,14 @@ void r_array_own(SEXP x);
 
 /* The sm_array behind a new handle, without memory. */
 sm_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector);
+
+/* The same for memory that is there already: gives its ref back if there is no memory for the sm_array. */
+sm_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector, sm_segment *seg);
+
+/* Arguments `dtype` and `shape`: raise argument errors, and sharedmem_memory_error for what no machine can hold.
+ * Extents go to dim[R_ARRAY_MAX_NDIM]; gives their number (0 for NULL). */
+sm_dtype r_array_dtype_arg(SEXP dtype);
+int r_array_shape_arg(SEXP shape, sm_dtype dtype, int64_t *dim);
 
 /* Hand the memory (a ref of it) to a new handle and write the handle's descriptor. */
 void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t *data);
