@@ -14,23 +14,19 @@
  * inherits belongs to another without being touched.
  * FREE -carve-> LIVE. QUARANTINED -sweep-> FREE, -attach-> LIVE. KEPT -attach-> LIVE.
  * A chunk whose last block leaves LIVE and KEPT is unmapped with all its handles: processes that still
- * use its blocks have mappings of their own.
+ * use its blocks have mappings of their own. Of the chunk that is carved from and of the first one that holds only
+ * when all others are gone.
  *
- * Fork: pthread_atfork. Before a fork that could share a block the owner opens the home chunk's file once
- * more and locks byte FORK_BASE + number of the fork; the parent closes that description, the child keeps
- * it, so the lock lasts as long as the child and what it forks.
+ * Fork: see mem_forks.h; the home chunk's file carries the locks.
  * Errors: 0 or a negative code.
  */
-#define _GNU_SOURCE
 #include "mem_arena.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "mem_forks.h"
 
 /* Before the data of each block; names of a slot are the owner's. */
 typedef struct {
@@ -49,7 +45,6 @@ typedef struct sm_chunk {
 
 enum { UNUSED, LIVE, FREE, QUARANTINED, KEPT };
 
-#define FORK_BASE ((off_t)1 << 40) /* beyond every payload */
 #define CHUNK_MIN ((size_t)256 << 10)
 #define CHUNK_MAX ((size_t)16 << 20)
 #define SLAB 512
@@ -59,7 +54,7 @@ static const uint16_t sizes[] = {16,  32,  48,   64,   96,   128,  192,  256,  3
 #define CLASSES (sizeof sizes / sizeof sizes[0])
 
 static struct {
-  sm_chunk *home, *current; /* home: the first chunk, kept; its file carries the fork locks */
+  sm_chunk *home, *current; /* home: the oldest; its file carries the fork locks */
   size_t carved;            /* bytes of all chunks */
   sm_block *free[CLASSES];
   sm_block *quarantine;
@@ -68,14 +63,11 @@ static struct {
   size_t slabs;
   sm_block *unused;
   uint64_t seed, drawn;     /* ids */
-  uint64_t forks;           /* that could share a block */
-  uint64_t unwatched;       /* the last of them that could not be locked */
-  uint64_t alive;           /* one that was running at the last look, or 0 */
-  int fork_fd;              /* between prepare and parent/child */
   size_t live, live_nbytes;
   size_t owned;             /* LIVE blocks carved here */
+  size_t busy;              /* blocks LIVE or KEPT of all chunks */
   uint32_t epoch;           /* forks between the first process and this one */
-} A = {.fork_fd = -1};
+} A;
 
 static block_shm *header(const sm_block *b) { return (block_shm *)(b->data - sizeof(block_shm)); }
 
@@ -90,38 +82,10 @@ static uint64_t draw_id(void) {
   return z ? z : 1;
 }
 
-/* ---- record locks ---- */
-
-#ifdef F_OFD_SETLK
-/* First locked byte at or after start within len bytes, as seen from fd's description; -1 if none. */
-static off_t lock_find(int fd, off_t start, off_t len) {
-  struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
-  if (fcntl(fd, F_OFD_GETLK, &l) < 0) return start;
-  return l.l_type == F_UNLCK ? -1 : l.l_start > start ? l.l_start : start;
-}
-
-static int lock_byte(int fd, off_t at, short type) {
-  struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
-  return fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
-}
-#else
-static off_t lock_find(int fd, off_t start, off_t len) { return (void)fd, (void)len, start; }
-static int lock_byte(int fd, off_t at, short type) { return (void)fd, (void)at, (void)type, -ENOSYS; }
-#endif
-
-/* True if a child forked between birth and death may still run. */
-static bool shared_with_child(uint64_t birth, uint64_t death) {
-  if (birth >= death) return false;
-  if (birth < A.unwatched) return true;
-  if (A.alive > birth && A.alive <= death) return true;
-  off_t at = lock_find(A.home->seg->fd, FORK_BASE + (off_t)birth + 1, (off_t)(death - birth));
-  if (at < 0) return false;
-  A.alive = (uint64_t)(at - FORK_BASE);
-  return true;
-}
+/* ---- others that use a block ---- */
 
 static bool pinned_outside(const sm_block *b) {
-  return lock_find(b->seg->fd, (off_t)b->offset, 1) >= 0;
+  return sm_lock_find(b->seg->fd, (int64_t)b->offset, 1) >= 0;
 }
 
 /* Take the id off a dead block; false if a process outside the family uses it. That process sets the
@@ -199,9 +163,8 @@ static void chunk_release(sm_chunk *c) {
   free(c);
 }
 
-static void before_fork(void);
-static void after_fork_parent(void);
-static void after_fork_child(void);
+static bool has_owned(void) { return A.owned > 0; }
+static void in_child(void);
 
 static int chunk_new(void) {
   size_t size = A.carved / 4;
@@ -213,13 +176,14 @@ static int chunk_new(void) {
     free(c);
     return rc;
   }
-  static bool watching = false;
-  if (!watching) watching = pthread_atfork(before_fork, after_fork_parent, after_fork_child) == 0;
   sm_segment_mark_arena(c->seg);
   A.carved += c->seg->nbytes;
   sm_chunk *old = A.current;
   A.current = c;
-  if (!A.home) A.home = c;
+  if (!A.home) {
+    A.home = c;
+    sm_forks_watch(c->seg->fd, has_owned, in_child);
+  }
   if (old && old != A.home && old->busy == 0) chunk_release(old);
   return 0;
 }
@@ -260,11 +224,11 @@ static void set_free(sm_block *b) {
   list_push(&A.free[b->size_class], b);
 }
 
-static bool reusable(sm_block *b) { return !shared_with_child(b->birth, b->death) && retire(b); }
+static bool reusable(sm_block *b) { return !sm_forks_alive(b->birth, b->death) && retire(b); }
 
 /* Set free what nobody can use any more. */
 static void sweep(void) {
-  A.alive = 0;
+  sm_forks_look();
   for (sm_block *b = A.quarantine, *after; b; b = after) {
     after = b->next;
     if (!reusable(b)) continue;
@@ -272,6 +236,15 @@ static void sweep(void) {
     set_free(b);
   }
   A.sweep_at = A.quarantined * 2 < 64 ? 64 : A.quarantined * 2;
+}
+
+/* Nothing is used any more: give all memory back. */
+static void release_all(void) {
+  sm_chunk *home = A.home, *current = A.current;
+  sm_forks_watch(-1, has_owned, in_child);
+  A.home = A.current = NULL;
+  if (current != home) chunk_release(current);
+  chunk_release(home);
 }
 
 static void release_owned(sm_block *b) {
@@ -282,7 +255,8 @@ static void release_owned(sm_block *b) {
   }
   sm_chunk *c = b->chunk;
   c->busy--;
-  b->death = A.forks;
+  A.busy--;
+  b->death = sm_forks_count();
   if (reusable(b)) {
     set_free(b);
   } else {
@@ -291,12 +265,13 @@ static void release_owned(sm_block *b) {
     if (++A.quarantined >= A.sweep_at) sweep();
   }
   if (c->busy == 0 && c != A.home && c != A.current) chunk_release(c);
+  if (A.busy == 0) release_all();
 }
 
 static void release_other(sm_block *b) {
   sm_segment *seg = b->seg;
   bool inherited = b->epoch != A.epoch, counted = !b->chunk;
-  if (b->pinned && !inherited) lock_byte(seg->fd, (off_t)b->offset, F_UNLCK);
+  if (b->pinned && !inherited) sm_unlock_byte(seg->fd, (int64_t)b->offset);
   slot_give(b);
   if (counted) sm_segment_unref(seg);
 }
@@ -347,10 +322,11 @@ int sm_block_new(size_t nbytes, sm_block **out) {
     if (rc < 0) return rc;
   }
   b->id = draw_id();
-  b->birth = A.forks;
+  b->birth = sm_forks_count();
   b->kept = false;
   atomic_store_explicit(&header(b)->id, b->id, memory_order_release);
   b->chunk->busy++;
+  A.busy++;
   A.owned++;
   set_live(b);
   *out = b;
@@ -373,6 +349,7 @@ static void attach_known(sm_block *b) {
   if (b->state == QUARANTINED) {
     unquarantine(b);
     b->chunk->busy++;
+    A.busy++;
   }
   A.owned++;
   set_live(b);
@@ -381,7 +358,7 @@ static void attach_known(sm_block *b) {
 /* Lock the header of a block of a process outside the family against reuse. */
 static bool pin(sm_segment *seg, uint64_t offset) {
   atomic_store(&((sm_segment_shm *)seg->base)->pinned, 1);
-  return lock_byte(seg->fd, (off_t)offset, F_RDLCK) == 0;
+  return sm_lock_byte(seg->fd, (int64_t)offset, false) == 0;
 }
 
 int sm_block_attach(sm_segment *seg, uint64_t offset, uint64_t id, size_t nbytes, sm_block **out) {
@@ -414,35 +391,14 @@ int sm_block_attach(sm_segment *seg, uint64_t offset, uint64_t id, size_t nbytes
   return 0;
 }
 
-/* ---- fork ---- */
-
-static void before_fork(void) {
-  if (A.owned == 0) return;
-  A.forks++;
-#ifdef F_OFD_SETLK
-  char path[32];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", A.home->seg->fd);
-  A.fork_fd = open(path, O_RDWR | O_CLOEXEC);
-#endif
-  if (A.fork_fd >= 0 && lock_byte(A.fork_fd, FORK_BASE + (off_t)A.forks, F_WRLCK) == 0) return;
-  A.unwatched = A.forks;
-}
-
-static void after_fork_parent(void) {
-  if (A.fork_fd >= 0) close(A.fork_fd);
-  A.fork_fd = -1;
-}
-
 /* A new epoch: what was carved so far is the parent's. The refs that its arena holds on the segments are never
  * given back here, so inherited blocks stay mapped. */
-static void after_fork_child(void) {
+static void in_child(void) {
   A.epoch++;
-  A.fork_fd = -1;
   memset(A.free, 0, sizeof A.free);
   A.quarantine = NULL;
   A.quarantined = A.sweep_at = 0;
   A.home = A.current = NULL;
-  A.carved = A.owned = 0;
-  A.forks = A.unwatched = A.alive = 0;
+  A.carved = A.owned = A.busy = 0;
   A.seed = 0;
 }
