@@ -6,7 +6,16 @@
 #include <Rinternals.h>
 
 /* array */
-SEXP ffi_array_new(SEXP, SEXP, SEXP);
+SEXP ffi_array_dtype(SEXP);
+SEXP ffi_array_is(SEXP);
+SEXP ffi_array_nbytes(SEXP);
+SEXP ffi_array_new(SEXP, SEXP);
+SEXP ffi_array_shape(SEXP);
+SEXP ffi_array_touch(SEXP);
+SEXP ffi_copy_atomic(SEXP, SEXP);
+SEXP ffi_copy_shared(SEXP);
+SEXP ffi_memmap_flush(SEXP);
+SEXP ffi_memmap_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 
 /* map */
 SEXP ffi_critical_enter(SEXP);
@@ -34,12 +43,20 @@ SEXP ffi_worker_stop_all(void);
 SEXP ffi_worker_tempdir(SEXP);
 SEXP ffi_worker_where(void);
 
-#define ROW(name, n) {#name, (DL_FUNC)&name, n}
 #define ROW(name, n) {#name, (DL_FUNC)(void (*)(void))name, n}
 
 static const R_CallMethodDef rows[] = {
   /* array */
-  ROW(ffi_array_new, 3),
+  ROW(ffi_array_dtype, 1),
+  ROW(ffi_array_is, 1),
+  ROW(ffi_array_nbytes, 1),
+  ROW(ffi_array_new, 2),
+  ROW(ffi_array_shape, 1),
+  ROW(ffi_array_touch, 1),
+  ROW(ffi_copy_atomic, 2),
+  ROW(ffi_copy_shared, 1),
+  ROW(ffi_memmap_flush, 1),
+  ROW(ffi_memmap_new, 5),
   /* map */
   ROW(ffi_critical_enter, 1),
   ROW(ffi_critical_leave, 1),

@@ -3,14 +3,19 @@
  * Purpose: anonymous shared memory that is backed when it is promised.
  * Layout: sm_segment_shm at offset 0, payload from SM_PAGE on.
  * Ownership: the table `live` lists every segment mapped in this process; refs are process-local.
- * Fork and signals: no locks, no signals; a child's table is its own copy.
+ * Fork and signals: no locks; a child's table is its own copy. Threads that touch pages block all signals
+ *   and are joined before the call returns.
  * Errors: 0 or a negative code; on failure nothing stays open or mapped.
  */
 #define _GNU_SOURCE
 #include "mem_segment.h"
 
+#include "mem_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,35 +23,57 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(sm_segment_shm) == 40, "sm_segment_shm layout");
+_Static_assert(sizeof(sm_segment_shm) == 48, "sm_segment_shm layout");
+_Static_assert(offsetof(sm_segment_shm, pinned) == 40, "sm_segment_shm layout");
+
+#define SLICE ((size_t)256 << 20)      /* reserved in one go: about 60 ms */
+#define TOUCH_SLICE ((size_t)8 << 20)  /* mapped in one go by a thread */
+#define TOUCH_MIN ((size_t)16 << 20)   /* below this threads do not pay */
+#define TOUCH_THREADS 4
 
 static sm_segment *live = NULL;
+static size_t live_count = 0, live_nbytes = 0;
 
-static int random_bytes(void *p, size_t n) {
+int sm_segment_random(void *p, size_t n) {
   int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return -errno;
-  ssize_t got = read(fd, p, n);
+  size_t have = 0;
+  while (have < n) {
+    ssize_t got = read(fd, (char *)p + have, n - have);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    have += (size_t)got;
+  }
   close(fd);
-  return got == (ssize_t)n ? 0 : -EIO;
+  return have == n ? 0 : -EIO;
 }
 
-static int anonymous_file(size_t size) {
-  int fd;
+/* Back size bytes of fd now, in slices. A signal interrupts a slice, which is then begun again. */
+static int reserve(int fd, size_t size, sm_stop_fn stop, void *ctx) {
 #ifdef __linux__
-  fd = memfd_create("sharedmem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-#else
-  char name[64];
-  snprintf(name, sizeof name, "/sm%ld.%llx", (long)getpid(), (unsigned long long)sm_clock_ns());
-  fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
-  if (fd >= 0) {
-    shm_unlink(name);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+  for (size_t at = 0; at < size;) {
+    size_t n = size - at < SLICE ? size - at : SLICE;
+    if (fallocate(fd, 0, (off_t)at, (off_t)n) == 0)
+      at += n;
+    else if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG)
+      return SM_ENOROOM;
+    else if (errno != EINTR)
+      return -errno;
+    if (stop && (at < size || n == SLICE) && stop(ctx)) return SM_EINTR;
   }
+#else
+  (void)fd, (void)size, (void)stop, (void)ctx;
 #endif
-  if (fd < 0) return -errno;
+  return 0;
+}
+
+static int anonymous_file(size_t size, sm_stop_fn stop, void *ctx) {
+  int fd = sm_anon_file();
+  if (fd < 0) return fd;
   int rc = ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+  if (rc == -EFBIG || rc == -EINVAL) rc = SM_ENOROOM;
+  if (rc == 0) rc = reserve(fd, size, stop, ctx);
 #ifdef __linux__
-  if (rc == 0 && fallocate(fd, 0, 0, (off_t)size) < 0) rc = errno == ENOSPC || errno == ENOMEM ? SM_ENOROOM : -errno;
   if (rc == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) rc = -errno;
 #endif
   if (rc < 0) {
@@ -56,59 +83,92 @@ static int anonymous_file(size_t size) {
   return fd;
 }
 
-static int table_add(int fd, uint8_t *base, size_t size, bool received, sm_segment **out) {
-  sm_segment *s = calloc(1, sizeof *s);
+static bool counted(const sm_segment *s) { return s->kind == SM_SEGMENT_MEMORY && !s->arena; }
+
+static int table_add(const sm_segment *from, sm_segment **out) {
+  sm_segment *s = malloc(sizeof *s);
   if (!s) return -ENOMEM;
-  const sm_segment_shm *h = (const sm_segment_shm *)base;
-  s->payload = base + SM_PAGE;
-  s->nbytes = (size_t)h->nbytes;
-  s->mapped = size;
-  s->fd = fd;
-  s->creator = getpid();
-  s->received = received;
-  memcpy(s->id, h->id, sizeof s->id);
+  *s = *from;
   s->refs = 1;
+  s->prev = NULL;
   s->next = live;
+  if (live) live->prev = s;
   live = s;
+  live_count += counted(s);
+  if (counted(s)) live_nbytes += s->nbytes;
   *out = s;
   return 0;
 }
 
-int sm_segment_new(size_t nbytes, sm_segment **out) {
-  if (nbytes > SIZE_MAX / 2) return SM_ENOROOM;
+/* A mapped segment whose header was checked or written by the caller. */
+static int table_add_memory(int fd, uint8_t *base, size_t size, const sm_segment_shm *h, bool received, sm_segment **out) {
+  sm_segment s = {.payload = base + SM_PAGE, .nbytes = (size_t)h->nbytes, .base = base, .mapped = size, .fd = fd,
+                  .creator = getpid(), .received = received, .arena = h->arena != 0, .kind = SM_SEGMENT_MEMORY,
+                  .id = {h->id[0], h->id[1]}};
+  return table_add(&s, out);
+}
+
+int sm_segment_enlist(const sm_segment *from, sm_segment **out) {
+  sm_segment s = *from;
+  int rc = sm_segment_random(s.id, sizeof s.id);
+  return rc < 0 ? rc : table_add(&s, out);
+}
+
+int sm_segment_new(size_t nbytes, sm_segment **out) { return sm_segment_new_stoppable(nbytes, NULL, NULL, out); }
+
+int sm_segment_new_stoppable(size_t nbytes, sm_stop_fn stop, void *ctx, sm_segment **out) {
+  if (nbytes > SIZE_MAX / 4) return SM_ENOROOM;
   size_t size = SM_PAGE + (nbytes + SM_PAGE - 1) / SM_PAGE * SM_PAGE;
-  int fd = anonymous_file(size);
+  int fd = anonymous_file(size, stop, ctx);
   if (fd < 0) return fd;
   uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   int rc = base == MAP_FAILED ? -errno : 0;
   if (rc == 0) {
+#ifdef MADV_HUGEPAGE
+    if (size >= TOUCH_MIN) madvise(base, size, MADV_HUGEPAGE);
+#endif
     sm_segment_shm *h = (sm_segment_shm *)base;
     memcpy(h->magic, "SHRDMEM", 8);
     h->version = 1;
     h->header = (uint32_t)SM_PAGE;
     h->nbytes = nbytes;
-    rc = random_bytes(h->id, sizeof h->id);
-    if (rc == 0) rc = table_add(fd, base, size, false, out);
+    rc = sm_segment_random(h->id, sizeof h->id);
+    if (rc == 0) rc = table_add_memory(fd, base, size, h, false, out);
     if (rc < 0) munmap(base, size);
   }
   if (rc < 0) close(fd);
-  return rc;
+  return rc == -ENOMEM ? SM_ENOROOM : rc;
+}
+
+/* ---- segments of other processes ---- */
+
+static bool header_valid(const sm_segment_shm *h, size_t size) {
+  return memcmp(h->magic, "SHRDMEM", 8) == 0 && h->version == 1 && h->header == SM_PAGE && h->nbytes <= size - SM_PAGE;
+}
+
+/* True if fd is a memory file whose size cannot change; its size into *size. */
+static int check_file(int fd, size_t *size) {
+  struct stat st;
+  if (fstat(fd, &st) < 0) return -errno;
+  if (st.st_size < (off_t)SM_PAGE || st.st_size % (off_t)SM_PAGE != 0) return SM_EFORMAT;
+#ifdef __linux__
+  int seals = fcntl(fd, F_GET_SEALS);
+  if (!S_ISREG(st.st_mode) || seals < 0 || !(seals & F_SEAL_SHRINK) || !(seals & F_SEAL_GROW)) return SM_EFORMAT;
+  if (seals & F_SEAL_WRITE) return SM_EFORMAT;
+#endif
+  *size = (size_t)st.st_size;
+  return 0;
 }
 
 int sm_segment_adopt(int fd, sm_segment **out) {
-  struct stat st;
-  if (fstat(fd, &st) < 0) return -errno;
-  if (st.st_size < (off_t)SM_PAGE) return SM_EFORMAT;
-#ifdef __linux__
-  int seals = fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || !(seals & F_SEAL_SHRINK)) return SM_EFORMAT;
-#endif
-  size_t size = (size_t)st.st_size;
+  size_t size;
+  int rc = check_file(fd, &size);
+  if (rc < 0) return rc;
   uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) return -errno;
   sm_segment_shm h;
   memcpy(&h, base, sizeof h);
-  int rc = memcmp(h.magic, "SHRDMEM", 8) == 0 && h.version == 1 && h.header == SM_PAGE && h.nbytes <= size - SM_PAGE ? 0 : SM_EFORMAT;
+  rc = header_valid(&h, size) ? 0 : SM_EFORMAT;
   sm_segment *known = rc == 0 ? sm_segment_find(h.id) : NULL;
   if (known) {
     munmap(base, size);
@@ -117,10 +177,45 @@ int sm_segment_adopt(int fd, sm_segment **out) {
     *out = known;
     return 0;
   }
-  if (rc == 0) rc = table_add(fd, base, size, true, out);
+  if (rc == 0) rc = table_add_memory(fd, base, size, &h, true, out);
   if (rc < 0) munmap(base, size);
   return rc;
 }
+
+int sm_segment_open(pid_t pid, int fd, const uint64_t id[2], sm_segment **out) {
+#ifdef __linux__
+  char path[48], target[64];
+  if (pid <= 0 || fd < 0) return SM_EGONE;
+  snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)pid, fd);
+  ssize_t n = readlink(path, target, sizeof target - 1);
+  if (n < 0) return errno == EACCES || errno == EPERM ? -errno : SM_EGONE;
+  target[n] = 0;
+  struct stat st;
+  if (strncmp(target, "/memfd:sharedmem", 16) != 0 || stat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
+      st.st_uid != geteuid())
+    return SM_EGONE;
+  int own = open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (own < 0) return errno == EACCES || errno == EPERM ? -errno : SM_EGONE;
+  size_t size;
+  sm_segment_shm h;
+  int rc = check_file(own, &size);
+  if (rc == 0) {
+    ssize_t got = pread(own, &h, sizeof h, 0);
+    rc = got == (ssize_t)sizeof h && header_valid(&h, size) && h.id[0] == id[0] && h.id[1] == id[1] ? 0 : SM_EGONE;
+  }
+  if (rc == 0) rc = sm_segment_adopt(own, out);
+  if (rc < 0)
+    close(own);
+  else if ((*out)->fd == own)
+    (*out)->opened = true;
+  return rc == SM_EFORMAT ? SM_EGONE : rc;
+#else
+  (void)pid, (void)fd, (void)id, (void)out;
+  return SM_EGONE;
+#endif
+}
+
+/* ---- the table ---- */
 
 sm_segment *sm_segment_find(const uint64_t id[2]) {
   for (sm_segment *s = live; s; s = s->next)
@@ -132,23 +227,68 @@ void sm_segment_ref(sm_segment *s) { s->refs++; }
 
 void sm_segment_unref(sm_segment *s) {
   if (--s->refs > 0) return;
-  for (sm_segment **p = &live; *p; p = &(*p)->next)
-    if (*p == s) {
-      *p = s->next;
-      break;
-    }
-  munmap(s->payload - SM_PAGE, s->mapped);
+  if (s->prev)
+    s->prev->next = s->next;
+  else
+    live = s->next;
+  if (s->next) s->next->prev = s->prev;
+  live_count -= counted(s);
+  if (counted(s)) live_nbytes -= s->nbytes;
+  munmap(s->base, s->mapped);
   if (s->fd >= 0) close(s->fd);
   free(s);
 }
 
+void sm_segment_mark_arena(sm_segment *s) {
+  live_count -= counted(s);
+  if (counted(s)) live_nbytes -= s->nbytes;
+  s->arena = true;
+  ((sm_segment_shm *)s->base)->arena = 1;
+}
+
 void sm_segment_usage(size_t *count, size_t *nbytes) {
-  *count = *nbytes = 0;
-  for (sm_segment *s = live; s; s = s->next) {
-    ++*count;
-    *nbytes += s->nbytes;
+  *count = live_count;
+  *nbytes = live_nbytes;
+}
+
+/* ---- touching pages ---- */
+
+typedef struct {
+  uint8_t *base;
+  size_t size;
+  _Atomic size_t next; /* offset of the next slice nobody has */
+} touch_job;
+
+static void *touch_run(void *arg) {
+  touch_job *job = arg;
+  for (;;) {
+    size_t at = atomic_fetch_add(&job->next, TOUCH_SLICE);
+    if (at >= job->size) return NULL;
+    size_t n = job->size - at < TOUCH_SLICE ? job->size - at : TOUCH_SLICE;
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(job->base + at, n, MADV_POPULATE_WRITE) < 0) return NULL;
+#else
+    for (size_t i = 0; i < n; i += SM_PAGE) *(volatile uint8_t *)(job->base + at + i) = 0;
+#endif
   }
 }
+
+void sm_segment_touch(sm_segment *s) {
+  if (s->mapped < TOUCH_MIN || s->kind != SM_SEGMENT_MEMORY) return;
+  long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  int want = cpus < 1 ? 1 : cpus > TOUCH_THREADS ? TOUCH_THREADS : (int)cpus, started = 0;
+  touch_job job = {s->payload, s->mapped - SM_PAGE, 0};
+  pthread_t thread[TOUCH_THREADS];
+  sigset_t all, before;
+  sigfillset(&all);
+  if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) return;
+  while (started < want - 1 && pthread_create(&thread[started], NULL, touch_run, &job) == 0) started++;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  touch_run(&job);
+  for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+}
+
+/* ---- memory without a descriptor ---- */
 
 int sm_anon_map(size_t nbytes, void **out) {
   int flags = MAP_SHARED | MAP_ANONYMOUS;

@@ -1,7 +1,8 @@
 /* mem_segment.h: segments, the unit of shared memory.
  *
  * A segment is one anonymous file (memfd on Linux, shm_open unlinked at once elsewhere) mapped
- * MAP_SHARED: a header page, then `nbytes` of payload, zero-filled, backed when it is made.
+ * MAP_SHARED: a header page, then `nbytes` of payload, zero-filled, backed when it is made. A file
+ * mapped by mem_filemap.h is a segment too, without the header.
  *
  * Ownership: a sm_segment is process-local and counted by refs; the last unref unmaps and closes. A
  * forked child inherits the table of segments and its counts as they stood; what it unrefs is its own
@@ -10,38 +11,58 @@
 #ifndef MEM_SEGMENT_H
 #define MEM_SEGMENT_H
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "sm_base.h"
 
 /* What stands at offset 0 of every segment. */
 typedef struct {
-  char magic[8];     /*  0 "SHRDMEM" */
-  uint32_t version;  /*  8 */
-  uint32_t header;   /* 12 bytes before the payload */
-  uint64_t id[2];    /* 16 random */
-  uint64_t nbytes;   /* 32 payload */
+  char magic[8];           /*  0 "SHRDMEM" */
+  uint32_t version;        /*  8 */
+  uint32_t header;         /* 12 bytes before the payload */
+  uint64_t id[2];          /* 16 random */
+  uint64_t nbytes;         /* 32 payload */
+  _Atomic uint32_t pinned; /* 40 a process outside the family has attached (mem_arena.h) */
+  uint32_t arena;          /* 44 1 if it holds blocks of mem_arena.h */
 } sm_segment_shm;
 
+typedef enum { SM_SEGMENT_MEMORY, SM_SEGMENT_FILE } sm_segment_kind;
+
 typedef struct sm_segment {
-  uint8_t *payload;  /* first byte after the header page */
+  uint8_t *payload;  /* first byte of the payload */
   size_t nbytes;     /* payload bytes */
-  size_t mapped;     /* bytes of the mapping, header included */
+  uint8_t *base;     /* the mapping */
+  size_t mapped;     /* its bytes, header included */
   int fd;            /* -1 where none is kept */
   pid_t creator;     /* process that made the memory; of a received one: the process that received it */
   bool received;     /* came in by descriptor */
+  bool opened;       /* and that descriptor was opened here: its record locks are this process's own */
+  bool arena;        /* holds blocks of mem_arena.h, which counts them */
+  bool readonly;     /* mapped without write permission */
+  sm_segment_kind kind;
   uint64_t id[2];
   int64_t refs;
-  struct sm_segment *next; /* table of this process */
+  struct sm_segment *next, *prev; /* table of this process */
 } sm_segment;
+
+/* Asked between slices of long work: true to stop it. */
+typedef bool (*sm_stop_fn)(void *ctx);
 
 /* Make a segment with refs == 1. SM_ENOROOM where the machine cannot back it. */
 int sm_segment_new(size_t nbytes, sm_segment **out);
+
+/* The same, with `stop` (or NULL) asked about every 100 ms of work: SM_EINTR if it says so. */
+int sm_segment_new_stoppable(size_t nbytes, sm_stop_fn stop, void *ctx, sm_segment **out);
 
 /* Take a descriptor from another process: checks that it is a segment of ours (size sealed, header true), maps it, refs == 1.
  * If a segment with that id is already mapped here, that one is given with one more ref and fd is closed.
  * On success fd belongs to the segment; on failure it stays the caller's. SM_EFORMAT if it is no segment. */
 int sm_segment_adopt(int fd, sm_segment **out);
+
+/* The same for the descriptor `fd` of process `pid`, opened through /proc: never blocks, opens nothing but
+ * a sealed memory file of this user, and gives it only if its id is `id`. SM_EGONE if there is none. */
+int sm_segment_open(pid_t pid, int fd, const uint64_t id[2], sm_segment **out);
 
 /* The mapped segment with this id, or NULL; adds no ref. */
 sm_segment *sm_segment_find(const uint64_t id[2]);
@@ -49,8 +70,20 @@ sm_segment *sm_segment_find(const uint64_t id[2]);
 void sm_segment_ref(sm_segment *s);
 void sm_segment_unref(sm_segment *s);
 
-/* Live segments and their payload bytes in this process. */
+/* Map the pages of a new segment into this process, with several threads: for who fills it at once. Never fails. */
+void sm_segment_touch(sm_segment *s);
+
+/* Enter a mapping made elsewhere (mem_filemap.h) into the table: a copy of *from with refs == 1 and a new id. */
+int sm_segment_enlist(const sm_segment *from, sm_segment **out);
+
+/* Segments of this process and their bytes; blocks' segments and files not counted. */
 void sm_segment_usage(size_t *count, size_t *nbytes);
+
+/* Say that s holds blocks of mem_arena.h, which counts them itself. */
+void sm_segment_mark_arena(sm_segment *s);
+
+/* n random bytes of the system. */
+int sm_segment_random(void *p, size_t n);
 
 /* MAP_SHARED memory without a descriptor, zero-filled and populated, for the control structures that
  * workers inherit by the fork. */

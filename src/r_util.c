@@ -33,3 +33,17 @@ void r_abort_argument(const char *arg, const char *got, const char *expected) {
   UNPROTECT(5);
   Rf_error("bad argument %s", arg); /* not reached */
 }
+
+void r_abort_call(SEXP call) {
+  PROTECT(call);
+  SEXP ns = PROTECT(package_namespace());
+  Rf_eval(call, ns);
+  UNPROTECT(2);
+  Rf_error("internal error: a condition was not raised"); /* not reached */
+}
+
+void r_abort_argument_value(const char *arg, SEXP value, const char *expected) {
+  SEXP a = PROTECT(Rf_mkString(arg)), b = PROTECT(Rf_mkString(expected));
+  SEXP quoted = PROTECT(Rf_lang2(Rf_install("quote"), value));
+  r_abort_call(Rf_lang4(Rf_install("abort_argument_value"), a, quoted, b));
+}

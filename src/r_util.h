@@ -22,4 +22,18 @@ void r_abort_argument(const char *arg, const char *got, const char *expected)
 #endif
   ;
 
+/* The same, `value` (any R object) described by describe_value(). */
+void r_abort_argument_value(const char *arg, SEXP value, const char *expected)
+#if defined(__GNUC__)
+  __attribute__((noreturn))
+#endif
+  ;
+
+/* Evaluate a call of one of the package's abort_*() functions. Does not return. */
+void r_abort_call(SEXP call)
+#if defined(__GNUC__)
+  __attribute__((noreturn))
+#endif
+  ;
+
 #endif

@@ -1,0 +1,56 @@
+#' Map a file as a shared array
+#'
+#' `memmap()` gives a shared array whose elements are the bytes of a file, read and written where they are used;
+#' `flush()` writes changed elements to the file now rather than when the system finds time.
+#'
+#' The bytes are those of this machine (native byte order), without any header; see [fromfile()] for others.
+#' Forked workers use the array as the master does. A handle that is sent to another process by [serialize()] does not
+#' attach there: map the file there again.
+#'
+#' Should the file become shorter while it is mapped, reading or writing what is no longer there is an error.
+#'
+#' @param path string: the file. `~` is expanded.
+#' @param dtype string: the element type, see [empty()].
+#' @param shape numeric vector of extents, see [empty()], or `NULL` for all of the file from `offset` on as a plain vector.
+#' @param mode string: `"r"` to read only, `"r+"` to read and write, `"w+"` to make the file, or empty it, and write (all
+#'   elements are zero then; needs `shape`), `"c"` to copy on write: what is written stays in the memory of the process that
+#'   writes it and never reaches the file or other processes.
+#' @param offset number of bytes of the file before the first element, at least 0.
+#' @return `memmap()`: a shared array. A file that is missing, unreadable, no regular file, or ends before `offset` and
+#'   `shape` do is an error of class `sharedmem_file_error` with the field `path`. Writing to an array in mode `"r"` is
+#'   an error of class `sharedmem_value_error`.
+#' @source `memmap` of NumPy.
+#' @examples
+#' path <- tempfile()
+#' x <- memmap(path, "i4", c(2, 3), mode = "w+")
+#' x[1, ] <- 1:3
+#' flush(x)
+#' readBin(path, "integer", 6)
+#' unlink(path)
+#' @export
+memmap <- function(path, dtype = "f8", shape = NULL, mode = c("r", "r+", "w+", "c"), offset = 0) {
+  if (!is.character(path) || length(path) != 1L || is.na(path) || !nzchar(path))
+    abort_argument("path", describe_value(path), "a string, the name of a file")
+  modes <- c("r", "r+", "w+", "c")
+  if (identical(mode, modes)) mode <- "r"
+  if (!is.character(mode) || length(mode) != 1L || !mode %in% modes)
+    abort_argument("mode", describe_value(mode), "one of \"r\", \"r+\", \"w+\", \"c\"")
+  if (!is.numeric(offset) || length(offset) != 1L || is.na(offset) || offset < 0 || offset != floor(offset) || offset > 2^52)
+    abort_argument("offset", describe_value(offset), "a whole number of bytes, at least 0")
+  if (mode == "w+" && is.null(shape)) abort_argument("shape", "NULL", "given in mode \"w+\"")
+  .Call(ffi_memmap_new, path.expand(path), dtype, shape, match(mode, modes) - 1L, as.double(offset))
+}
+
+#' @rdname memmap
+#' @param con a shared array made by `memmap()`. For one in plain memory there is nothing to write.
+#' @return `flush()`: `con`, invisibly; `sharedmem_file_error` if the file cannot be written.
+#' @export
+flush.shared_array <- function(con) {
+  .Call(ffi_memmap_flush, con)
+  invisible(con)
+}
+
+# Called from C.
+abort_file <- function(path, message) {
+  abort_class("sharedmem_file_error", sprintf("file '%s': %s", path, message), path = path)
+}

@@ -1,0 +1,143 @@
+/* mem_descriptor.c: see mem_descriptor.h.
+ *
+ * Purpose: name memory so that another process can find it, and so that nothing else can be found by it.
+ * Ownership: none; sm_descriptor_attach() gives a ref to its caller.
+ * Fork and signals: the process's start time is kept per pid.
+ * Errors: 0 or a negative code.
+ */
+#include "mem_descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(sm_descriptor) == 88, "sm_descriptor layout");
+_Static_assert(offsetof(sm_descriptor, segment) == 24, "sm_descriptor layout");
+_Static_assert(offsetof(sm_descriptor, pid) == 64, "sm_descriptor layout");
+_Static_assert(offsetof(sm_descriptor, ndim) == 80, "sm_descriptor layout");
+
+#define VERSION 1
+#define MAX_NBYTES ((uint64_t)1 << 62)
+
+size_t sm_descriptor_size(int ndim) { return sizeof(sm_descriptor) + sizeof(int64_t) * (size_t)ndim; }
+
+/* Over n bytes, a multiple of 8, the field `check` left out. */
+static uint64_t checksum(const uint8_t *buf, size_t n) {
+  uint64_t h = 0x9E3779B97F4A7C15u;
+  for (size_t i = 0; i < n; i += 8) {
+    if (i == offsetof(sm_descriptor, check)) continue;
+    uint64_t w;
+    memcpy(&w, buf + i, 8);
+    h = (h ^ w) * 0xBF58476D1CE4E5B9u;
+    h ^= h >> 29;
+  }
+  return h;
+}
+
+/* Field 22 of /proc/<pid>/stat; 0 if there is none. */
+static uint64_t process_start(long pid) {
+  char path[40], text[1024];
+  snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  const char *p = strrchr(text, ')'); /* the name before it may hold anything */
+  for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
+  return p ? strtoull(p + 1, NULL, 10) : 0;
+}
+
+void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, void *buf) {
+  static pid_t pid = 0;
+  static uint64_t started = 0;
+  pid_t now = getpid();
+  if (pid != now) {
+    started = process_start((long)now);
+    pid = now;
+  }
+  memcpy(d->magic, "SHRDARR", 8);
+  d->version = VERSION;
+  d->size = (uint32_t)sm_descriptor_size((int)d->ndim);
+  d->pid = (int32_t)pid;
+  d->started = started;
+  d->check = 0;
+  memcpy(buf, d, sizeof *d);
+  if (d->ndim) memcpy((char *)buf + sizeof *d, dim, sizeof *dim * d->ndim);
+  d->check = checksum(buf, d->size);
+  memcpy((char *)buf + offsetof(sm_descriptor, check), &d->check, sizeof d->check);
+}
+
+int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim, size_t *nbytes) {
+  if (n < sizeof *d) return SM_EFORMAT;
+  memcpy(d, buf, sizeof *d);
+  if (memcmp(d->magic, "SHRDARR", 8) != 0 || d->version != VERSION || d->size != n || d->ndim > SM_DESCRIPTOR_NDIM ||
+      n != sm_descriptor_size((int)d->ndim) || checksum(buf, n) != d->check)
+    return SM_EFORMAT;
+  if (d->vector > 1 || d->readonly > 1 || d->kind > SM_SEGMENT_FILE || (d->vector && d->ndim != 1) || d->itemsize == 0)
+    return SM_EFORMAT;
+  if (d->ndim) memcpy(dim, (const char *)buf + sizeof *d, sizeof *dim * d->ndim);
+  uint64_t total = d->itemsize;
+  bool empty = false;
+  for (uint32_t i = 0; i < d->ndim; i++) {
+    if (dim[i] < 0) return SM_EFORMAT;
+    if (dim[i] == 0) {
+      empty = true;
+      continue;
+    }
+    if ((uint64_t)dim[i] > MAX_NBYTES / total) return SM_EFORMAT;
+    total *= (uint64_t)dim[i];
+  }
+  *nbytes = empty ? 0 : (size_t)total;
+  return 0;
+}
+
+/* The segment with one ref: in this process's table, or opened in the process that is named. */
+static int find_segment(const sm_descriptor *d, sm_segment **seg, const char **reason) {
+  *seg = sm_segment_find(d->segment);
+  if (*seg) {
+    sm_segment_ref(*seg);
+    return 0;
+  }
+  if (d->kind == SM_SEGMENT_FILE) {
+    *reason = "it lies in a file that memmap() mapped in another process: map the file here";
+    return SM_EGONE;
+  }
+  if (d->pid == getpid()) {
+    *reason = "its memory was released";
+    return SM_EGONE;
+  }
+  uint64_t started = process_start(d->pid);
+  if (started == 0 || (d->started != 0 && started != d->started)) {
+    *reason = "the process that made it has ended, or ran on another machine";
+    return SM_EGONE;
+  }
+  int rc = sm_segment_open(d->pid, d->fd, d->segment, seg);
+  if (rc == SM_EGONE)
+    *reason = "its memory was released";
+  else if (rc == -EACCES || rc == -EPERM)
+    *reason = "the process that made it does not let this one see its memory";
+  else if (rc < 0)
+    *reason = sm_error_text(rc);
+  return rc;
+}
+
+int sm_descriptor_attach(const sm_descriptor *d, size_t nbytes, sm_segment **seg, sm_block **block, const char **reason) {
+  *block = NULL;
+  int rc = find_segment(d, seg, reason);
+  if (rc < 0) return rc;
+  if ((*seg)->kind != (sm_segment_kind)d->kind) {
+    rc = SM_EFORMAT;
+  } else if (d->block != 0) {
+    rc = sm_block_attach(*seg, d->offset, d->block, nbytes, block);
+  } else if ((*seg)->arena || d->offset > (*seg)->nbytes || nbytes > (*seg)->nbytes - d->offset) {
+    rc = SM_EFORMAT;
+  }
+  if (rc < 0) *reason = rc == SM_EGONE ? "its memory was released" : "its descriptor does not fit the memory";
+  if (rc < 0 || *block) sm_segment_unref(*seg); /* a block keeps its segment */
+  return rc;
+}
