@@ -66,6 +66,36 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_worker_send, 4),
   ROW(ffi_worker_stop_all, 0),
   ROW(ffi_worker_where, 0),
+/* index */
+SEXP ffi_array_about(SEXP);
+SEXP ffi_array_dim(SEXP);
+SEXP ffi_array_length(SEXP);
+SEXP ffi_array_meta(SEXP);
+SEXP ffi_array_reshape(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_index_get(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_run(SEXP, SEXP, SEXP);
+SEXP ffi_index_set(SEXP, SEXP, SEXP);
+SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
+
+#define ROW(name, n) {#name, (DL_FUNC)&name, n}
+
+static const R_CallMethodDef rows[] = {
+  /* array */
+  ROW(ffi_array_new, 3),
+  /* index */
+  ROW(ffi_array_about, 1),
+  ROW(ffi_array_dim, 1),
+  ROW(ffi_array_length, 1),
+  ROW(ffi_array_meta, 1),
+  ROW(ffi_array_reshape, 4),
+  ROW(ffi_index_get, 3),
+  ROW(ffi_index_get_all, 3),
+  ROW(ffi_index_get_many, 3),
+  ROW(ffi_index_get_run, 3),
+  ROW(ffi_index_set, 3),
+  ROW(ffi_index_set_many, 3),
   {NULL, NULL, 0},
 };
 
