@@ -96,7 +96,7 @@ list_subscripts <- function(n, no_i, no_j, i, j, ...) {
 
 # One subscript for `[[`: the position of one element.
 check_one <- function(i, x, exact, extent = length(x), nm = one_names(x), axis = 0L) {
-  if (is_shared_array(i)) i <- shared_values(i)
+  if (is_shared(i)) i <- shared_values(i)
   n <- length(i)
   fail <- function(text) abort_index(text, NA, if (n == 1L) i, extent, axis)
   if (n == 0L) fail("subscript of length 0 in [[ ]]")

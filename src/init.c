@@ -83,7 +83,11 @@ SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
 
 static const R_CallMethodDef rows[] = {
   /* array */
-  ROW(ffi_array_new, 3),
+  ROW(ffi_array_dtype, 1),
+  ROW(ffi_array_is, 1),
+  ROW(ffi_array_nbytes, 1),
+  ROW(ffi_array_new, 2),
+  ROW(ffi_array_shape, 1),
   /* index */
   ROW(ffi_array_about, 1),
   ROW(ffi_array_dim, 1),

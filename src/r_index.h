@@ -13,9 +13,6 @@ typedef struct {
   SEXP resolved;            /* list of nsub: the subscripts, character ones as positions; R_NilValue if one subscript stays as it is */
 } r_subscripts;
 
-/* The attributes kept with a handle, as a named list, or R_NilValue. */
-SEXP r_index_meta(SEXP x);
-
 /* Element `name` of a named list, or R_NilValue. */
 SEXP r_list_get(SEXP list, const char *name);
 

@@ -189,7 +189,7 @@ static bool is_matrix_index(const sm_array *a, SEXP i) {
 
 static SEXP take_matrix(SEXP x, const sm_array *a, SEXP i, r_subscripts *out) {
   if (TYPEOF(i) == STRSXP) {
-    SEXP dn = PROTECT(r_list_get(r_index_meta(x), "dimnames"));
+    SEXP dn = PROTECT(r_list_get(r_array_meta(x), "dimnames"));
     i = r_call2("match_matrix_names", i, dn);
     UNPROTECT(1);
   }
@@ -222,7 +222,7 @@ SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, r_subscripts *out) {
     return i;
   }
   if (TYPEOF(i) == STRSXP) {
-    SEXP meta = r_index_meta(x), names = r_list_get(meta, "names");
+    SEXP meta = r_array_meta(x), names = r_list_get(meta, "names");
     if (names == R_NilValue && !a->vector && a->ndim == 1) {
       SEXP dn = r_list_get(meta, "dimnames");
       if (dn != R_NilValue) names = VECTOR_ELT(dn, 0);
@@ -243,7 +243,7 @@ SEXP r_subscripts_many(SEXP x, const sm_array *a, SEXP indices, r_subscripts *ou
     r_abort_index("incorrect number of dimensions", NA_REAL, R_NilValue, (double)(a->vector ? 0 : a->ndim), 0);
   out->nsub = n;
   out->by_matrix = false;
-  SEXP dn = PROTECT(r_list_get(r_index_meta(x), "dimnames"));
+  SEXP dn = PROTECT(r_list_get(r_array_meta(x), "dimnames"));
   SEXP resolved = PROTECT(Rf_allocVector(VECSXP, n));
   for (int k = 0; k < n; k++) {
     SEXP i = plain_subscript(VECTOR_ELT(indices, k), dn == R_NilValue ? dn : VECTOR_ELT(dn, k), k + 1);

@@ -98,8 +98,6 @@ SEXP r_read_run(const sm_array *a, int64_t from, int64_t n, bool wide) {
 
 SEXP r_read_all(const sm_array *a, bool wide) { return r_read_run(a, 0, a->length, wide); }
 
-SEXP r_index_meta(SEXP x) { return R_ExternalPtrProtected(x); }
-
 SEXP r_list_get(SEXP list, const char *name) {
   if (TYPEOF(list) != VECSXP) return R_NilValue;
   SEXP names = Rf_getAttrib(list, R_NamesSymbol);
@@ -215,7 +213,7 @@ SEXP ffi_index_get(SEXP x, SEXP i, SEXP drop) {
   SEXP fast = drop == R_NilValue ? read_scalar(x, i) : NULL;
   if (fast) return fast;
   const sm_array *a = r_array_get(x, "x");
-  SEXP meta = r_index_meta(x);
+  SEXP meta = r_array_meta(x);
   const void *vmax = vmaxget();
   r_subscripts s;
   i = PROTECT(r_subscripts_one(x, a, i, &s));
@@ -231,7 +229,7 @@ SEXP ffi_index_get(SEXP x, SEXP i, SEXP drop) {
 /* x[i, j, ...] */
 SEXP ffi_index_get_many(SEXP x, SEXP indices, SEXP drop) {
   const sm_array *a = r_array_get(x, "x");
-  SEXP meta = r_index_meta(x);
+  SEXP meta = r_array_meta(x);
   const void *vmax = vmaxget();
   r_subscripts s;
   PROTECT(r_subscripts_many(x, a, indices, &s));
@@ -246,7 +244,7 @@ SEXP ffi_index_get_many(SEXP x, SEXP indices, SEXP drop) {
 /* x[]: everything, with all attributes. bare: without any; wide: i8 as integer64 bits. */
 SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide) {
   const sm_array *a = r_array_get(x, "x");
-  SEXP meta = r_index_meta(x);
+  SEXP meta = r_array_meta(x);
   SEXP ans = PROTECT(r_read_all(a, Rf_asLogical(wide) || r_meta_is_integer64(meta)));
   if (!Rf_asLogical(bare)) {
     if (!a->vector && a->ndim > 0) set_dim(ans, a->dim, a->ndim);
@@ -266,5 +264,5 @@ SEXP ffi_index_get_run(SEXP x, SEXP from, SEXP n) {
   const sm_array *a = r_array_get(x, "x");
   int64_t at = (int64_t)Rf_asReal(from), count = (int64_t)Rf_asReal(n);
   if (at < 0 || count < 0 || at > a->length || count > a->length - at) r_abort_argument("n", "a run past the end", "within the array");
-  return r_read_run(a, at, count, r_meta_is_integer64(r_index_meta(x)));
+  return r_read_run(a, at, count, r_meta_is_integer64(r_array_meta(x)));
 }

@@ -65,12 +65,12 @@ static void abort_type(const sm_array *a, SEXP value) {
 }
 
 SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
-  SEXP meta = r_index_meta(x);
+  SEXP meta = r_array_meta(x);
   memset(out, 0, sizeof *out);
   out->dtype = a->dtype;
   if (r_array_is(value)) {
     const sm_array *b = r_array_get(value, "value");
-    if (meta == R_NilValue && r_index_meta(value) == R_NilValue && b->dtype.code == a->dtype.code && b->dtype.raw == a->dtype.raw &&
+    if (meta == R_NilValue && r_array_meta(value) == R_NilValue && b->dtype.code == a->dtype.code && b->dtype.raw == a->dtype.raw &&
         b->dtype.itemsize == a->dtype.itemsize && !overlaps(a, b)) {
       out->other = b;
       out->source = (sm_source){b->length, b->data, NULL, NULL};
@@ -147,7 +147,7 @@ static void assign(SEXP x, const sm_array *a, const r_subscripts *s, const r_val
   bool uneven = n % ny != 0;
   if (uneven && s->nsub > 1)
     r_abort_value("number of items to replace is not a multiple of replacement length", NA_REAL, R_NilValue, a->dtype);
-  r_values_check(a, r_index_meta(x), v, ny < n ? ny : n);
+  r_values_check(a, r_array_meta(x), v, ny < n ? ny : n);
   void *scratch = v->source.items ? NULL : (void *)R_alloc(SM_BLOCK, (int)a->dtype.itemsize);
   sm_select_write(a->dtype, a->data, &plan, &v->source, scratch);
   vmaxset(vmax);

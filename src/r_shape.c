@@ -40,7 +40,7 @@ SEXP ffi_array_about(SEXP x) {
 
 SEXP ffi_array_meta(SEXP x) {
   r_array_get(x, "x");
-  return r_index_meta(x);
+  return r_array_meta(x);
 }
 
 /* A new handle over the same elements. dim: NULL for a plain vector; meta: named list or NULL. */
