@@ -1,7 +1,8 @@
 # Arithmetic, comparison, Math and matrix products: on the values, giving ordinary R vectors.
 
-# The values of a shared array with all attributes, read without a copy where the dtype allows; anything else as it is.
-plain <- function(x) if (is_shared(x)) shared_values(x) else x
+# The values of a shared array with all attributes, through a view where that saves the copy; anything else as it is. For
+# functions that only read their argument: what may give it back as it is takes shared_values().
+plain <- function(x) if (is_shared(x)) .Call(ffi_array_plain, x) else x
 
 #' Arithmetic on shared arrays
 #'
@@ -25,14 +26,14 @@ NULL
 #' @export
 Ops.shared_array <- function(e1, e2) {
   f <- get(.Generic, envir = baseenv(), mode = "function")
-  if (missing(e2)) f(plain(e1)) else f(plain(e1), plain(e2))
+  if (missing(e2)) f(shared_values(e1)) else f(plain(e1), plain(e2))
 }
 
 #' @rdname shared_array-arithmetic
 #' @export
 Math.shared_array <- function(x, ...) {
   f <- get(.Generic, envir = baseenv(), mode = "function")
-  f(plain(x), ...)
+  f(if (dtype_code(x) == "f8") plain(x) else shared_values(x), ...)
 }
 
 #' @rdname shared_array-arithmetic

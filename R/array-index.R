@@ -62,9 +62,12 @@ NULL
 #' @export
 `[[.shared_array` <- function(x, i, j, ..., exact = TRUE) {
   n <- nargs() - 1L - !missing(exact)
-  if (n > 1L) return(.Call(ffi_index_get_many, x, check_single(list(i, j, ...), x, exact), TRUE))
+  if (n > 1L) return(bare_element(.Call(ffi_index_get_many, x, check_single(list(i, j, ...), x, exact), TRUE)))
   if (missing(i)) abort_index("invalid subscript: [[ ]] needs one", NA, NULL, length(x), 0L)
-  value <- .Call(ffi_index_get, x, check_one(i, x, exact), NULL)
+  bare_element(.Call(ffi_index_get, x, check_one(i, x, exact), NULL))
+}
+
+bare_element <- function(value) {
   names(value) <- NULL
   dim(value) <- NULL
   value
@@ -108,7 +111,7 @@ check_one <- function(i, x, exact, extent = length(x), nm = one_names(x), axis =
   }
   if (!is.numeric(i) && !is.logical(i)) fail(sprintf("invalid subscript type '%s'", typeof(i)))
   if (is.logical(i)) i <- as.integer(i)
-  if (is.na(i)) return(if (axis > 0L) fail("subscript out of bounds") else NA_integer_)
+  if (is.na(i)) fail("subscript out of bounds")
   if (i < 0) {
     if (extent == 2 && i > -3) return(3 + trunc(i))
     fail("invalid negative subscript in [[ ]]")
@@ -127,15 +130,16 @@ check_single <- function(subs, x, exact) {
 
 one_names <- function(x) names(x)
 
-# Names to positions: NA for an NA, an error for a name that is not there.
+# Names to positions: an error for a name that is not there. axis: the dimension; 0 for names() in reading, where NA
+# gives NA; -1 in assignment, where it would be a new element.
 match_names <- function(i, nm, axis) {
   at <- if (is.null(nm)) rep(NA_integer_, length(i)) else match(i, nm)
   at[!nzchar(i)] <- NA_integer_
   at[is.na(i)] <- NA_integer_
-  lost <- if (axis > 0L) is.na(at) else is.na(at) & !is.na(i)
+  lost <- if (axis != 0L) is.na(at) else is.na(at) & !is.na(i)
   if (any(lost)) {
     k <- which(lost)[1L]
-    abort_index(NULL, k, i[k], length(nm), axis)
+    abort_index(NULL, k, i[k], length(nm), max(axis, 0L))
   }
   at
 }

@@ -24,15 +24,15 @@ NULL
 
 #' @rdname shared_array-order
 #' @export
-rev.shared_array <- function(x) rev(plain(x))
+rev.shared_array <- function(x) rev(shared_values(x))
 
 #' @rdname shared_array-order
 #' @export
-sort.shared_array <- function(x, decreasing = FALSE, ...) sort(plain(x), decreasing = decreasing, ...)
+sort.shared_array <- function(x, decreasing = FALSE, ...) sort(shared_values(x), decreasing = decreasing, ...)
 
 #' @rdname shared_array-order
 #' @export
-xtfrm.shared_array <- function(x) xtfrm(plain(x))
+xtfrm.shared_array <- function(x) xtfrm(shared_values(x))
 
 #' @rdname shared_array-order
 #' @export

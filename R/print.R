@@ -22,7 +22,7 @@ shape_text <- function(x) {
   else format_whole(length(x))
 }
 
-format_whole <- function(n) formatC(n, format = "d", big.mark = "", digits = 15)
+format_whole <- function(n) sprintf("%.0f", n)
 
 # Long strings are cut: an S<n> may be wider than any terminal.
 shorten <- function(v) {

@@ -79,6 +79,13 @@ SEXP ffi_index_get_run(SEXP, SEXP, SEXP);
 SEXP ffi_index_set(SEXP, SEXP, SEXP);
 SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
 
+/* view, atomic */
+SEXP ffi_array_plain(SEXP);
+SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
+SEXP ffi_view_is(SEXP);
+SEXP ffi_view_new(SEXP, SEXP, SEXP);
+void r_view_register(DllInfo *);
+
 #define ROW(name, n) {#name, (DL_FUNC)&name, n}
 
 static const R_CallMethodDef rows[] = {
@@ -100,11 +107,17 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_index_get_run, 3),
   ROW(ffi_index_set, 3),
   ROW(ffi_index_set_many, 3),
+  /* view, atomic */
+  ROW(ffi_array_plain, 1),
+  ROW(ffi_atomic_add, 3),
+  ROW(ffi_view_is, 1),
+  ROW(ffi_view_new, 3),
   {NULL, NULL, 0},
 };
 
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
   R_registerRoutines(dll, NULL, rows, NULL, NULL);
+  r_view_register(dll);
   R_useDynamicSymbols(dll, FALSE);
   R_forceSymbols(dll, TRUE);
 }

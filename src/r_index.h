@@ -18,7 +18,7 @@ SEXP r_list_get(SEXP list, const char *name);
 
 /* Resolve one subscript over all elements. i may be anything a user writes; R_MissingArg and symbols stand for
  * all. Raises sharedmem_index_error. The result is valid until vmaxset(). Returns an object to protect. */
-SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, r_subscripts *out);
+SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, bool writing, r_subscripts *out);
 
 /* The same for a list of one subscript an extent. */
 SEXP r_subscripts_many(SEXP x, const sm_array *a, SEXP indices, r_subscripts *out);
@@ -55,6 +55,13 @@ void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n);
 /* Raise the classed error with its fields. position, axis: 1-based, axis 0 for none. */
 void r_abort_index(const char *message, double position, SEXP index, double extent, int axis);
 void r_abort_value(const char *message, double position, SEXP value, sm_dtype d);
+
+/* The CHARSXP of one S<n> item of `width` bytes. */
+SEXP r_string_item(const uint8_t *p, size_t width);
+
+/* Entry points that other files of the glue call too. */
+SEXP ffi_array_dim(SEXP x);
+SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide);
 
 /* Call a function of the package's namespace. */
 SEXP r_call1(const char *fun, SEXP a);

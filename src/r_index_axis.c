@@ -210,7 +210,7 @@ static SEXP take_matrix(SEXP x, const sm_array *a, SEXP i, r_subscripts *out) {
   return i;
 }
 
-SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, r_subscripts *out) {
+SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, bool writing, r_subscripts *out) {
   out->nsub = 1;
   out->by_matrix = false;
   out->resolved = R_NilValue;
@@ -227,7 +227,7 @@ SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, r_subscripts *out) {
       SEXP dn = r_list_get(meta, "dimnames");
       if (dn != R_NilValue) names = VECTOR_ELT(dn, 0);
     }
-    i = plain_subscript(i, names, 0);
+    i = plain_subscript(i, names, writing ? -1 : 0);
   }
   UNPROTECT(1);
   PROTECT(i);

@@ -216,7 +216,7 @@ SEXP ffi_index_get(SEXP x, SEXP i, SEXP drop) {
   SEXP meta = r_array_meta(x);
   const void *vmax = vmaxget();
   r_subscripts s;
-  i = PROTECT(r_subscripts_one(x, a, i, &s));
+  i = PROTECT(r_subscripts_one(x, a, i, false, &s));
   SEXP ans = PROTECT(r_select_read(a, &s, r_meta_is_integer64(meta)));
   vmaxset(vmax);
   bool dropped = drop == R_NilValue || Rf_asLogical(drop) != 0;

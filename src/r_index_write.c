@@ -206,7 +206,7 @@ SEXP ffi_index_set(SEXP x, SEXP i, SEXP value) {
   r_subscripts s;
   r_values v;
   PROTECT(r_values_take(x, a, value, &v));
-  PROTECT(r_subscripts_one(x, a, i, &s));
+  PROTECT(r_subscripts_one(x, a, i, true, &s));
   assign(x, a, &s, &v);
   vmaxset(vmax);
   UNPROTECT(2);
