@@ -59,6 +59,7 @@ aperm.shared_array <- function(a, perm = NULL, ...) aperm(plain(a), perm = perm,
 scale.shared_array <- function(x, center = TRUE, scale = TRUE) scale(plain(x), center = plain(center), scale = plain(scale))
 
 #' @rdname shared_array-order
+#' @method all.equal shared_array
 #' @export
 all.equal.shared_array <- function(target, current, ...) all.equal(plain(target), plain(current), ...)
 

@@ -35,6 +35,26 @@ SEXP ffi_worker_send(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_worker_stop_all(void);
 SEXP ffi_worker_where(void);
 
+/* index */
+SEXP ffi_array_about(SEXP);
+SEXP ffi_array_dim(SEXP);
+SEXP ffi_array_length(SEXP);
+SEXP ffi_array_meta(SEXP);
+SEXP ffi_array_reshape(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_index_get(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_run(SEXP, SEXP, SEXP);
+SEXP ffi_index_set(SEXP, SEXP, SEXP);
+SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
+
+/* view, atomic */
+SEXP ffi_array_plain(SEXP);
+SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
+SEXP ffi_view_is(SEXP);
+SEXP ffi_view_new(SEXP, SEXP, SEXP);
+void r_view_register(DllInfo *);
+
 #define ROW(name, n) {#name, (DL_FUNC)(void (*)(void))name, n}
 
 static const R_CallMethodDef rows[] = {
@@ -66,35 +86,6 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_worker_send, 4),
   ROW(ffi_worker_stop_all, 0),
   ROW(ffi_worker_where, 0),
-/* index */
-SEXP ffi_array_about(SEXP);
-SEXP ffi_array_dim(SEXP);
-SEXP ffi_array_length(SEXP);
-SEXP ffi_array_meta(SEXP);
-SEXP ffi_array_reshape(SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_index_get(SEXP, SEXP, SEXP);
-SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
-SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
-SEXP ffi_index_get_run(SEXP, SEXP, SEXP);
-SEXP ffi_index_set(SEXP, SEXP, SEXP);
-SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
-
-/* view, atomic */
-SEXP ffi_array_plain(SEXP);
-SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
-SEXP ffi_view_is(SEXP);
-SEXP ffi_view_new(SEXP, SEXP, SEXP);
-void r_view_register(DllInfo *);
-
-#define ROW(name, n) {#name, (DL_FUNC)&name, n}
-
-static const R_CallMethodDef rows[] = {
-  /* array */
-  ROW(ffi_array_dtype, 1),
-  ROW(ffi_array_is, 1),
-  ROW(ffi_array_nbytes, 1),
-  ROW(ffi_array_new, 2),
-  ROW(ffi_array_shape, 1),
   /* index */
   ROW(ffi_array_about, 1),
   ROW(ffi_array_dim, 1),

@@ -3,13 +3,15 @@
  * data1   external pointer to a view_info; its protected slot holds the handle, which keeps the memory
  * data2   R_NilValue, or an ordinary vector with a copy of the values, used for everything from then on
  *
- * A view never hands out the shared memory for writing: a pointer that is asked for writing, and one for
- * reading where the dtype's bytes are not R's, comes from the copy. Text is copied as a whole at first access,
+ * A view never hands out the shared memory for writing. Where the dtype's bytes are R's, a pointer that might be
+ * written to (REAL() and its like ask for no other) leads into a private mapping of the same pages, which
+ * becomes a copy page by page as it is written; where there can be no such mapping, into a copy. Where the bytes are not R's, any pointer leads into a copy. Text is copied as a whole at first access,
  * since R takes it for granted that a string stays alive and in place while its vector does.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem_private.h"
 #include "r_index.h"
 #include "r_util.h"
 
@@ -17,7 +19,8 @@
 #include <R_ext/Rdynload.h>
 
 typedef struct {
-  const uint8_t *data;
+  const uint8_t *data; /* the segment's, or the private mapping once there is one */
+  sm_private own;
   int64_t n;
   sm_dtype dtype;
   sm_rtype type;
@@ -26,10 +29,12 @@ typedef struct {
 
 static R_altrep_class_t class_int, class_real, class_lgl, class_cplx, class_raw, class_str;
 
-static const view_info *info_of(SEXP x) { return R_ExternalPtrAddr(R_altrep_data1(x)); }
+static view_info *info_of(SEXP x) { return R_ExternalPtrAddr(R_altrep_data1(x)); }
 
 static void info_finalize(SEXP p) {
-  free(R_ExternalPtrAddr(p));
+  view_info *v = R_ExternalPtrAddr(p);
+  if (v) sm_private_unmap(&v->own);
+  free(v);
   R_ClearExternalPtr(p);
 }
 
@@ -76,9 +81,21 @@ static const void *view_dataptr_or_null(SEXP x) {
   return v->direct ? v->data : NULL;
 }
 
+/* Take a private mapping of the pages; false where a copy serves better. */
+static bool make_private(SEXP x) {
+  view_info *v = info_of(x);
+  if (v->own.base) return true;
+  size_t nbytes = (size_t)v->n * v->dtype.itemsize;
+  if (!v->direct) return false;
+  const sm_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
+  void *at;
+  if (sm_private_map(a->seg, v->data, nbytes, &v->own, &at) < 0) return false;
+  v->data = at;
+  return true;
+}
+
 static void *view_dataptr(SEXP x, Rboolean writable) {
-  const view_info *v = info_of(x);
-  if (!writable && v->direct && R_altrep_data2(x) == R_NilValue) return (void *)v->data;
+  if (R_altrep_data2(x) == R_NilValue && info_of(x)->direct && (!writable || make_private(x))) return (void *)info_of(x)->data;
   return copy_data(own_copy(x));
 }
 
@@ -95,7 +112,7 @@ static Rboolean view_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree
   (void)pre, (void)deep, (void)pvec, (void)subtree;
   char code[16];
   sm_dtype_format(info_of(x)->dtype, code);
-  Rprintf(" shared_view %s%s\n", code, R_altrep_data2(x) == R_NilValue ? "" : " (copied)");
+  Rprintf(" shared_view %s%s\n", code, R_altrep_data2(x) != R_NilValue ? " (copied)" : info_of(x)->own.base ? " (private)" : "");
   return TRUE;
 }
 
