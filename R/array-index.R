@@ -16,8 +16,8 @@ all_of <- quote(all)
 #' `sharedmem_index_error` with fields `position`, `index`, `extent` and `axis`, in reading too.
 #'
 #' @param x a shared array.
-#' @param i,j,... indices, as for R's own arrays; a shared array is taken by its values. Doubles past 2^31 are fine.
-#' @param drop logical: drop extents of 1 from the result (for a factor: unused levels).
+#' @param i,... indices, as for R's own arrays; a shared array is taken by its values. Doubles past 2^31 are fine. In `[` also
+#'   `drop`, logical: drop extents of 1 from the result (for a factor, if given: unused levels).
 #' @param exact logical: `FALSE` allows partial matching of a name in `[[`.
 #' @param value values to write, recycled as R does; a shared array is taken by its values, also `x` itself.
 #' @return `[` and `[[`: an ordinary R vector or array; the assignments: `x`, the same handle.
@@ -33,8 +33,12 @@ NULL
 
 #' @rdname shared_array-index
 #' @export
-`[.shared_array` <- function(x, i, j, ..., drop = TRUE) {
-  if (nargs() == 2L && !missing(i)) return(.Call(ffi_index_get, x, i, NULL))
+`[.shared_array` <- function(x, i, ...) {
+  # few formals, one test: this is the inner loop of scalar code
+  if (nargs() == 2L && !missing(i)) .Call(ffi_index_get, x, i, NULL) else index_get(x, i, ...)
+}
+
+index_get <- function(x, i, j, ..., drop = TRUE) {
   n <- nargs() - 1L - !missing(drop)
   if (n <= 1L) {
     if (missing(i)) value <- .Call(ffi_index_get_all, x, FALSE, FALSE)
@@ -47,22 +51,22 @@ NULL
 
 #' @rdname shared_array-index
 #' @export
-`[<-.shared_array` <- function(x, i, j, ..., value) {
+`[<-.shared_array` <- function(x, i, ..., value) {
+  if (nargs() == 3L && !missing(i)) .Call(ffi_index_set, x, i, value) else index_set(x, i, ..., value = value)
+}
+
+index_set <- function(x, i, j, ..., value) {
   n <- nargs()
-  if (n == 3L) {
-    if (missing(i)) .Call(ffi_index_set, x, all_of, value) else .Call(ffi_index_set, x, i, value)
-  } else if (n == 2L) {
-    .Call(ffi_index_set, x, all_of, value)
-  } else {
-    .Call(ffi_index_set_many, x, list_subscripts(n - 2L, missing(i), missing(j), i, j, ...), value)
-  }
+  if (n == 3L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value)
+  else if (n == 2L) .Call(ffi_index_set, x, all_of, value)
+  else .Call(ffi_index_set_many, x, list_subscripts(n - 2L, missing(i), missing(j), i, j, ...), value)
 }
 
 #' @rdname shared_array-index
 #' @export
-`[[.shared_array` <- function(x, i, j, ..., exact = TRUE) {
+`[[.shared_array` <- function(x, i, ..., exact = TRUE) {
   n <- nargs() - 1L - !missing(exact)
-  if (n > 1L) return(bare_element(.Call(ffi_index_get_many, x, check_single(list(i, j, ...), x, exact), TRUE)))
+  if (n > 1L) return(bare_element(.Call(ffi_index_get_many, x, check_single(list(i, ...), x, exact), TRUE)))
   if (missing(i)) abort_index("invalid subscript: [[ ]] needs one", NA, NULL, length(x), 0L)
   bare_element(.Call(ffi_index_get, x, check_one(i, x, exact), NULL))
 }
@@ -75,11 +79,11 @@ bare_element <- function(value) {
 
 #' @rdname shared_array-index
 #' @export
-`[[<-.shared_array` <- function(x, i, j, ..., value) {
+`[[<-.shared_array` <- function(x, i, ..., value) {
   if (length(value) != 1L)
     abort_value(if (length(value)) "more elements supplied than there are to replace" else "replacement has length zero",
                 NA, NULL, dtype_code(x))
-  if (nargs() > 3L) .Call(ffi_index_set_many, x, check_single(list(i, j, ...), x, TRUE), value)
+  if (nargs() > 3L) .Call(ffi_index_set_many, x, check_single(list(i, ...), x, TRUE), value)
   else if (missing(i)) abort_index("[[ ]] with missing subscript", NA, NULL, length(x), 0L)
   else .Call(ffi_index_set, x, check_one(i, x, TRUE), value)
 }
