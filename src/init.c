@@ -43,6 +43,26 @@ SEXP ffi_worker_stop_all(void);
 SEXP ffi_worker_tempdir(SEXP);
 SEXP ffi_worker_where(void);
 
+/* index */
+SEXP ffi_array_about(SEXP);
+SEXP ffi_array_dim(SEXP);
+SEXP ffi_array_length(SEXP);
+SEXP ffi_array_meta(SEXP);
+SEXP ffi_array_reshape(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_index_get(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_run(SEXP, SEXP, SEXP);
+SEXP ffi_index_set(SEXP, SEXP, SEXP);
+SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
+
+/* view, atomic */
+SEXP ffi_array_plain(SEXP);
+SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
+SEXP ffi_view_is(SEXP);
+SEXP ffi_view_new(SEXP, SEXP, SEXP);
+void r_view_register(DllInfo *);
+
 #define ROW(name, n) {#name, (DL_FUNC)(void (*)(void))name, n}
 
 static const R_CallMethodDef rows[] = {
@@ -82,11 +102,29 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_worker_stop_all, 0),
   ROW(ffi_worker_tempdir, 1),
   ROW(ffi_worker_where, 0),
+  /* index */
+  ROW(ffi_array_about, 1),
+  ROW(ffi_array_dim, 1),
+  ROW(ffi_array_length, 1),
+  ROW(ffi_array_meta, 1),
+  ROW(ffi_array_reshape, 4),
+  ROW(ffi_index_get, 3),
+  ROW(ffi_index_get_all, 3),
+  ROW(ffi_index_get_many, 3),
+  ROW(ffi_index_get_run, 3),
+  ROW(ffi_index_set, 3),
+  ROW(ffi_index_set_many, 3),
+  /* view, atomic */
+  ROW(ffi_array_plain, 1),
+  ROW(ffi_atomic_add, 3),
+  ROW(ffi_view_is, 1),
+  ROW(ffi_view_new, 3),
   {NULL, NULL, 0},
 };
 
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
   R_registerRoutines(dll, NULL, rows, NULL, NULL);
+  r_view_register(dll);
   R_useDynamicSymbols(dll, FALSE);
   R_forceSymbols(dll, TRUE);
 }

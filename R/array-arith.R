@@ -1,0 +1,49 @@
+# Arithmetic, comparison, Math and matrix products: on the values, giving ordinary R vectors.
+
+# The values of a shared array with all attributes, through a view where that saves the copy; anything else as it is. For
+# functions that only read their argument: what may give it back as it is takes shared_values().
+plain <- function(x) if (is_shared(x)) .Call(ffi_array_plain, x) else x
+
+#' Arithmetic on shared arrays
+#'
+#' Operators, comparison, logic and the Math group work on a shared array as on the R vector, matrix or array with the
+#' same values, dims and names. The result is an ordinary R object, never a shared one.
+#'
+#' @param e1,e2,x,y shared arrays or anything that R's own operator takes.
+#' @param ... further arguments of the function, such as `digits` of [round()].
+#' @return An ordinary R vector, matrix or array with the attributes that R gives.
+#' @source Arithmetic on the NumPy arrays of the Python package `sharedmem`.
+#' @examples
+#' x <- empty(3)
+#' x[] <- 1:3
+#' x + 1
+#' sqrt(x)
+#' x > 2
+#' @name shared_array-arithmetic
+NULL
+
+#' @rdname shared_array-arithmetic
+#' @export
+Ops.shared_array <- function(e1, e2) {
+  f <- get(.Generic, envir = baseenv(), mode = "function")
+  if (missing(e2)) f(shared_values(e1)) else f(plain(e1), plain(e2))
+}
+
+#' @rdname shared_array-arithmetic
+#' @export
+Math.shared_array <- function(x, ...) {
+  f <- get(.Generic, envir = baseenv(), mode = "function")
+  f(if (dtype_code(x) == "f8") plain(x) else shared_values(x), ...)
+}
+
+#' @rdname shared_array-arithmetic
+#' @rawNamespace if (getRversion() >= "4.3.0") S3method(matrixOps, shared_array)
+matrixOps.shared_array <- function(x, y) {
+  f <- get(.Generic, envir = baseenv(), mode = "function")
+  f(plain(x), plain(y))
+}
+
+# A shared array beside an object of another class: its values are taken first, then that class decides.
+#' @name shared_array-arithmetic
+#' @rawNamespace if (getRversion() >= "4.3.0") S3method(chooseOpsMethod, shared_array)
+chooseOpsMethod.shared_array <- function(x, y, mx, my, cl, reverse) TRUE

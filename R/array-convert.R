@@ -1,0 +1,86 @@
+# From a shared array to ordinary R objects.
+
+#' Convert shared arrays to ordinary R objects
+#'
+#' All of these copy the values out of shared memory.
+#'
+#' @param x a shared array.
+#' @param mode string: a vector mode, as in [as.vector()].
+#' @param ... further arguments of the function for ordinary vectors; of `c()`: further values.
+#' @param row.names,optional,nm as in [as.data.frame()].
+#' @return An ordinary R object of the type that the function's name says. A dtype `i8` is read as double, with a
+#'   warning if a value past 2^53 loses digits; with bit64 loaded, `as.integer64()` keeps all of them.
+#' @examples
+#' x <- empty(c(2, 2), "i4")
+#' x[] <- 1:4
+#' as.double(x)
+#' as.data.frame(x)
+#' @name shared_array-convert
+NULL
+
+#' @rdname shared_array-convert
+#' @export
+as.vector.shared_array <- function(x, mode = "any") as.vector(shared_values(x), mode)
+
+#' @rdname shared_array-convert
+#' @export
+as.double.shared_array <- function(x, ...) as.double(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+as.integer.shared_array <- function(x, ...) as.integer(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+as.logical.shared_array <- function(x, ...) as.logical(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+as.complex.shared_array <- function(x, ...) as.complex(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+as.raw.shared_array <- function(x) as.raw(shared_values(x))
+
+#' @rdname shared_array-convert
+#' @export
+as.character.shared_array <- function(x, ...) as.character(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+as.list.shared_array <- function(x, ...) as.list(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+as.matrix.shared_array <- function(x, ...) as.matrix(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+as.array.shared_array <- function(x, ...) as.array(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+as.data.frame.shared_array <- function(x, row.names = NULL, optional = FALSE, ..., nm = deparse1(substitute(x))) {
+  value <- shared_values(x)
+  if (length(dim(value)) > 1L) as.data.frame(value, row.names = row.names, optional = optional, ...)
+  else as.data.frame(value, row.names = row.names, optional = optional, ..., nm = nm)
+}
+
+#' @rdname shared_array-convert
+#' @exportS3Method bit64::as.integer64
+as.integer64.shared_array <- function(x, ...) {
+  if (dtype_code(x) != "i8") return(bit64::as.integer64(as.vector(shared_values(x)), ...))
+  structure(.Call(ffi_index_get_all, x, TRUE, TRUE), class = "integer64")
+}
+
+#' @rdname shared_array-convert
+#' @export
+c.shared_array <- function(...) do.call(c, lapply(list(...), plain), quote = TRUE)
+
+#' @rdname shared_array-convert
+#' @export
+rep.shared_array <- function(x, ...) rep(shared_values(x), ...)
+
+#' @rdname shared_array-convert
+#' @export
+levels.shared_array <- function(x) array_meta(x)$levels

@@ -1,0 +1,191 @@
+# `[`, `[[` and their assignments. The plain cases go to C at once; the rest is sorted out here first.
+
+# Stands for a subscript left empty.
+all_of <- quote(all)
+
+#' Elements of a shared array
+#'
+#' Reads from or writes into the shared memory itself, with every kind of index that R has: positive, negative and
+#' zero numbers, logical vectors, names, matrices with a column an extent, or nothing at all for everything.
+#'
+#' @details
+#' Reading gives an ordinary R vector, matrix or array in the R type that holds every value of the dtype. Assignment
+#' changes the memory that all processes and all handles see; no copy is made. All values and all indices are
+#' checked before anything is written. A value that the dtype cannot hold raises `sharedmem_value_error` with
+#' fields `position` (of the first offending value) and `value`; an index out of bounds raises
+#' `sharedmem_index_error` with fields `position`, `index`, `extent` and `axis`, in reading too.
+#'
+#' @param x a shared array.
+#' @param i,... indices, as for R's own arrays; a shared array is taken by its values. Doubles past 2^31 are fine. In `[` also
+#'   `drop`, logical: drop extents of 1 from the result (for a factor, if given: unused levels).
+#' @param exact logical: `FALSE` allows partial matching of a name in `[[`.
+#' @param value values to write, recycled as R does; a shared array is taken by its values, also `x` itself.
+#' @return `[` and `[[`: an ordinary R vector or array; the assignments: `x`, the same handle.
+#' @source The indexing of NumPy arrays in the Python package `sharedmem`.
+#' @examples
+#' x <- empty(c(2, 3))
+#' x[] <- 1:6
+#' x[2, ]
+#' x[x[] > 2] <- 0
+#' x[]
+#' @name shared_array-index
+NULL
+
+#' @rdname shared_array-index
+#' @export
+`[.shared_array` <- function(x, i, ...) {
+  # few formals, one test: this is the inner loop of scalar code
+  if (nargs() == 2L && !missing(i)) .Call(ffi_index_get, x, i, NULL) else index_get(x, i, ...)
+}
+
+index_get <- function(x, i, j, ..., drop = TRUE) {
+  n <- nargs() - 1L - !missing(drop)
+  if (n <= 1L) {
+    if (missing(i)) value <- .Call(ffi_index_get_all, x, FALSE, FALSE)
+    else value <- .Call(ffi_index_get, x, i, drop)
+  } else {
+    value <- .Call(ffi_index_get_many, x, list_subscripts(n, missing(i), missing(j), i, j, ...), drop)
+  }
+  if (!missing(drop) && drop && is.factor(value)) factor(value, exclude = if (anyNA(levels(value))) NULL else NA) else value
+}
+
+#' @rdname shared_array-index
+#' @export
+`[<-.shared_array` <- function(x, i, ..., value) {
+  if (nargs() == 3L && !missing(i)) .Call(ffi_index_set, x, i, value) else index_set(x, i, ..., value = value)
+}
+
+index_set <- function(x, i, j, ..., value) {
+  n <- nargs()
+  if (n == 3L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value)
+  else if (n == 2L) .Call(ffi_index_set, x, all_of, value)
+  else .Call(ffi_index_set_many, x, list_subscripts(n - 2L, missing(i), missing(j), i, j, ...), value)
+}
+
+#' @rdname shared_array-index
+#' @export
+`[[.shared_array` <- function(x, i, ..., exact = TRUE) {
+  n <- nargs() - 1L - !missing(exact)
+  if (n > 1L) return(bare_element(.Call(ffi_index_get_many, x, check_single(list(i, ...), x, exact), TRUE)))
+  if (missing(i)) abort_index("invalid subscript: [[ ]] needs one", NA, NULL, length(x), 0L)
+  bare_element(.Call(ffi_index_get, x, check_one(i, x, exact), NULL))
+}
+
+bare_element <- function(value) {
+  names(value) <- NULL
+  dim(value) <- NULL
+  value
+}
+
+#' @rdname shared_array-index
+#' @export
+`[[<-.shared_array` <- function(x, i, ..., value) {
+  if (length(value) != 1L)
+    abort_value(if (length(value)) "more elements supplied than there are to replace" else "replacement has length zero",
+                NA, NULL, dtype_code(x))
+  if (nargs() > 3L) .Call(ffi_index_set_many, x, check_single(list(i, ...), x, TRUE), value)
+  else if (missing(i)) abort_index("[[ ]] with missing subscript", NA, NULL, length(x), 0L)
+  else .Call(ffi_index_set, x, check_one(i, x, TRUE), value)
+}
+
+# The subscripts of a call as a list, `all_of` standing for empty ones.
+list_subscripts <- function(n, no_i, no_j, i, j, ...) {
+  subs <- vector("list", n)
+  subs[[1L]] <- if (no_i) all_of else i
+  subs[2L] <- list(if (no_j) all_of else j)
+  if (is.null(subs[[1L]]) && !no_i) subs[1L] <- list(NULL)
+  if (n > 2L) for (k in seq_len(n - 2L)) {
+    empty <- eval(call("missing", as.name(paste0("..", k))))
+    subs[2L + k] <- list(if (empty) all_of else ...elt(k))
+  }
+  subs
+}
+
+# One subscript for `[[`: the position of one element.
+check_one <- function(i, x, exact, extent = length(x), nm = one_names(x), axis = 0L) {
+  if (is_shared(i)) i <- shared_values(i)
+  n <- length(i)
+  fail <- function(text) abort_index(text, NA, if (n == 1L) i, extent, axis)
+  if (n == 0L) fail("subscript of length 0 in [[ ]]")
+  if (n > 1L) fail("attempt to select more than one element")
+  if (is.character(i)) {
+    at <- if (isFALSE(exact) || is.na(exact)) pmatch(i, nm, duplicates.ok = TRUE) else match(i, nm)
+    if (is.na(at) || is.na(i)) fail("subscript out of bounds")
+    return(at)
+  }
+  if (!is.numeric(i) && !is.logical(i)) fail(sprintf("invalid subscript type '%s'", typeof(i)))
+  if (is.logical(i)) i <- as.integer(i)
+  if (is.na(i)) fail("subscript out of bounds")
+  if (i < 0) {
+    if (extent == 2 && i > -3) return(3 + trunc(i))
+    fail("invalid negative subscript in [[ ]]")
+  }
+  if (trunc(i) == 0) fail("subscript 0 in [[ ]] selects nothing")
+  i
+}
+
+check_single <- function(subs, x, exact) {
+  d <- dim(x)
+  if (length(subs) != length(d)) abort_index("incorrect number of subscripts", NA, NULL, length(d), 0L)
+  dn <- dimnames(x)
+  for (k in seq_along(subs)) subs[[k]] <- check_one(subs[[k]], x, exact, d[k], dn[[k]], k)
+  subs
+}
+
+one_names <- function(x) names(x)
+
+# Names to positions: an error for a name that is not there. axis: the dimension; 0 for names() in reading, where NA
+# gives NA; -1 in assignment, where it would be a new element.
+match_names <- function(i, nm, axis) {
+  at <- if (is.null(nm)) rep(NA_integer_, length(i)) else match(i, nm)
+  at[!nzchar(i)] <- NA_integer_
+  at[is.na(i)] <- NA_integer_
+  lost <- if (axis != 0L) is.na(at) else is.na(at) & !is.na(i)
+  if (any(lost)) {
+    k <- which(lost)[1L]
+    abort_index(NULL, k, i[k], length(nm), max(axis, 0L))
+  }
+  at
+}
+
+match_matrix_names <- function(i, dn) {
+  at <- matrix(NA_integer_, nrow(i), ncol(i))
+  for (k in seq_len(ncol(i))) {
+    some <- !is.na(i[, k])
+    at[some, k] <- match_names(i[some, k], dn[[k]], k)
+  }
+  at
+}
+
+subset_names <- function(nm, i) nm[i]
+
+# Dimnames of a one-dimensional array's subset; names where it has become a vector.
+name_line <- function(value, dn, i) {
+  sub <- dn[[1L]][i]
+  if (is.null(dim(value))) names(value) <- sub
+  else dimnames(value) <- structure(list(if (length(sub)) sub), names = names(dn))
+  value
+}
+
+subset_dimnames <- function(dn, subs, d) {
+  for (k in seq_along(dn)) {
+    if (is.null(dn[[k]])) next
+    if (d[k] == 0) dn[k] <- list(NULL)
+    else if (!is.symbol(subs[[k]])) dn[[k]] <- dn[[k]][subs[[k]]]
+  }
+  dn
+}
+
+abort_index <- function(message, position, index, extent, axis) {
+  if (is.null(message)) {
+    what <- if (axis > 0L) sprintf("extent %.0f of dimension %d", extent, axis) else sprintf("length %.0f", extent)
+    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s", describe_value(index), position, what)
+  }
+  abort_class("sharedmem_index_error", message, position = position, index = index, extent = extent, axis = axis)
+}
+
+abort_value <- function(message, position, value, dtype) {
+  if (is.null(message))
+    message <- sprintf("value %s at position %.0f does not fit dtype %s; nothing was written", describe_value(value), position, dtype)
+  abort_class("sharedmem_value_error", message, position = position, value = value, dtype = dtype)
+}

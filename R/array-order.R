@@ -1,0 +1,78 @@
+# Order, duplicates and rearrangement: on the values, giving ordinary R objects.
+
+#' Order and rearrange shared arrays
+#'
+#' These work on a shared array as on the R vector, matrix or array with the same values, and give ordinary R objects.
+#'
+#' @param x,a,target a shared array.
+#' @param decreasing logical: largest first.
+#' @param incomparables as in [unique()].
+#' @param center,scale as in [scale()].
+#' @param perm as in [aperm()].
+#' @param current an R object or shared array.
+#' @param ... further arguments of the function for ordinary vectors.
+#' @return What the function gives for the ordinary R object with the same values.
+#' @seealso `argsort()`, `searchsorted()` for large arrays.
+#' @examples
+#' x <- empty(4)
+#' x[] <- c(3, 1, 4, 1)
+#' sort(x)
+#' order(x)
+#' unique(x)
+#' @name shared_array-order
+NULL
+
+#' @rdname shared_array-order
+#' @export
+rev.shared_array <- function(x) rev(shared_values(x))
+
+#' @rdname shared_array-order
+#' @export
+sort.shared_array <- function(x, decreasing = FALSE, ...) sort(shared_values(x), decreasing = decreasing, ...)
+
+#' @rdname shared_array-order
+#' @export
+xtfrm.shared_array <- function(x) xtfrm(shared_values(x))
+
+#' @rdname shared_array-order
+#' @export
+unique.shared_array <- function(x, incomparables = FALSE, ...) unique(plain(x), incomparables = incomparables, ...)
+
+#' @rdname shared_array-order
+#' @export
+duplicated.shared_array <- function(x, incomparables = FALSE, ...) duplicated(plain(x), incomparables = incomparables, ...)
+
+#' @rdname shared_array-order
+#' @export
+anyDuplicated.shared_array <- function(x, incomparables = FALSE, ...) anyDuplicated(plain(x), incomparables = incomparables, ...)
+
+#' @rdname shared_array-order
+#' @export
+t.shared_array <- function(x) t(plain(x))
+
+#' @rdname shared_array-order
+#' @export
+aperm.shared_array <- function(a, perm = NULL, ...) aperm(plain(a), perm = perm, ...)
+
+#' @rdname shared_array-order
+#' @export
+scale.shared_array <- function(x, center = TRUE, scale = TRUE) scale(plain(x), center = plain(center), scale = plain(scale))
+
+#' @rdname shared_array-order
+#' @method all.equal shared_array
+#' @export
+all.equal.shared_array <- function(target, current, ...) all.equal(plain(target), plain(current), ...)
+
+#' @rdname shared_array-order
+#' @param n integer: how many, as in [head()].
+#' @importFrom utils head tail
+#' @export
+head.shared_array <- function(x, n = 6L, ...) {
+  if (is.null(dim(x))) NextMethod() else utils::head.matrix(x, n = n, ...)
+}
+
+#' @rdname shared_array-order
+#' @export
+tail.shared_array <- function(x, n = 6L, ...) {
+  if (is.null(dim(x))) NextMethod() else utils::tail.matrix(x, n = n, ...)
+}

@@ -1,0 +1,74 @@
+# Summaries of the values.
+
+#' Summaries of shared arrays
+#'
+#' These work on a shared array as on the R vector with the same values.
+#'
+#' @param x,object a shared array.
+#' @param ... further arguments: for the Summary group (`sum`, `prod`, `max`, `min`, `range`, `any`, `all`) further
+#'   values, else those of the function for ordinary vectors.
+#' @param na.rm logical: leave out NA and NaN.
+#' @param recursive ignored, as for any atomic vector.
+#' @return What the function gives for the ordinary R vector with the same values.
+#' @source The methods of NumPy arrays in the Python package `sharedmem`.
+#' @examples
+#' x <- empty(4)
+#' x[] <- c(3, 1, 4, 1)
+#' sum(x)
+#' range(x)
+#' median(x)
+#' @name shared_array-summary
+NULL
+
+#' @rdname shared_array-summary
+#' @export
+Summary.shared_array <- function(..., na.rm = FALSE) {
+  do.call(.Generic, c(lapply(list(...), plain), na.rm = na.rm), quote = TRUE)
+}
+
+#' @rdname shared_array-summary
+#' @export
+mean.shared_array <- function(x, ...) mean(plain(x), ...)
+
+#' @rdname shared_array-summary
+#' @importFrom stats median
+#' @export
+median.shared_array <- function(x, na.rm = FALSE, ...) stats::median(plain(x), na.rm = na.rm, ...)
+
+#' @rdname shared_array-summary
+#' @importFrom stats quantile
+#' @export
+quantile.shared_array <- function(x, ...) stats::quantile(plain(x), ...)
+
+#' @rdname shared_array-summary
+#' @export
+summary.shared_array <- function(object, ...) summary(plain(object), ...)
+
+#' @rdname shared_array-summary
+#' @export
+is.na.shared_array <- function(x) is.na(plain(x))
+
+#' @rdname shared_array-summary
+#' @export
+anyNA.shared_array <- function(x, recursive = FALSE) anyNA(plain(x))
+
+#' @rdname shared_array-summary
+#' @export
+is.nan.shared_array <- function(x) is.nan(plain(x))
+
+#' @rdname shared_array-summary
+#' @export
+is.finite.shared_array <- function(x) is.finite(plain(x))
+
+#' @rdname shared_array-summary
+#' @export
+is.infinite.shared_array <- function(x) is.infinite(plain(x))
+
+#' @rdname shared_array-summary
+#' @export
+is.numeric.shared_array <- function(x) {
+  code <- dtype_code(x)
+  cls <- array_meta(x)$class
+  !(code %in% c("b1", "c16", "raw") || startsWith(code, "S")) &&
+    !any(c("factor", "Date", "POSIXct", "difftime") %in% cls)
+}

@@ -1,0 +1,71 @@
+/* r_index.h: R's index vectors and values against a shared array; shared by the r_index_*.c files. */
+#ifndef R_INDEX_H
+#define R_INDEX_H
+
+#include "arr_select.h"
+#include "r_array.h"
+
+/* One resolved set of subscripts. */
+typedef struct {
+  int nsub;                 /* 1: over all elements; else one an extent */
+  sm_axis axis[SM_MAX_DIM];
+  bool by_matrix;           /* one subscript that is a matrix with a column an extent */
+  SEXP resolved;            /* list of nsub: the subscripts, character ones as positions; R_NilValue if one subscript stays as it is */
+} r_subscripts;
+
+/* Element `name` of a named list, or R_NilValue. */
+SEXP r_list_get(SEXP list, const char *name);
+
+/* Resolve one subscript over all elements. i may be anything a user writes; R_MissingArg and symbols stand for
+ * all. Raises sharedmem_index_error. The result is valid until vmaxset(). Returns an object to protect. */
+SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, bool writing, r_subscripts *out);
+
+/* The same for a list of one subscript an extent. */
+SEXP r_subscripts_many(SEXP x, const sm_array *a, SEXP indices, r_subscripts *out);
+
+/* A plain R vector of the selected elements, without attributes. wide: i8 as the bits of integer64. */
+SEXP r_select_read(const sm_array *a, const r_subscripts *s, bool wide);
+
+/* All elements, without attributes. */
+SEXP r_read_all(const sm_array *a, bool wide);
+
+/* Elements from .. from + n - 1, without attributes. */
+SEXP r_read_run(const sm_array *a, int64_t from, int64_t n, bool wide);
+
+/* True if the handle holds integer64 values. */
+bool r_meta_is_integer64(SEXP meta);
+
+/* Values of an assignment, checked against the dtype. */
+typedef struct {
+  sm_source source;
+  SEXP value;               /* the R vector behind it */
+  sm_dtype dtype;
+  sm_rtype type;
+  const void *data;         /* NULL for text */
+  const sm_array *other;    /* where the values are another array's items */
+} r_values;
+
+/* Turn `value` into a source for x: classes, types and shared arrays. Does not look at single values. Raises
+ * sharedmem_value_error for a type that does not go into the dtype. Returns an object to protect. */
+SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out);
+
+/* Raise sharedmem_value_error if one of the first n values does not fit. */
+void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n);
+
+/* Raise the classed error with its fields. position, axis: 1-based, axis 0 for none. */
+void r_abort_index(const char *message, double position, SEXP index, double extent, int axis);
+void r_abort_value(const char *message, double position, SEXP value, sm_dtype d);
+
+/* The CHARSXP of one S<n> item of `width` bytes. */
+SEXP r_string_item(const uint8_t *p, size_t width);
+
+/* Entry points that other files of the glue call too. */
+SEXP ffi_array_dim(SEXP x);
+SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide);
+
+/* Call a function of the package's namespace. */
+SEXP r_call1(const char *fun, SEXP a);
+SEXP r_call2(const char *fun, SEXP a, SEXP b);
+SEXP r_call3(const char *fun, SEXP a, SEXP b, SEXP c);
+
+#endif

@@ -1,0 +1,268 @@
+/* r_index_read.c: shared elements as plain R vectors, and R's attributes for them. */
+#include <string.h>
+
+#include <R_ext/Error.h>
+
+#include "r_index.h"
+#include "r_util.h"
+
+static SEXPTYPE sexp_type(sm_rtype t) {
+  switch (t) {
+  case SM_R_LGL: return LGLSXP;
+  case SM_R_INT: return INTSXP;
+  case SM_R_DBL: case SM_R_I64: return REALSXP;
+  case SM_R_CPLX: return CPLXSXP;
+  case SM_R_RAW: return RAWSXP;
+  case SM_R_STR: break;
+  }
+  return STRSXP;
+}
+
+static void *vector_data(SEXP v) {
+  switch (TYPEOF(v)) {
+  case LGLSXP: return LOGICAL(v);
+  case INTSXP: return INTEGER(v);
+  case REALSXP: return REAL(v);
+  case CPLXSXP: return COMPLEX(v);
+  case RAWSXP: return RAW(v);
+  default: return NULL;
+  }
+}
+
+SEXP r_string_item(const uint8_t *p, size_t width) {
+  if (p[0] == SM_STR_NA) return NA_STRING;
+  const void *end = memchr(p, 0, width);
+  size_t n = end ? (size_t)((const uint8_t *)end - p) : width;
+  return Rf_mkCharLenCE((const char *)p, (int)n, CE_UTF8);
+}
+
+static void read_strings(const sm_array *a, sm_plan *p, SEXP ans) {
+  R_xlen_t at = 0;
+  for (sm_span s = sm_plan_next(p); s.n; s = sm_plan_next(p))
+    for (int64_t k = 0; k < s.n; k++, at++) {
+      int64_t pos = s.pos ? s.pos[k] : s.start + k;
+      SET_STRING_ELT(ans, at, pos == SM_POS_NA ? NA_STRING : r_string_item(a->data + (size_t)pos * a->dtype.itemsize, a->dtype.itemsize));
+    }
+}
+
+static void warn_lossy(void) {
+  Rf_warningcall(R_NilValue, "i8 values past 2^53 lose digits as double; as.integer64() keeps them");
+}
+
+static SEXP read_plan(const sm_array *a, sm_plan *p, bool wide) {
+  sm_rtype t = wide && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
+  if (p->n > R_XLEN_T_MAX) r_abort("sharedmem_memory_error", "%.0f elements are more than an R vector holds", (double)p->n);
+  SEXP ans = PROTECT(Rf_allocVector(sexp_type(t), (R_xlen_t)p->n));
+  if (t == SM_R_STR) {
+    read_strings(a, p, ans);
+  } else if (p->n > 0) {
+    sm_select_read(a->dtype, a->data, p, t, vector_data(ans));
+    if (a->dtype.code == SM_I8 && t == SM_R_DBL) {
+      const double *v = REAL_RO(ans);
+      bool past = false;
+      for (int64_t k = 0; k < p->n; k++) past |= v[k] > 9007199254740991.0 || v[k] < -9007199254740991.0;
+      if (past) {
+        int64_t at = 0;
+        bool lossy = false;
+        sm_plan_rewind(p);
+        for (sm_span s = sm_plan_next(p); s.n; s = sm_plan_next(p))
+          for (int64_t k = 0; k < s.n; k++, at++) {
+            int64_t pos = s.pos ? s.pos[k] : s.start + k;
+            if (pos != SM_POS_NA) lossy |= sm_convert_lossy(a->data + (size_t)pos * 8, 1);
+          }
+        if (lossy) warn_lossy();
+      }
+    }
+  }
+  UNPROTECT(1);
+  return ans;
+}
+
+SEXP r_select_read(const sm_array *a, const r_subscripts *s, bool wide) {
+  sm_plan plan;
+  int64_t one[SM_BLOCK];
+  const void *vmax = vmaxget();
+  void *buffer = s->nsub == 1 ? (void *)one : (void *)R_alloc(sm_plan_buffer(s->nsub), 1);
+  sm_plan_init(&plan, s->axis, s->nsub, buffer);
+  SEXP ans = read_plan(a, &plan, wide);
+  vmaxset(vmax);
+  return ans;
+}
+
+SEXP r_read_run(const sm_array *a, int64_t from, int64_t n, bool wide) {
+  r_subscripts s;
+  s.nsub = 1;
+  sm_axis_range(&s.axis[0], a->length, from, 1, n);
+  return r_select_read(a, &s, wide);
+}
+
+SEXP r_read_all(const sm_array *a, bool wide) { return r_read_run(a, 0, a->length, wide); }
+
+SEXP r_list_get(SEXP list, const char *name) {
+  if (TYPEOF(list) != VECSXP) return R_NilValue;
+  SEXP names = Rf_getAttrib(list, R_NamesSymbol);
+  for (R_xlen_t k = 0; k < XLENGTH(names); k++)
+    if (strcmp(CHAR(STRING_ELT(names, k)), name) == 0) return VECTOR_ELT(list, k);
+  return R_NilValue;
+}
+
+bool r_meta_is_integer64(SEXP meta) {
+  SEXP cls = r_list_get(meta, "class");
+  for (R_xlen_t k = 0; TYPEOF(cls) == STRSXP && k < XLENGTH(cls); k++)
+    if (strcmp(CHAR(STRING_ELT(cls, k)), "integer64") == 0) return true;
+  return false;
+}
+
+static SEXP dim_vector(const int64_t *dim, int n) {
+  bool large = false;
+  for (int k = 0; k < n; k++) large |= dim[k] > INT32_MAX;
+  SEXP ans = Rf_allocVector(large ? REALSXP : INTSXP, n);
+  for (int k = 0; k < n; k++) {
+    if (large) REAL(ans)[k] = (double)dim[k];
+    else INTEGER(ans)[k] = (int)dim[k];
+  }
+  return ans;
+}
+
+/* An R vector cannot have an extent past 2^31 - 1: such a read gives a plain vector. */
+static void set_dim(SEXP ans, const int64_t *dim, int n) {
+  SEXP d = PROTECT(dim_vector(dim, n));
+  if (TYPEOF(d) == INTSXP) Rf_setAttrib(ans, R_DimSymbol, d);
+  UNPROTECT(1);
+}
+
+/* Extents of a result, dropped to those other than 1 where asked. ans is protected by the caller. */
+static SEXP shape_result(SEXP ans, SEXP meta, const r_subscripts *s, bool drop) {
+  int64_t dim[SM_MAX_DIM];
+  int n = 0, kept = 0;
+  SEXP dn = PROTECT(r_list_get(meta, "dimnames"));
+  for (int k = 0; k < s->nsub; k++)
+    if (!drop || dn != R_NilValue || s->axis[k].n != 1) dim[n++] = s->axis[k].n;
+  for (int k = 0; k < s->nsub; k++) kept += s->axis[k].n != 1;
+  if (dn == R_NilValue) {
+    if (!drop || kept > 1) set_dim(ans, dim, n);
+  } else {
+    set_dim(ans, dim, n);
+    SEXP d = PROTECT(dim_vector(dim, n)), sub = PROTECT(r_call3("subset_dimnames", dn, s->resolved, d));
+    Rf_setAttrib(ans, R_DimNamesSymbol, sub);
+    UNPROTECT(2);
+    if (drop) ans = r_call1("drop", ans);
+  }
+  UNPROTECT(1);
+  return ans;
+}
+
+/* A subscript over all elements: names, and R's way with one-dimensional arrays. */
+static SEXP name_result(SEXP ans, const sm_array *a, SEXP meta, SEXP i, const r_subscripts *s, bool drop) {
+  bool line = !a->vector && a->ndim == 1;
+  if (line && (!drop || XLENGTH(ans) > 1)) {
+    int64_t n = (int64_t)XLENGTH(ans);
+    set_dim(ans, &n, 1);
+  }
+  if (meta == R_NilValue || s->by_matrix) return ans;
+  SEXP names = r_list_get(meta, "names"), dn = r_list_get(meta, "dimnames");
+  if (line && dn != R_NilValue) {
+    ans = r_call3("name_line", ans, dn, i);
+  } else if (names != R_NilValue) {
+    SEXP sub = PROTECT(r_call2("subset_names", names, i));
+    Rf_setAttrib(ans, R_NamesSymbol, sub);
+    UNPROTECT(1);
+  }
+  return ans;
+}
+
+static SEXP add_class(SEXP ans, SEXP meta) {
+  return r_list_get(meta, "class") == R_NilValue ? ans : r_call2("restore_class", ans, meta);
+}
+
+/* One element by a plain positive number: the path of every scalar loop. NULL if it is not that simple. */
+static SEXP read_scalar(SEXP x, SEXP i) {
+  if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i)) return NULL;
+  const sm_array *a = R_ExternalPtrAddr(x);
+  if (!a || a->magic != SM_ARRAY_MAGIC || R_ExternalPtrProtected(x) != R_NilValue) return NULL;
+  int64_t at;
+  if (TYPEOF(i) == INTSXP && XLENGTH(i) == 1) at = INTEGER_ELT(i, 0);
+  else if (TYPEOF(i) == REALSXP && XLENGTH(i) == 1) {
+    double v = REAL_ELT(i, 0);
+    if (!(v >= 1 && v < 9e15)) return NULL;
+    at = (int64_t)v;
+  } else return NULL;
+  if (at < 1 || at > a->length) return NULL;
+  const uint8_t *p = a->data + (size_t)(at - 1) * a->dtype.itemsize;
+  union {
+    double d;
+    int i;
+    Rcomplex z;
+    Rbyte r;
+  } v;
+  if (a->dtype.code == SM_I8) return NULL;
+  sm_rtype t = sm_rtype_of(a->dtype);
+  if (t != SM_R_STR) sm_convert_read(a->dtype, p, 1, t, &v);
+  switch (t) {
+  case SM_R_DBL: return Rf_ScalarReal(v.d);
+  case SM_R_INT: return Rf_ScalarInteger(v.i);
+  case SM_R_LGL: return Rf_ScalarLogical(v.i);
+  case SM_R_CPLX: return Rf_ScalarComplex(v.z);
+  case SM_R_RAW: return Rf_ScalarRaw(v.r);
+  default: return Rf_ScalarString(r_string_item(p, a->dtype.itemsize));
+  }
+}
+
+/* x[i] */
+SEXP ffi_index_get(SEXP x, SEXP i, SEXP drop) {
+  SEXP fast = drop == R_NilValue ? read_scalar(x, i) : NULL;
+  if (fast) return fast;
+  const sm_array *a = r_array_get(x, "x");
+  SEXP meta = r_array_meta(x);
+  const void *vmax = vmaxget();
+  r_subscripts s;
+  i = PROTECT(r_subscripts_one(x, a, i, false, &s));
+  SEXP ans = PROTECT(r_select_read(a, &s, r_meta_is_integer64(meta)));
+  vmaxset(vmax);
+  bool dropped = drop == R_NilValue || Rf_asLogical(drop) != 0;
+  ans = PROTECT(name_result(ans, a, meta, i, &s, dropped));
+  ans = add_class(ans, meta);
+  UNPROTECT(3);
+  return ans;
+}
+
+/* x[i, j, ...] */
+SEXP ffi_index_get_many(SEXP x, SEXP indices, SEXP drop) {
+  const sm_array *a = r_array_get(x, "x");
+  SEXP meta = r_array_meta(x);
+  const void *vmax = vmaxget();
+  r_subscripts s;
+  PROTECT(r_subscripts_many(x, a, indices, &s));
+  SEXP ans = PROTECT(r_select_read(a, &s, r_meta_is_integer64(meta)));
+  vmaxset(vmax);
+  ans = PROTECT(shape_result(ans, meta, &s, Rf_asLogical(drop) != 0));
+  ans = add_class(ans, meta);
+  UNPROTECT(3);
+  return ans;
+}
+
+/* x[]: everything, with all attributes. bare: without any; wide: i8 as integer64 bits. */
+SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide) {
+  const sm_array *a = r_array_get(x, "x");
+  SEXP meta = r_array_meta(x);
+  SEXP ans = PROTECT(r_read_all(a, Rf_asLogical(wide) || r_meta_is_integer64(meta)));
+  if (!Rf_asLogical(bare)) {
+    if (!a->vector && a->ndim > 0) set_dim(ans, a->dim, a->ndim);
+    if (meta != R_NilValue) {
+      SEXP names = r_list_get(meta, "names"), dn = r_list_get(meta, "dimnames");
+      if (names != R_NilValue) Rf_setAttrib(ans, R_NamesSymbol, names);
+      if (dn != R_NilValue) Rf_setAttrib(ans, R_DimNamesSymbol, dn);
+      ans = add_class(ans, meta);
+    }
+  }
+  UNPROTECT(1);
+  return ans;
+}
+
+/* Elements from .. from + n - 1 (0-based) as a bare vector; for print(), head() and tail(). */
+SEXP ffi_index_get_run(SEXP x, SEXP from, SEXP n) {
+  const sm_array *a = r_array_get(x, "x");
+  int64_t at = (int64_t)Rf_asReal(from), count = (int64_t)Rf_asReal(n);
+  if (at < 0 || count < 0 || at > a->length || count > a->length - at) r_abort_argument("n", "a run past the end", "within the array");
+  return r_read_run(a, at, count, r_meta_is_integer64(r_array_meta(x)));
+}

@@ -1,0 +1,228 @@
+/* r_index_write.c: assignment into a shared array. Everything is checked before anything is written. */
+#include <string.h>
+
+#include "r_index.h"
+#include "r_util.h"
+
+static sm_rtype value_type(SEXP v) {
+  switch (TYPEOF(v)) {
+  case LGLSXP: return SM_R_LGL;
+  case INTSXP: return SM_R_INT;
+  case REALSXP: return Rf_isObject(v) && Rf_inherits(v, "integer64") ? SM_R_I64 : SM_R_DBL;
+  case CPLXSXP: return SM_R_CPLX;
+  case RAWSXP: return SM_R_RAW;
+  case STRSXP: return SM_R_STR;
+  default: return 0;
+  }
+}
+
+static const void *value_data(SEXP v) {
+  switch (TYPEOF(v)) {
+  case LGLSXP: return LOGICAL_RO(v);
+  case INTSXP: return INTEGER_RO(v);
+  case REALSXP: return REAL_RO(v);
+  case CPLXSXP: return COMPLEX_RO(v);
+  case RAWSXP: return RAW_RO(v);
+  default: return NULL;
+  }
+}
+
+static void stage_numbers(const void *ctx, int64_t from, int64_t n, void *out) {
+  const r_values *v = ctx;
+  sm_convert_write(v->dtype, v->type, (const uint8_t *)v->data + (size_t)from * sm_rtype_size(v->type), n, out);
+}
+
+static void stage_strings(const void *ctx, int64_t from, int64_t n, void *out) {
+  const r_values *v = ctx;
+  size_t width = v->dtype.itemsize;
+  uint8_t *to = out;
+  for (int64_t k = 0; k < n; k++, to += width) {
+    SEXP s = STRING_ELT(v->value, (R_xlen_t)(from + k));
+    memset(to, 0, width);
+    if (s == NA_STRING) {
+      to[0] = SM_STR_NA;
+    } else {
+      const void *vmax = vmaxget();
+      const char *text = Rf_translateCharUTF8(s);
+      size_t len = strlen(text);
+      memcpy(to, text, len < width ? len : width);
+      vmaxset(vmax);
+    }
+  }
+}
+
+static bool overlaps(const sm_array *a, const sm_array *b) {
+  uintptr_t p = (uintptr_t)a->data, q = (uintptr_t)b->data;
+  uintptr_t pn = (uintptr_t)a->length * a->dtype.itemsize, qn = (uintptr_t)b->length * b->dtype.itemsize;
+  return p < q + qn && q < p + pn;
+}
+
+static void abort_type(const sm_array *a, SEXP value) {
+  char code[16], text[160];
+  sm_dtype_format(a->dtype, code);
+  snprintf(text, sizeof text, "values of type '%s' do not go into an array of dtype %s", Rf_type2char(TYPEOF(value)), code);
+  r_abort_value(text, 1, R_NilValue, a->dtype);
+}
+
+SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
+  SEXP meta = r_array_meta(x);
+  memset(out, 0, sizeof *out);
+  out->dtype = a->dtype;
+  if (r_array_is(value)) {
+    const sm_array *b = r_array_get(value, "value");
+    if (meta == R_NilValue && r_array_meta(value) == R_NilValue && b->dtype.code == a->dtype.code && b->dtype.raw == a->dtype.raw &&
+        b->dtype.itemsize == a->dtype.itemsize && !overlaps(a, b)) {
+      out->other = b;
+      out->source = (sm_source){b->length, b->data, NULL, NULL};
+      out->value = value;
+      return value;
+    }
+    value = r_call1("shared_values", value);
+  }
+  PROTECT(value);
+  if (r_list_get(meta, "class") != R_NilValue) value = r_call2("prepare_value", meta, value);
+  UNPROTECT(1);
+  PROTECT(value);
+  if (a->dtype.code == SM_STR && TYPEOF(value) != STRSXP && Rf_isVectorAtomic(value)) value = r_call1("as.character", value);
+  UNPROTECT(1);
+  PROTECT(value);
+  out->value = value;
+  out->type = value_type(value);
+  if (TYPEOF(value) == NILSXP) {
+    UNPROTECT(1);
+    return value;
+  }
+  if (!sm_convert_allowed(a->dtype, out->type)) abort_type(a, value);
+  out->source.n = (int64_t)XLENGTH(value);
+  out->source.ctx = out;
+  out->source.stage = out->type == SM_R_STR ? stage_strings : stage_numbers;
+  out->data = value_data(value);
+  if (out->type != SM_R_STR && sm_rtype_same(a->dtype, out->type)) out->source.items = out->data;
+  UNPROTECT(1);
+  return value;
+}
+
+static int64_t check_strings(const sm_array *a, SEXP v, int64_t n) {
+  for (int64_t k = 0; k < n; k++) {
+    SEXP s = STRING_ELT(v, (R_xlen_t)k);
+    if (s == NA_STRING) continue;
+    const void *vmax = vmaxget();
+    size_t len = strlen(Rf_translateCharUTF8(s));
+    vmaxset(vmax);
+    if (len > a->dtype.itemsize) return k;
+  }
+  return -1;
+}
+
+void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n) {
+  if (v->other || n == 0) return;
+  int64_t bad = v->type == SM_R_STR ? check_strings(a, v->value, n)
+                                    : sm_convert_check(a->dtype, v->type, v->data, n, r_meta_is_integer64(meta));
+  if (bad < 0) return;
+  SEXP item = R_NilValue;
+  switch (v->type) {
+  case SM_R_LGL: item = Rf_ScalarLogical(LOGICAL_ELT(v->value, bad)); break;
+  case SM_R_INT: item = Rf_ScalarInteger(INTEGER_ELT(v->value, bad)); break;
+  case SM_R_DBL: item = Rf_ScalarReal(REAL_ELT(v->value, bad)); break;
+  case SM_R_I64: {
+    int64_t w;
+    memcpy(&w, (const uint8_t *)v->data + (size_t)bad * 8, 8);
+    item = w == INT64_MIN ? Rf_ScalarReal(NA_REAL) : Rf_ScalarReal((double)w);
+    break;
+  }
+  case SM_R_STR: item = Rf_ScalarString(STRING_ELT(v->value, bad)); break;
+  default: break;
+  }
+  r_abort_value(NULL, (double)bad + 1, item, a->dtype);
+}
+
+static void assign(SEXP x, const sm_array *a, const r_subscripts *s, const r_values *v) {
+  sm_plan plan;
+  const void *vmax = vmaxget();
+  sm_plan_init(&plan, s->axis, s->nsub, R_alloc(sm_plan_buffer(s->nsub), 1));
+  int64_t n = plan.n, ny = v->source.n;
+  if (n == 0) return;
+  if (ny == 0) r_abort_value("replacement has length zero", NA_REAL, R_NilValue, a->dtype);
+  if (plan.has_na && ny > 1) r_abort_index("NAs are not allowed in subscripted assignments", NA_REAL, R_NilValue, NA_REAL, 0);
+  bool uneven = n % ny != 0;
+  if (uneven && s->nsub > 1)
+    r_abort_value("number of items to replace is not a multiple of replacement length", NA_REAL, R_NilValue, a->dtype);
+  r_values_check(a, r_array_meta(x), v, ny < n ? ny : n);
+  void *scratch = v->source.items ? NULL : (void *)R_alloc(SM_BLOCK, (int)a->dtype.itemsize);
+  sm_select_write(a->dtype, a->data, &plan, &v->source, scratch);
+  vmaxset(vmax);
+  if (uneven) Rf_warningcall(R_NilValue, "number of items to replace is not a multiple of replacement length");
+}
+
+static const sm_array *writable(SEXP x) {
+  const sm_array *a = r_array_get(x, "x");
+  if (a->readonly) r_abort("sharedmem_value_error", "the array is read-only");
+  return a;
+}
+
+/* One number to one place: the path of every scalar loop. False if it is not that simple. */
+static bool write_scalar(SEXP x, SEXP i, SEXP value) {
+  if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i) || Rf_isObject(value)) return false;
+  const sm_array *a = R_ExternalPtrAddr(x);
+  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || R_ExternalPtrProtected(x) != R_NilValue) return false;
+  int64_t at;
+  if (TYPEOF(i) == INTSXP && XLENGTH(i) == 1) {
+    at = INTEGER_ELT(i, 0);
+  } else if (TYPEOF(i) == REALSXP && XLENGTH(i) == 1) {
+    double v = REAL_ELT(i, 0);
+    if (!(v >= 1 && v < 9e15)) return false;
+    at = (int64_t)v;
+  } else {
+    return false;
+  }
+  if (at < 1 || at > a->length) return false;
+  union {
+    double d;
+    int i;
+  } v;
+  sm_rtype t;
+  if (TYPEOF(value) == REALSXP && XLENGTH(value) == 1) {
+    v.d = REAL_ELT(value, 0);
+    t = SM_R_DBL;
+  } else if (TYPEOF(value) == INTSXP && XLENGTH(value) == 1) {
+    v.i = INTEGER_ELT(value, 0);
+    t = SM_R_INT;
+  } else if (TYPEOF(value) == LGLSXP && XLENGTH(value) == 1) {
+    v.i = LOGICAL_ELT(value, 0);
+    t = SM_R_LGL;
+  } else {
+    return false;
+  }
+  if (sm_convert_check(a->dtype, t, &v, 1, false) >= 0) return false;
+  sm_convert_write(a->dtype, t, &v, 1, a->data + (size_t)(at - 1) * a->dtype.itemsize);
+  return true;
+}
+
+/* x[i] <- value; a symbol as i stands for all. */
+SEXP ffi_index_set(SEXP x, SEXP i, SEXP value) {
+  if (write_scalar(x, i, value)) return x;
+  const sm_array *a = writable(x);
+  const void *vmax = vmaxget();
+  r_subscripts s;
+  r_values v;
+  PROTECT(r_values_take(x, a, value, &v));
+  PROTECT(r_subscripts_one(x, a, i, true, &s));
+  assign(x, a, &s, &v);
+  vmaxset(vmax);
+  UNPROTECT(2);
+  return x;
+}
+
+/* x[i, j, ...] <- value */
+SEXP ffi_index_set_many(SEXP x, SEXP indices, SEXP value) {
+  const sm_array *a = writable(x);
+  const void *vmax = vmaxget();
+  r_subscripts s;
+  r_values v;
+  PROTECT(r_values_take(x, a, value, &v));
+  PROTECT(r_subscripts_many(x, a, indices, &s));
+  assign(x, a, &s, &v);
+  vmaxset(vmax);
+  UNPROTECT(2);
+  return x;
+}
