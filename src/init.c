@@ -26,7 +26,6 @@ SEXP ffi_worker_send(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_worker_stop_all(void);
 SEXP ffi_worker_where(void);
 
-#define ROW(name, n) {#name, (DL_FUNC)&name, n}
 #define ROW(name, n) {#name, (DL_FUNC)(void (*)(void))name, n}
 
 static const R_CallMethodDef rows[] = {
