@@ -42,8 +42,8 @@ need_packages() {
     done
     missing=$(missing_packages $missing)
   fi
-  [ -z "$missing" ] || SM_LIB=$lib Rscript --vanilla -e '
-    if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1)
+  [ -z "$missing" ] || SM_LIB=$lib Rscript -e '
+    if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
     install.packages(commandArgs(TRUE), lib = Sys.getenv("SM_LIB"), quiet = TRUE, Ncpus = 2)' $missing
   missing=$(missing_packages "$@")
   [ -z "$missing" ] || { echo "setup: could not install:" $missing >&2; return 1; }

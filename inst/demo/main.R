@@ -140,7 +140,7 @@ demo_words <- function(pool) {
   report_times(pool, parallel, serial)
 }
 
-pool <- MapReduce(progress = TRUE)
+pool <- MapReduce()
 say("sharedmem %s, R %s, %d workers", format(packageVersion("sharedmem")), getRversion(), pool$np)
 demo_integral(pool)
 demo_words(pool)
