@@ -51,7 +51,7 @@ int sm_turnstile_enter(sm_turnstile_shm *t, int slot, int64_t item, const sm_wat
   if (!atomic_load(&t->used)) atomic_store(&t->used, 1);
   advance(t);
   for (int i = 0; i < SPINS; i++) {
-    if (atomic_load(&t->turn) == item) return 0;
+    if (atomic_load(&t->turn) >= item) return 0;
     sm_spin_pause();
   }
   sm_turn_slot_shm *s = slots(t) + slot;
@@ -61,7 +61,7 @@ int sm_turnstile_enter(sm_turnstile_shm *t, int slot, int64_t item, const sm_wat
   for (;;) {
     uint32_t seen = atomic_load(&s->word);
     advance(t);
-    if (atomic_load(&t->turn) == item) break;
+    if (atomic_load(&t->turn) >= item) break;
     rc = sm_watch_look(watch);
     if (rc < 0) break;
     sm_futex_wait(&s->word, seen, SM_SLICE_MS);

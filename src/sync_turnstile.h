@@ -35,7 +35,8 @@ _Static_assert(sizeof(sm_turn_slot_shm) == SM_CACHELINE, "sm_turn_slot_shm layou
 size_t sm_turnstile_nbytes(int64_t nitems, int nslots);
 void sm_turnstile_init(sm_turnstile_shm *t, int64_t nitems, int nslots);
 
-/* Wait until it is item's turn. 0, SM_EFAILED or SM_EINTR. */
+/* Wait until it is item's turn; an item whose turn has gone by (it passed, and runs again) does not wait. 0,
+ * SM_EFAILED or SM_EINTR. */
 int sm_turnstile_enter(sm_turnstile_shm *t, int slot, int64_t item, const sm_watch *watch);
 
 /* The item is through, or will not come. Idempotent. */

@@ -1,0 +1,92 @@
+/* check.h: what the native tests share. Include once, in the test's only file. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../src/sm_base.h"
+
+static int n_passed, n_failed;
+
+static void check(int ok, const char *what) {
+  if (ok) {
+    n_passed++;
+    return;
+  }
+  n_failed++;
+  printf("failed: %s\n", what);
+  fflush(stdout);
+}
+
+static inline int report(void) {
+  printf("%d passed, %d failed\n", n_passed, n_failed);
+  return n_failed != 0;
+}
+
+/* Zero-filled memory that forked children share. */
+static inline void *shared_memory(size_t nbytes) {
+  void *p = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) exit(2);
+  return p;
+}
+
+static inline void pause_ms(int ms) { usleep((useconds_t)ms * 1000); }
+
+/* body(arg, rank) in a child; it ends with exit status 0. */
+static inline pid_t start_child(void (*body)(void *, int), void *arg, int rank) {
+  fflush(NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    body(arg, rank);
+    _exit(0);
+  }
+  return pid;
+}
+
+/* Wait status of a child; one that does not end within 60 s is killed. */
+static inline int end_of(pid_t pid) {
+  int status = -1;
+  for (int i = 0; i < 60000; i++) {
+    if (waitpid(pid, &status, WNOHANG) == pid) return status;
+    pause_ms(1);
+  }
+  kill(pid, SIGKILL);
+  waitpid(pid, &status, 0);
+  return -1;
+}
+
+typedef struct {
+  void (*body)(void *, int);
+  void *arg;
+  int rank;
+} group_member;
+
+static inline void *run_member(void *m) {
+  group_member *g = m;
+  g->body(g->arg, g->rank);
+  return NULL;
+}
+
+/* body(arg, rank) for n ranks at a time, in threads or processes. 0 if all of them ended well. */
+static inline int run_group(int n, int threads, void (*body)(void *, int), void *arg) {
+  group_member g[64];
+  pthread_t t[64];
+  pid_t pid[64];
+  int bad = 0;
+  for (int i = 0; i < n; i++) {
+    g[i] = (group_member){body, arg, i};
+    if (threads) bad += pthread_create(&t[i], NULL, run_member, &g[i]) != 0;
+    else pid[i] = start_child(body, arg, i);
+  }
+  for (int i = 0; i < n; i++) bad += threads ? pthread_join(t[i], NULL) != 0 : end_of(pid[i]) != 0;
+  return bad;
+}
+
+#endif
