@@ -6,9 +6,12 @@
  */
 #include "r_frame.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "r_array.h"
 #include "r_util.h"
 
 void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity) {
@@ -21,7 +24,9 @@ void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity) {
 void r_channel_close(r_channel *c) {
   sm_spill_close(&c->spill);
   for (int i = 0; i < c->nfds; i++) close(c->fds[i]);
-  c->nfds = 0;
+  free(c->fds);
+  c->fds = NULL;
+  c->nfds = c->fds_size = 0;
 }
 
 /* ---- writing ---- */
@@ -29,7 +34,11 @@ void r_channel_close(r_channel *c) {
 typedef struct {
   r_channel *c;
   const sm_watch *watch;
+  pid_t me;
+  int last_fd;  /* segment sent last in this frame */
 } out_state;
+
+static out_state *writing; /* for name_array(): R hands its hook no more than an R value */
 
 static void wake_master(r_channel *c) {
   if (c->sleeping && atomic_load(c->sleeping) && atomic_exchange(c->sleeping, 0)) sm_socket_wake(c->sock);
@@ -96,27 +105,45 @@ static int send_spill(out_state *o) {
   return rc;
 }
 
+/* Hook of R_Serialize(): a shared array goes by its name; the descriptor of one that the master cannot know, with it. */
+static SEXP name_array(SEXP x, SEXP data) {
+  (void)data;
+  if (TYPEOF(x) != EXTPTRSXP) return R_NilValue;
+  SEXP name = PROTECT(r_array_name(x));
+  int fd = name == R_NilValue ? -1 : r_array_travel_fd(x, writing->me);
+  if (fd >= 0 && fd != writing->last_fd) {
+    int rc = sm_socket_send_fd(writing->c->sock, fd, writing->watch);
+    if (rc < 0) r_abort("sharedmem_channel_error", "cannot send a shared array: %s", sm_error_text(rc));
+    writing->c->segments_sent++;
+    writing->last_fd = fd;
+  }
+  UNPROTECT(1);
+  return name;
+}
+
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch) {
-  out_state o = {c, watch};
+  out_state o = {c, watch, getpid(), -1};
   sm_spill_close(&c->spill);
   sm_ring_begin(&c->ring);
   if (value != R_NilValue) {
     struct R_outpstream_st st;
-    R_InitOutPStream(&st, (R_pstream_data_t)&o, R_pstream_binary_format, 3, out_char, out_bytes, NULL, R_NilValue);
+    R_InitOutPStream(&st, (R_pstream_data_t)&o, R_pstream_binary_format, 3, out_char, out_bytes, name_array, R_NilValue);
+    writing = &o;
     R_Serialize(value, &st);
   }
-  uint32_t flags = 0;
+  uint32_t flags = c->segments_sent << SM_FRAME_SEGMENT_SHIFT;
   int rc;
   if (c->spill.fd >= 0) {
     rc = send_spill(&o);
     if (rc < 0) return rc;
-    flags = SM_FRAME_SPILLED;
+    flags |= SM_FRAME_SPILLED;
   }
   while ((rc = sm_ring_commit(&c->ring, type, flags, first, count)) == SM_EAGAIN) {
     wake_master(c);
     rc = sm_ring_wait(&c->ring, watch);
     if (rc < 0) return rc;
   }
+  c->segments_sent = 0;
   if (flags & SM_FRAME_SPILLED) c->spill_end = atomic_load(&c->ring.shm->head);
   wake_master(c);
   return rc;
@@ -124,12 +151,40 @@ int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t
 
 /* ---- reading ---- */
 
+static bool keep_fd(r_channel *c, int fd) {
+  if (c->nfds == c->fds_size) {
+    int size = c->fds_size ? 2 * c->fds_size : 8;
+    int *bigger = realloc(c->fds, (size_t)size * sizeof *bigger);
+    if (!bigger) return false;
+    c->fds = bigger;
+    c->fds_size = size;
+  }
+  c->fds[c->nfds++] = fd;
+  return true;
+}
+
 int r_channel_drain_socket(r_channel *c) {
   int fd, got = 0;
-  while (!c->eof && c->nfds < (int)(sizeof c->fds / sizeof c->fds[0]) && (got = sm_socket_recv(c->sock, &fd)) > 0)
-    if (fd >= 0) c->fds[c->nfds++] = fd;
-  if (got < 0) c->eof = true;
+  while (!c->eof && (got = sm_socket_recv(c->sock, &fd)) != 0) {
+    if (got == -EMFILE || got == -ENFILE) c->fd_lost = true;
+    else if (got < 0) c->eof = true;
+    else if (fd >= 0 && !keep_fd(c, fd)) {
+      close(fd);
+      c->fd_lost = true;
+    }
+  }
   return c->eof ? SM_EGONE : 0;
+}
+
+/* The oldest descriptor that has come; the caller's from now on. */
+static int claim_fd(r_channel *c) {
+  if (c->nfds == 0) r_channel_drain_socket(c);
+  if (c->fd_lost) return -EMFILE;
+  if (c->nfds == 0) return SM_EFORMAT;
+  int fd = c->fds[0];
+  c->nfds--;
+  memmove(c->fds, c->fds + 1, (size_t)c->nfds * sizeof c->fds[0]);
+  return fd;
 }
 
 typedef struct {
@@ -138,6 +193,8 @@ typedef struct {
   const uint8_t *mapped; /* spilled payload, or NULL */
   uint64_t nbytes, at;
   uint64_t checked;      /* bytes since the last look for an interrupt */
+  sm_segment **segments; /* of arrays in the value, held while it is read; nsegments of them */
+  uint32_t nsegments;
 } in_state;
 
 #define INTERRUPT_BYTES (UINT64_C(32) << 20)
@@ -163,42 +220,60 @@ static int in_char(R_inpstream_t st) {
   return b;
 }
 
+static SEXP array_of_name(SEXP name, SEXP data) {
+  (void)data;
+  return r_array_from_name(name);
+}
+
+static void abort_fd(int rc) {
+  r_abort("sharedmem_channel_error", "cannot read a worker's result: %s%s", sm_error_text(rc),
+          rc == -EMFILE ? "; raise the limit of open files (ulimit -n)" : "");
+}
+
+static void adopt_segments(in_state *in) {
+  uint32_t n = in->f->flags >> SM_FRAME_SEGMENT_SHIFT;
+  in->segments = (sm_segment **)R_alloc(n, sizeof *in->segments);
+  for (; in->nsegments < n; in->nsegments++) {
+    int fd = claim_fd(in->c);
+    int rc = fd < 0 ? fd : sm_segment_adopt(fd, &in->segments[in->nsegments]);
+    if (rc < 0 && fd >= 0) close(fd);
+    if (rc < 0) abort_fd(rc);
+  }
+}
+
+static void map_spilled(in_state *in) {
+  uint64_t size = 0;
+  int rc = sm_ring_get(&in->c->ring, in->f, 0, &size, sizeof size);
+  int fd = rc < 0 ? rc : claim_fd(in->c);
+  rc = fd < 0 ? fd : sm_spill_map(fd, size, &in->mapped);
+  if (fd >= 0) close(fd);
+  if (rc < 0) abort_fd(rc);
+  in->nbytes = size;
+}
+
 static SEXP unserialize_body(void *data) {
+  in_state *in = data;
   struct R_inpstream_st st;
-  R_InitInPStream(&st, (R_pstream_data_t)data, R_pstream_binary_format, in_char, in_bytes, NULL, R_NilValue);
+  if (in->f->flags >> SM_FRAME_SEGMENT_SHIFT) adopt_segments(in);
+  if (in->f->flags & SM_FRAME_SPILLED) map_spilled(in);
+  R_InitInPStream(&st, (R_pstream_data_t)data, R_pstream_binary_format, in_char, in_bytes, array_of_name, R_NilValue);
   return R_Unserialize(&st);
 }
 
-static void unmap_after(void *data, Rboolean jump) {
+static void release_after(void *data, Rboolean jump) {
   in_state *in = data;
   (void)jump;
   if (in->mapped) sm_spill_unmap(in->mapped, in->nbytes);
   in->mapped = NULL;
-}
-
-static void map_spilled(in_state *in) {
-  r_channel *c = in->c;
-  uint64_t size = 0;
-  int rc = sm_ring_get(&c->ring, in->f, 0, &size, sizeof size);
-  if (rc == 0 && c->nfds == 0) r_channel_drain_socket(c);
-  if (rc == 0 && c->nfds == 0) rc = SM_EFORMAT;
-  if (rc == 0) {
-    rc = sm_spill_map(c->fds[0], size, &in->mapped);
-    close(c->fds[0]);
-    c->nfds--;
-    memmove(c->fds, c->fds + 1, (size_t)c->nfds * sizeof c->fds[0]);
-  }
-  if (rc < 0) r_abort("sharedmem_channel_error", "cannot read a worker's large result: %s", sm_error_text(rc));
-  in->nbytes = size;
+  while (in->nsegments > 0) sm_segment_unref(in->segments[--in->nsegments]);
 }
 
 SEXP r_frame_read(r_channel *c, const sm_frame *f) {
   if (f->nbytes == 0) return R_NilValue;
-  in_state in = {c, f, NULL, f->nbytes, 0, 0};
-  if (!(f->flags & SM_FRAME_SPILLED)) return unserialize_body(&in);
+  in_state in = {c, f, NULL, f->nbytes, 0, 0, NULL, 0};
+  if (f->flags == 0) return unserialize_body(&in);
   SEXP token = PROTECT(R_MakeUnwindCont());
-  map_spilled(&in);
-  SEXP value = R_UnwindProtect(unserialize_body, &in, unmap_after, &in, token);
+  SEXP value = R_UnwindProtect(unserialize_body, &in, release_after, &in, token);
   UNPROTECT(1);
   return value;
 }

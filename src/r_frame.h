@@ -23,7 +23,11 @@ typedef enum {
   SM_FRAME_QUIT         /* the worker ran R's exit path and ends itself */
 } sm_frame_type;
 
-#define SM_FRAME_SPILLED 1u /* flag: payload is a uint64_t, the size of the file */
+/* flags: bit 0 says that the payload is a uint64_t, the size of the file; from bit 8 on, the number of
+ * segments whose descriptors have been sent since the frame before, for shared arrays that this process made. They
+ * stand in the socket in that order, the file's descriptor last. */
+#define SM_FRAME_SPILLED 1u
+#define SM_FRAME_SEGMENT_SHIFT 8
 
 typedef struct {
   sm_ring ring;
@@ -31,9 +35,11 @@ typedef struct {
   _Atomic uint32_t *sleeping;  /* writer: the master sleeps in poll: wake it */
   sm_spill spill;              /* writer */
   uint64_t spill_end;          /* writer: ring position behind the last spilled frame */
-  int fds[4];                  /* reader: descriptors received and not yet claimed */
-  int nfds;
+  uint32_t segments_sent;      /* writer: since the last frame, also by attempts that failed */
+  int *fds;                    /* reader: descriptors received and not yet claimed, nfds of them */
+  int nfds, fds_size;
   bool eof;                    /* reader: the socket has ended */
+  bool fd_lost;                /* reader: a descriptor came for which there was no room */
 } r_channel;
 
 void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity);
