@@ -28,3 +28,39 @@ print.sharedmem_section <- function(x, ...) {
   cat("<section of a pool: use as section({ ... }) or with(section, { ... }) inside `func`>\n")
   invisible(x)
 }
+
+#' A lock of one's own
+#'
+#' Makes a lock that this process and all processes forked from it share: one of them at a time evaluates what it guards.
+#'
+#' `lock(expr)` and `with(lock, expr)` evaluate `expr` where it stands (its assignments are the caller's) and give
+#' its value. The lock is released however `expr` ends; if its holder is killed, the next to ask gets it. It works in
+#' workers of [MapReduce()], [background()] and `parallel::mclapply()` alike; make it before they are forked.
+#'
+#' @return A function of class `Lock`. Entering it twice in one process is an error of class
+#'   `sharedmem_lock_error`, not a deadlock; so is a use in a process that is no fork of its maker.
+#' @source OpenMP's `omp_lock_t`, as a process-shared robust POSIX mutex.
+#' @seealso `critical` in [MapReduce()], [atomic_add()]
+#' @examples
+#' lock <- Lock()
+#' count <- full(1, 0)
+#' invisible(parallel::mclapply(1:2, function(i) for (k in 1:100) lock(count[1] <- count[1] + 1), mc.cores = 2))
+#' count[1]
+#' @export
+Lock <- function() {
+  ptr <- .Call(ffi_lock_new)
+  f <- function(expr) {
+    .Call(ffi_lock_enter, ptr)
+    on.exit(.Call(ffi_lock_leave, ptr))
+    expr
+  }
+  class(f) <- c("Lock", "sharedmem_section")
+  f
+}
+
+#' @export
+print.Lock <- function(x, ...) {
+  held <- .Call(ffi_lock_held, environment(x)$ptr)
+  cat("<Lock:", if (held) "held by this process>" else "use as lock({ ... }) or with(lock, { ... })>", "\n")
+  invisible(x)
+}

@@ -20,6 +20,10 @@ SEXP ffi_memmap_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 /* map */
 SEXP ffi_critical_enter(SEXP);
 SEXP ffi_critical_leave(SEXP);
+SEXP ffi_lock_enter(SEXP);
+SEXP ffi_lock_held(SEXP);
+SEXP ffi_lock_leave(SEXP);
+SEXP ffi_lock_new(void);
 SEXP ffi_map_alive(SEXP);
 SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_end(SEXP);
@@ -41,7 +45,6 @@ SEXP ffi_worker_loop(SEXP, SEXP);
 SEXP ffi_worker_send(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_worker_stop_all(void);
 SEXP ffi_worker_tempdir(SEXP);
-SEXP ffi_worker_where(void);
 
 /* index */
 SEXP ffi_array_about(SEXP);
@@ -80,6 +83,10 @@ static const R_CallMethodDef rows[] = {
   /* map */
   ROW(ffi_critical_enter, 1),
   ROW(ffi_critical_leave, 1),
+  ROW(ffi_lock_enter, 1),
+  ROW(ffi_lock_held, 1),
+  ROW(ffi_lock_leave, 1),
+  ROW(ffi_lock_new, 0),
   ROW(ffi_map_alive, 1),
   ROW(ffi_map_drive, 6),
   ROW(ffi_map_end, 1),
@@ -101,7 +108,6 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_worker_send, 4),
   ROW(ffi_worker_stop_all, 0),
   ROW(ffi_worker_tempdir, 1),
-  ROW(ffi_worker_where, 0),
   /* index */
   ROW(ffi_array_about, 1),
   ROW(ffi_array_dim, 1),

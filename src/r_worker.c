@@ -263,13 +263,3 @@ SEXP ffi_worker_end(void) {
   if (W.map && W.pid == getpid()) r_worker_end(SM_FRAME_BYE);
   return R_NilValue;
 }
-
-/* c(rank, item) of this worker, or NULL elsewhere. item is 1-based, NA between items. */
-SEXP ffi_worker_where(void) {
-  if (!W.map || W.pid != getpid()) return R_NilValue;
-  SEXP out = PROTECT(Rf_allocVector(REALSXP, 2));
-  REAL(out)[0] = W.rank;
-  REAL(out)[1] = W.item < 0 ? NA_REAL : (double)W.item + 1;
-  UNPROTECT(1);
-  return out;
-}

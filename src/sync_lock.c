@@ -38,7 +38,7 @@ static int settle(sm_lock_shm *l, int rc) {
 
 int sm_lock_trylock(sm_lock_shm *l) { return settle(l, pthread_mutex_trylock(&l->mutex)); }
 
-static int timed_try(sm_lock_shm *l) {
+int sm_lock_wait_slice(sm_lock_shm *l) {
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
   t.tv_nsec += SM_SLICE_MS * 1000000L;
@@ -66,7 +66,7 @@ int sm_lock_trylock(sm_lock_shm *l) {
   return SM_EAGAIN;
 }
 
-static int timed_try(sm_lock_shm *l) {
+int sm_lock_wait_slice(sm_lock_shm *l) {
   struct timespec t = {0, 200000L};
   nanosleep(&t, NULL);
   return sm_lock_trylock(l);
@@ -88,7 +88,7 @@ int sm_lock_lock(sm_lock_shm *l, const sm_watch *watch) {
   while (rc == SM_EAGAIN) {
     int look = sm_watch_look(watch);
     if (look < 0) return look;
-    rc = timed_try(l);
+    rc = sm_lock_wait_slice(l);
   }
   return rc;
 }

@@ -32,6 +32,9 @@ int sm_lock_init(sm_lock_shm *l);
  * watch says, and then not held. */
 int sm_lock_lock(sm_lock_shm *l, const sm_watch *watch);
 
+/* As lock, for at most SM_SLICE_MS: SM_EAGAIN if it was held all the time. */
+int sm_lock_wait_slice(sm_lock_shm *l);
+
 /* SM_EAGAIN where somebody holds it. */
 int sm_lock_trylock(sm_lock_shm *l);
 
