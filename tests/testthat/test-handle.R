@@ -97,42 +97,55 @@ test_that("another process of this machine attaches, reads and writes while the 
   expect_identical(gone, unattached)
 })
 
+# Where the descriptor stands in a serialized handle.
+descriptor_at <- function(bytes) {
+  start <- grepRaw("SHRDARR", bytes, fixed = TRUE)
+  size <- readBin(bytes[start + 12:15], "integer", 1)
+  seq.int(start, length.out = size)
+}
+
 test_that("handles with flipped bits give an error or the array, and nothing else", {
   result <- run_script({
     set.seed(1)
     kept <- list(full(7, 1), full(1e5, 1), copy(matrix(rep(1, 6), 2, dimnames = list(c("a", "b"), NULL))), copy(factor(rep("a", 3))))
     outcome <- character()
     for (i in 1:10000) {
-      x <- kept[[i %% 4 + 1]]
-      bytes <- serialize(x, NULL, xdr = FALSE)
-      start <- 15                            # behind the stream's header: flips there are R's own business
-      at <- sample(start:length(bytes), sample(3, 1))
+      bytes <- serialize(kept[[i %% 4 + 1]], NULL, xdr = FALSE)
+      at <- sample(descriptor_at(bytes), sample(3, 1))
       bytes[at] <- xor(bytes[at], as.raw(2^sample(0:7, length(at), TRUE)))
       outcome[i] <- tryCatch({
-        y <- unserialize(bytes)
-        if (is_shared(y)) { sum(as.double(unclass(y[]))); "array" } else "other"
-      }, sharedmem_error = function(e) "refused", error = function(e) "error")
+        sum(as.double(unclass(unserialize(bytes)[])))
+        "array"
+      }, sharedmem_unattached_error = function(e) "refused")
     }
-    answer(table(outcome))
-  }, timeout = 300)
+    answer(c(table(outcome)))
+  }, vars = list(descriptor_at = descriptor_at), timeout = 300)
   expect_identical(result$status, 0L)
-  expect_gt(result$value[["refused"]], 1000)
+  expect_gt(result$value[["refused"]], 9900)
 })
 
-test_that("the descriptor itself may hold anything", {
+test_that("a descriptor may hold any bytes", {
   x <- full(7, 1)
   bytes <- serialize(x, NULL, xdr = FALSE)
-  magic <- grepRaw("SHRDARR", bytes, fixed = TRUE)
-  expect_length(magic, 1)
+  place <- descriptor_at(bytes)
   set.seed(2)
   outcome <- vapply(1:2000, function(i) {
     b <- bytes
-    at <- magic - 1 + sample(96, sample(4, 1))
+    at <- sample(place, sample(length(place), 1))
     b[at] <- as.raw(sample(0:255, length(at), TRUE))
     tryCatch({ unserialize(b)[]; "array" }, sharedmem_unattached_error = function(e) "refused")
   }, "")
-  expect_gt(sum(outcome == "refused"), 1900)
+  expect_gt(sum(outcome == "refused"), 1990)
   expect_identical(x[], rep(1, 7))
+})
+
+test_that("names and dimnames that do not fit the descriptor are refused", {
+  with_names <- copy(matrix(1:6, 2, dimnames = list(c("a", "b"), NULL)))
+  other_shape <- empty(c(3, 2), "i4")
+  bytes <- serialize(with_names, NULL, xdr = FALSE)
+  other <- serialize(other_shape, NULL, xdr = FALSE)
+  bytes[descriptor_at(bytes)] <- other[descriptor_at(other)]
+  expect_error(unserialize(bytes)[], class = unattached)
 })
 
 test_that("finalizers in a forked child leave the master's arrays alone", {
