@@ -38,3 +38,6 @@ nbytes <- function(x) {
           else switch(code, f8 = , i8 = 8, i4 = 4, c16 = 16, 1)
   length(x) * size
 }
+
+# Bytes of shared memory that this process holds through its arrays.
+shared_bytes <- function() .Call(ffi_array_live)

@@ -8,6 +8,7 @@
 /* array */
 SEXP ffi_array_dtype(SEXP);
 SEXP ffi_array_is(SEXP);
+SEXP ffi_array_live(void);
 SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
@@ -72,6 +73,7 @@ static const R_CallMethodDef rows[] = {
   /* array */
   ROW(ffi_array_dtype, 1),
   ROW(ffi_array_is, 1),
+  ROW(ffi_array_live, 0),
   ROW(ffi_array_nbytes, 1),
   ROW(ffi_array_new, 2),
   ROW(ffi_array_shape, 1),

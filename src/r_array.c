@@ -324,3 +324,6 @@ SEXP ffi_array_shape(SEXP x) {
   UNPROTECT(1);
   return shape;
 }
+
+/* Bytes of shared memory that this process holds, files not counted. */
+SEXP ffi_array_live(void) { return Rf_ScalarReal((double)live_nbytes()); }

@@ -24,7 +24,8 @@ typedef struct {
   int64_t n;
   sm_dtype dtype;
   sm_rtype type;
-  bool direct; /* the bytes are an R vector's, aligned */
+  bool direct; /* the bytes are an R vector's, aligned, and stay there */
+  bool fragile; /* they may vanish (a file): read under the guard, as a whole at first access */
 } view_info;
 
 static R_altrep_class_t class_int, class_real, class_lgl, class_cplx, class_raw, class_str;
@@ -49,16 +50,40 @@ static void *copy_data(SEXP v) {
   }
 }
 
+typedef struct {
+  const view_info *v;
+  const uint8_t *from;
+  int64_t n;
+  void *to;
+} convert_job;
+
+static void run_convert(void *ctx) {
+  convert_job *j = ctx;
+  sm_convert_read(j->v->dtype, j->from, j->n, j->v->type, j->to);
+}
+
+static void run_copy(void *ctx) {
+  convert_job *j = ctx;
+  memcpy(j->to, j->from, (size_t)j->n * j->v->dtype.itemsize);
+}
+
 /* A private vector of n values from `from` on. */
 static SEXP read_part(SEXP x, int64_t from, int64_t n) {
   const view_info *v = info_of(x);
   const sm_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
   SEXP ans = PROTECT(Rf_allocVector(TYPEOF(x), (R_xlen_t)n));
   const uint8_t *p = v->data + (size_t)from * v->dtype.itemsize;
+  if (v->type == SM_R_STR && v->fragile && n > 0) {
+    convert_job job = {v, p, n, R_alloc((size_t)n, (int)v->dtype.itemsize)};
+    r_array_access(a, run_copy, &job);
+    p = job.to;
+  }
   if (v->type == SM_R_STR)
     for (int64_t k = 0; k < n; k++) SET_STRING_ELT(ans, (R_xlen_t)k, r_string_item(p + (size_t)k * a->dtype.itemsize, a->dtype.itemsize));
-  else if (n > 0)
-    sm_convert_read(v->dtype, p, n, v->type, copy_data(ans));
+  else if (n > 0) {
+    convert_job job = {v, p, n, copy_data(ans)};
+    r_array_access(a, run_convert, &job);
+  }
   UNPROTECT(1);
   return ans;
 }
@@ -120,6 +145,7 @@ static Rboolean view_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree
 #define ELT(name, T, get)                                                               \
   static T name(SEXP x, R_xlen_t i) {                                                   \
     SEXP own = R_altrep_data2(x);                                                       \
+    if (own == R_NilValue && info_of(x)->fragile) own = own_copy(x);                    \
     if (own != R_NilValue) return get(own, i);                                          \
     const view_info *v = info_of(x);                                                    \
     T out;                                                                              \
@@ -130,6 +156,7 @@ static Rboolean view_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree
 #define REGION(name, T, get)                                                            \
   static R_xlen_t name(SEXP x, R_xlen_t i, R_xlen_t n, T *buf) {                        \
     SEXP own = R_altrep_data2(x);                                                       \
+    if (own == R_NilValue && info_of(x)->fragile) own = own_copy(x);                    \
     if (own != R_NilValue) return get(own, i, n, buf);                                  \
     const view_info *v = info_of(x);                                                    \
     if (i < 0 || i >= v->n) return 0;                                                   \
@@ -216,7 +243,8 @@ static SEXP view_make(SEXP x, const sm_array *a, int64_t from, int64_t n) {
   v->n = n;
   v->dtype = a->dtype;
   v->type = r_meta_is_integer64(meta) && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
-  v->direct = n > 0 && sm_rtype_same(a->dtype, v->type) && aligned(v->data, v->type);
+  v->fragile = r_array_fragile(a);
+  v->direct = !v->fragile && n > 0 && sm_rtype_same(a->dtype, v->type) && aligned(v->data, v->type);
   SEXP ans = R_new_altrep(class_for(v->type), p, R_NilValue);
   UNPROTECT(1);
   return ans;

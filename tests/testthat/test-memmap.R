@@ -1,0 +1,149 @@
+new_file <- function(values = as.double(1:10)) {
+  path <- tempfile()
+  writeBin(values, path)
+  path
+}
+
+test_that("a file is read where it is", {
+  path <- new_file()
+  on.exit(unlink(path))
+  x <- memmap(path)
+  expect_true(is_shared(x))
+  expect_identical(x[], as.double(1:10))
+  expect_identical(memmap(path, "f8", c(2, 3), offset = 8)[], matrix(as.double(2:7), 2))
+  expect_identical(memmap(path, "u1", integer(0), offset = 79)[], 64L)
+  expect_identical(length(memmap(path, offset = 80)), 0L)
+})
+
+test_that("an offset need not be aligned", {
+  path <- tempfile()
+  on.exit(unlink(path))
+  con <- file(path, "wb")
+  writeBin(as.raw(1:3), con)
+  writeBin(c(1.5, 2.5), con)
+  close(con)
+  expect_identical(memmap(path, offset = 3)[], c(1.5, 2.5))
+})
+
+test_that("each mode does what it says", {
+  path <- new_file()
+  on.exit(unlink(path))
+  x <- memmap(path, mode = "r")
+  expect_error(x[1] <- 2, class = "sharedmem_value_error")
+  expect_error(x[] <- 0, class = "sharedmem_value_error")
+  y <- memmap(path, mode = "r+")
+  y[1] <- 99
+  expect_identical(x[1], 99)
+  flush(y)
+  expect_identical(readBin(path, "double", 1), 99)
+  z <- memmap(path, mode = "c")
+  z[2] <- -1
+  expect_identical(z[2], -1)
+  expect_identical(x[2], 2)
+  w <- memmap(path, "i4", 5, mode = "w+")
+  expect_identical(w[], integer(5))
+  w[] <- 5:1
+  expect_invisible(flush(w))
+  expect_identical(readBin(path, "integer", 9), 5:1)
+  expect_identical(file.size(path), 20)
+  fresh <- tempfile()
+  v <- memmap(fresh, "u1", 3, "w+", offset = 2)
+  expect_identical(file.size(fresh), 5)
+  unlink(fresh)
+})
+
+test_that("files that do not do are refused with their path", {
+  path <- new_file()
+  on.exit(unlink(path))
+  refused <- function(expr, p = path) {
+    e <- expect_error(expr, class = "sharedmem_file_error")
+    expect_identical(e$path, p)
+  }
+  refused(memmap(path, shape = 11))
+  refused(memmap(path, shape = 10, offset = 1))
+  refused(memmap(path, offset = 81))
+  refused(memmap(path, offset = 2^50))
+  refused(memmap(path, offset = 1))
+  refused(memmap(path, "c16", offset = 8))
+  refused(memmap(tempdir()), tempdir())
+  gone <- tempfile()
+  refused(memmap(gone), gone)
+  refused(memmap(gone, mode = "r+"), gone)
+  refused(memmap(file.path(gone, "x"), shape = 1, mode = "w+"), file.path(gone, "x"))
+  fifo <- tempfile()
+  skip_if(system2("mkfifo", fifo) != 0)
+  refused(memmap(fifo, shape = 1), fifo)
+  refused(memmap(fifo, shape = 1, mode = "r+"), fifo)
+  refused(memmap("/dev/zero", shape = 1), "/dev/zero")
+  unlink(fifo)
+})
+
+test_that("bad arguments are named", {
+  path <- new_file()
+  on.exit(unlink(path))
+  arg <- function(expr) expect_error(expr, class = "sharedmem_argument_error")$arg
+  expect_identical(arg(memmap(1)), "path")
+  expect_identical(arg(memmap(NA_character_)), "path")
+  expect_identical(arg(memmap(path, "f9")), "dtype")
+  expect_identical(arg(memmap(path, shape = -1)), "shape")
+  expect_identical(arg(memmap(path, mode = "a")), "mode")
+  expect_identical(arg(memmap(path, offset = -1)), "offset")
+  expect_identical(arg(memmap(path, offset = 0.5)), "offset")
+  expect_identical(arg(memmap(path, mode = "w+")), "shape")
+})
+
+test_that("a file that shrinks is an error and never ends the process", {
+  result <- run_script({
+    path <- tempfile()
+    x <- memmap(path, "f8", 1e5, "w+")
+    s <- memmap(path, "S8", 1e5, "r+")
+    f4 <- memmap(path, "f4", 1e5, "r+")
+    x[] <- 1
+    con <- file(path, "r+b")
+    seek(con, 4096, rw = "write")
+    truncate(con)
+    close(con)
+    fails <- function(expr) tryCatch({ expr; "no error" }, error = function(e) class(e)[1L])
+    answer(list(first = x[1:10], file = c(fails(x[]), fails(x[99999]), fails(x[[99999]]), fails(x[c(5, 99999)]), fails(sum(x)),
+                                          fails(x[99999] <- 2), fails(x[] <- 3), fails(x[c(9, 90000)] <- 1:2), fails(s[99999]),
+                                          fails(s[99999] <- "a"), fails(copy(x)), fails(f4[50000]), fails(as.double(f4)),
+                                          fails(sum(shared_view(x))), fails(shared_view(x)[99999]))))
+  }, timeout = 60)
+  expect_identical(result$status, 0L)
+  expect_identical(result$value$first, rep(1, 10))
+  expect_identical(unique(result$value$file), "sharedmem_file_error")
+})
+
+test_that("forked workers write through the same mapping", {
+  path <- new_file(numeric(4))
+  on.exit(unlink(path))
+  x <- memmap(path, mode = "r+")
+  parallel::mclapply(1:4, function(i) { x[i] <- i^2; NULL }, mc.cores = 2)
+  expect_identical(x[], c(1, 4, 9, 16))
+})
+
+test_that("a handle over a file that leaves the family says why it is not attached", {
+  path <- new_file()
+  on.exit(unlink(path))
+  x <- memmap(path)
+  y <- unserialize(serialize(x, NULL))
+  expect_identical(y[], x[])
+  bytes <- serialize(x, NULL)
+  rm(x, y)
+  gc()
+  expect_error(unserialize(bytes)[1], class = "sharedmem_unattached_error")
+})
+
+test_that("nothing stays open or mapped", {
+  before <- snapshot_resources()
+  path <- new_file()
+  x <- memmap(path, mode = "r+")
+  x[1] <- 2
+  try(memmap(path, shape = 100), silent = TRUE)
+  try(memmap(path, offset = 3), silent = TRUE)
+  rm(x)
+  unlink(path)
+  after <- snapshot_resources()
+  expect_identical(after$fds, before$fds)
+  expect_identical(after$mappings, before$mappings)
+})
