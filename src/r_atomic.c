@@ -35,7 +35,7 @@ static void check_target(const sm_array *a) {
   sm_dtype_format(a->dtype, code);
   if (a->dtype.code != SM_I4 && a->dtype.code != SM_I8 && a->dtype.code != SM_F8)
     r_abort_argument("x", code, "a shared array of dtype i4, i8 or f8");
-  if (a->readonly) r_abort("sharedmem_value_error", "the array is read-only");
+  r_array_check_writable(a);
   if ((uintptr_t)a->data % a->dtype.itemsize) r_abort_argument("x", "an array at an odd offset of its file", "aligned to its item size");
 }
 

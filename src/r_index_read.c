@@ -3,6 +3,7 @@
 
 #include <R_ext/Error.h>
 
+#include "mem_heap.h"
 #include "r_index.h"
 #include "r_util.h"
 
@@ -36,43 +37,83 @@ SEXP r_string_item(const uint8_t *p, size_t width) {
   return Rf_mkCharLenCE((const char *)p, (int)n, CE_UTF8);
 }
 
+/* A block of items, copied out under the guard where the memory may vanish. */
+typedef struct {
+  const sm_array *a;
+  const sm_span *span;
+  int64_t from, n;
+  uint8_t *items;
+} item_block;
+
+static void copy_items(void *ctx) {
+  const item_block *b = ctx;
+  size_t size = b->a->dtype.itemsize;
+  if (b->span->pos) sm_gather(b->a->data, size, b->span->pos + b->from, b->n, b->items);
+  else memcpy(b->items, b->a->data + (size_t)(b->span->start + b->from) * size, (size_t)b->n * size);
+}
+
 static void read_strings(const sm_array *a, sm_plan *p, SEXP ans) {
   R_xlen_t at = 0;
+  size_t size = a->dtype.itemsize;
+  int64_t most = size > 65536 / SM_BLOCK ? 1 + (int64_t)(65536 / size) : SM_BLOCK;
+  uint8_t *items = (uint8_t *)R_alloc((size_t)most, (int)size);
   for (sm_span s = sm_plan_next(p); s.n; s = sm_plan_next(p))
-    for (int64_t k = 0; k < s.n; k++, at++) {
-      int64_t pos = s.pos ? s.pos[k] : s.start + k;
-      SET_STRING_ELT(ans, at, pos == SM_POS_NA ? NA_STRING : r_string_item(a->data + (size_t)pos * a->dtype.itemsize, a->dtype.itemsize));
+    for (int64_t from = 0; from < s.n; from += most) {
+      item_block b = {a, &s, from, s.n - from < most ? s.n - from : most, items};
+      r_array_access(a, copy_items, &b);
+      for (int64_t k = 0; k < b.n; k++, at++) {
+        bool na = s.pos && s.pos[from + k] == SM_POS_NA;
+        SET_STRING_ELT(ans, at, na ? NA_STRING : r_string_item(items + (size_t)k * size, size));
+      }
     }
 }
 
-static void warn_lossy(void) {
-  Rf_warningcall(R_NilValue, "i8 values past 2^53 lose digits as double; as.integer64() keeps them");
+/* What a read needs under the guard. */
+typedef struct {
+  const sm_array *a;
+  sm_plan *plan;
+  sm_rtype type;
+  void *dst;
+  bool lossy;
+} read_job;
+
+static void run_read(void *ctx) {
+  read_job *j = ctx;
+  sm_select_read(j->a->dtype, j->a->data, j->plan, j->type, j->dst);
+}
+
+/* True in j->lossy if one of the selected i8 items is past 2^53. */
+static void run_lossy(void *ctx) {
+  read_job *j = ctx;
+  sm_plan_rewind(j->plan);
+  for (sm_span s = sm_plan_next(j->plan); s.n; s = sm_plan_next(j->plan))
+    for (int64_t k = 0; k < s.n; k++) {
+      int64_t pos = s.pos ? s.pos[k] : s.start + k;
+      if (pos != SM_POS_NA) j->lossy |= sm_convert_lossy(j->a->data + (size_t)pos * 8, 1);
+    }
+}
+
+/* Doubles past 2^53 - 1 may stand for other whole numbers: then the items themselves are looked at. */
+static void warn_lossy(read_job *j, const double *v, int64_t n) {
+  bool past = false;
+  for (int64_t k = 0; k < n; k++) past |= v[k] > 9007199254740991.0 || v[k] < -9007199254740991.0;
+  if (past) r_array_access(j->a, run_lossy, j);
+  if (j->lossy) Rf_warningcall(R_NilValue, "i8 values past 2^53 lose digits as double; as.integer64() keeps them");
 }
 
 static SEXP read_plan(const sm_array *a, sm_plan *p, bool wide) {
   sm_rtype t = wide && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
   if (p->n > R_XLEN_T_MAX) r_abort("sharedmem_memory_error", "%.0f elements are more than an R vector holds", (double)p->n);
+  size_t nbytes = (size_t)p->n * sm_rtype_size(t);
+  if (nbytes >= ((size_t)1 << 20)) sm_heap_keep();
   SEXP ans = PROTECT(Rf_allocVector(sexp_type(t), (R_xlen_t)p->n));
   if (t == SM_R_STR) {
     read_strings(a, p, ans);
   } else if (p->n > 0) {
-    sm_select_read(a->dtype, a->data, p, t, vector_data(ans));
-    if (a->dtype.code == SM_I8 && t == SM_R_DBL) {
-      const double *v = REAL_RO(ans);
-      bool past = false;
-      for (int64_t k = 0; k < p->n; k++) past |= v[k] > 9007199254740991.0 || v[k] < -9007199254740991.0;
-      if (past) {
-        int64_t at = 0;
-        bool lossy = false;
-        sm_plan_rewind(p);
-        for (sm_span s = sm_plan_next(p); s.n; s = sm_plan_next(p))
-          for (int64_t k = 0; k < s.n; k++, at++) {
-            int64_t pos = s.pos ? s.pos[k] : s.start + k;
-            if (pos != SM_POS_NA) lossy |= sm_convert_lossy(a->data + (size_t)pos * 8, 1);
-          }
-        if (lossy) warn_lossy();
-      }
-    }
+    read_job j = {a, p, t, vector_data(ans), false};
+    sm_heap_advise(j.dst, nbytes);
+    r_array_access(a, run_read, &j);
+    if (a->dtype.code == SM_I8 && t == SM_R_DBL) warn_lossy(&j, j.dst, p->n);
   }
   UNPROTECT(1);
   return ans;

@@ -136,7 +136,28 @@ void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n) 
   r_abort_value(NULL, (double)bad + 1, item, a->dtype);
 }
 
-static void assign(SEXP x, const sm_array *a, const r_subscripts *s, const r_values *v) {
+/* What a write needs under the guard. */
+typedef struct {
+  const sm_array *a;
+  sm_plan *plan;
+  const sm_source *source;
+  void *scratch;
+} write_job;
+
+static void run_write(void *ctx) {
+  write_job *j = ctx;
+  sm_select_write(j->a->dtype, j->a->data, j->plan, j->source, j->scratch);
+}
+
+/* Turn text into items beforehand: it needs R, which the guard does not allow. */
+static void stage_all(const sm_array *a, sm_source *src) {
+  size_t size = a->dtype.itemsize;
+  uint8_t *items = (uint8_t *)R_alloc((size_t)src->n, (int)size);
+  src->stage(src->ctx, 0, src->n, items);
+  src->items = items;
+}
+
+static void assign(SEXP x, const sm_array *a, const r_subscripts *s, r_values *v) {
   sm_plan plan;
   const void *vmax = vmaxget();
   sm_plan_init(&plan, s->axis, s->nsub, R_alloc(sm_plan_buffer(s->nsub), 1));
@@ -149,14 +170,17 @@ static void assign(SEXP x, const sm_array *a, const r_subscripts *s, const r_val
     r_abort_value("number of items to replace is not a multiple of replacement length", NA_REAL, R_NilValue, a->dtype);
   r_values_check(a, r_array_meta(x), v, ny < n ? ny : n);
   void *scratch = v->source.items ? NULL : (void *)R_alloc(SM_BLOCK, (int)a->dtype.itemsize);
-  sm_select_write(a->dtype, a->data, &plan, &v->source, scratch);
+  write_job job = {a, &plan, &v->source, scratch};
+  if (r_array_fragile(a) && v->type == SM_R_STR) stage_all(a, &v->source);
+  if (v->other && r_array_fragile(v->other)) r_array_access(v->other, run_write, &job);
+  else r_array_access(a, run_write, &job);
   vmaxset(vmax);
   if (uneven) Rf_warningcall(R_NilValue, "number of items to replace is not a multiple of replacement length");
 }
 
 static const sm_array *writable(SEXP x) {
   const sm_array *a = r_array_get(x, "x");
-  if (a->readonly) r_abort("sharedmem_value_error", "the array is read-only");
+  r_array_check_writable(a);
   return a;
 }
 

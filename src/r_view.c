@@ -285,7 +285,7 @@ SEXP ffi_view_new(SEXP x, SEXP from, SEXP n) {
 SEXP ffi_array_plain(SEXP x) {
   const sm_array *a = r_array_get(x, "x");
   SEXP ans = PROTECT(view_make(x, a, 0, a->length));
-  if (info_of(ans)->direct) {
+  if (info_of(ans)->direct && !r_array_fragile(a)) {
     set_attributes(ans, x, R_NilValue, R_NilValue);
     MARK_NOT_MUTABLE(ans);
   } else {
