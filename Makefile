@@ -35,9 +35,9 @@ $(LIB)/sharedmem/DESCRIPTION: $(BUILT)
 	@$(call install_into,.demo-lib)
 	@touch $@
 
-## demo         install into .demo-lib and run inst/demo/main.R on real input
+## demo         install into .demo-lib and run inst/examples/main.R on real input
 demo: .demo-lib/sharedmem/DESCRIPTION
-	@R_LIBS=$(CURDIR)/.demo-lib Rscript --vanilla inst/demo/main.R
+	@R_LIBS=$(CURDIR)/.demo-lib Rscript --vanilla inst/examples/main.R
 
 ## install      install into .lib
 install: $(LIB)/sharedmem/DESCRIPTION

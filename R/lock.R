@@ -21,7 +21,10 @@ new_ordered <- function(state) {
 }
 
 #' @export
-with.sharedmem_section <- function(data, expr, ...) data(expr)
+with.sharedmem_section <- function(data, expr, ...) {
+  section <- data # a call of `data()` would look like that of utils
+  section(expr)
+}
 
 #' @export
 print.sharedmem_section <- function(x, ...) {
