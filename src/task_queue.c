@@ -71,7 +71,11 @@ static void complete_move(sm_queue_shm *q) {
   bool has_it = atomic_load(&s->base) == lo && hi_of(w) > 0;
   if (victim < 0) {
     if (!has_it && atomic_load(&q->next) == lo) {
-      /* died before it moved anything: nothing was taken */
+      /* died before it moved anything: nothing was taken, but the slot may be half set */
+      if (hi_of(w) == 0) {
+        atomic_store(&s->base, lo);
+        atomic_store(&s->unsent, lo);
+      }
     } else {
       if (!has_it) set_batch(s, lo, hi);
       if (atomic_load(&q->next) < hi) atomic_store(&q->next, hi);
@@ -175,6 +179,8 @@ int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int
   *first = atomic_load(&s->unsent);
   *hi = base + (int64_t)hi_of(w);
   *running = atomic_load(&s->item);
+  /* out of the reach of thieves, until it is assigned again */
+  atomic_store(&s->range, pack(seq_of(w) + 1, hi_of(w), hi_of(w)));
   sm_lock_unlock(&q->lock);
   return 0;
 }

@@ -73,7 +73,7 @@ void sm_queue_stop(sm_queue_shm *q);
 
 /* By the parent, after the death of the slot's worker and after its published results were read:
  * completes what it left half done, tells its batch: items [*first, *hi) are unsent or not started, *running
- * the one that ran (-1 for none). */
+ * the one that ran (-1 for none). The batch is the caller's from then on: nobody steals of it. */
 int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int64_t *running);
 
 /* Give a slot without a living worker the batch [first, hi); park [then, end) (then == end: nothing).

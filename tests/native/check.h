@@ -53,9 +53,9 @@ static inline pid_t start_child(void (*body)(void *, int), void *arg, int rank) 
 /* Wait status of a child; one that does not end within 60 s is killed. */
 static inline int end_of(pid_t pid) {
   int status = -1;
-  for (int i = 0; i < 60000; i++) {
+  for (int i = 0; i < 300000; i++) {
     if (waitpid(pid, &status, WNOHANG) == pid) return status;
-    pause_ms(1);
+    usleep(200);
   }
   kill(pid, SIGKILL);
   waitpid(pid, &status, 0);
