@@ -23,8 +23,8 @@ static inline double key_double(uint64_t key) {
 }
 
 /* Looks at [from, to) and, for the order, at the element before it. */
-#define INTEGERS(name, T, NA)                                                                      \
-  static inline uint64_t key_##name(T x) { return (uint64_t)(int64_t)x ^ SIGN; }                   \
+#define INTEGERS(name, T, NA, value)                                                               \
+  static inline uint64_t key_##name(T x) { return (uint64_t)(int64_t)(value) ^ SIGN; }             \
   static void scan_##name(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {          \
     const T *x = data;                                                                             \
     T prev = x[from > 0 ? from - 1 : from], lo = 0, hi = 0;                                        \
@@ -56,15 +56,15 @@ static inline double key_double(uint64_t key) {
     }                                                                                              \
   }
 
-INTEGERS(i1, int8_t, false)
-INTEGERS(i2, int16_t, false)
-INTEGERS(i4, int32_t, v == INT32_MIN)
-INTEGERS(i8, int64_t, false)
-INTEGERS(i8na, int64_t, v == INT64_MIN)
-INTEGERS(u1, uint8_t, false)
-INTEGERS(u2, uint16_t, false)
-INTEGERS(u4, uint32_t, false)
-INTEGERS(b1, uint8_t, v == 0x80)
+INTEGERS(i1, int8_t, false, x)
+INTEGERS(i2, int16_t, false, x)
+INTEGERS(i4, int32_t, v == INT32_MIN, x)
+INTEGERS(i8, int64_t, false, x)
+INTEGERS(i8na, int64_t, v == INT64_MIN, x)
+INTEGERS(u1, uint8_t, false, x)
+INTEGERS(u2, uint16_t, false, x)
+INTEGERS(u4, uint32_t, false, x)
+INTEGERS(b1, uint8_t, v == 0x80, x != 0)
 
 static inline uint64_t key_u8(uint64_t x) { return x; }
 

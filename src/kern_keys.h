@@ -14,7 +14,7 @@ typedef enum {
   SM_KEY_I1, SM_KEY_I2, SM_KEY_I8, SM_KEY_U1, SM_KEY_U2, SM_KEY_U4, SM_KEY_U8, /* nothing is missing */
   SM_KEY_I4,                            /* INT32_MIN is missing */
   SM_KEY_I8NA,                          /* INT64_MIN is missing */
-  SM_KEY_B1,                            /* 0x80 is missing */
+  SM_KEY_B1,                            /* 0x80 is missing, all others but 0 are equal */
   SM_KEY_STR,                           /* fixed width, NUL-padded; first byte 0xFF is missing */
   SM_KEY_PTR                            /* const char *, NUL-terminated; NULL is missing */
 } sm_key_type;

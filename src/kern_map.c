@@ -35,51 +35,19 @@ bool sm_map_is_integer(sm_dtype d) {
   }
 }
 
-static double na_double(void) {
-  uint64_t u = 0x7FF00000000007A2u;
-  double x;
-  memcpy(&x, &u, sizeof x);
-  return x;
-}
-
 /* m elements from i on as doubles: where they lie, or in buf. */
 static const double *doubles(const sm_operand *o, int64_t i, int64_t m, double *buf) {
-  double na = na_double();
-#define CONVERT(code, T, value)                                                          \
-  case code: {                                                                           \
-    const T *x = (const T *)o->x + i;                                                    \
-    for (int64_t e = 0; e < m; e++) { T v = x[e]; buf[e] = value; }                      \
-    return buf;                                                                          \
-  }
-  switch (o->d.code) {
-    CONVERT(SM_F4, float, (double)v)
-    CONVERT(SM_I1, int8_t, (double)v)
-    CONVERT(SM_I2, int16_t, (double)v)
-    CONVERT(SM_I4, int32_t, v == INT32_MIN ? na : (double)v)
-    CONVERT(SM_I8, int64_t, (double)v)
-    CONVERT(SM_U1, uint8_t, (double)v)
-    CONVERT(SM_U2, uint16_t, (double)v)
-    CONVERT(SM_U4, uint32_t, (double)v)
-    CONVERT(SM_B1, uint8_t, v == SM_B1_NA ? na : (double)(v != 0))
-  default: return (const double *)o->x + i;
-  }
+  const uint8_t *x = (const uint8_t *)o->x + (size_t)i * o->d.itemsize;
+  if (o->d.code == SM_F8) return (const double *)(const void *)x;
+  sm_convert_read(o->d, x, m, SM_R_DBL, buf);
+  return buf;
 }
 
 static const int32_t *integers(const sm_operand *o, int64_t i, int64_t m, int32_t *buf) {
-#define NARROW(code, T, value)                                                           \
-  case code: {                                                                           \
-    const T *x = (const T *)o->x + i;                                                    \
-    for (int64_t e = 0; e < m; e++) { T v = x[e]; buf[e] = value; }                      \
-    return buf;                                                                          \
-  }
-  switch (o->d.code) {
-    NARROW(SM_I1, int8_t, v)
-    NARROW(SM_I2, int16_t, v)
-    NARROW(SM_U1, uint8_t, v)
-    NARROW(SM_U2, uint16_t, v)
-    NARROW(SM_B1, uint8_t, v == SM_B1_NA ? INT32_MIN : v != 0)
-  default: return (const int32_t *)o->x + i;
-  }
+  const uint8_t *x = (const uint8_t *)o->x + (size_t)i * o->d.itemsize;
+  if (o->d.code == SM_I4) return (const int32_t *)(const void *)x;
+  sm_convert_read(o->d, x, m, SM_R_INT, buf);
+  return buf;
 }
 
 #define EACH(expr) \

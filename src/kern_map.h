@@ -5,7 +5,7 @@
 #ifndef KERN_MAP_H
 #define KERN_MAP_H
 
-#include "arr_dtype.h"
+#include "arr_convert.h"
 #include "kern_threads.h"
 
 typedef enum {
@@ -19,7 +19,7 @@ typedef enum {
   SM_FN_COSH, SM_FN_TANH, SM_FN_NEGATE
 } sm_fn;
 
-/* One operand: n elements of dtype d (not c16, not S<n>), or one that stands for all. */
+/* One operand: n aligned elements of dtype d (not c16, not S<n>), or one that stands for all. */
 typedef struct {
   sm_dtype d;
   const void *x;

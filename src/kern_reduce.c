@@ -34,32 +34,13 @@ typedef struct {
   sm_stop *stop;
 } job;
 
-bool sm_is_na_double(double x) {
-  uint64_t u;
-  memcpy(&u, &x, sizeof u);
-  return x != x && (uint32_t)u == 1954;
-}
-
 static bool is_float(sm_dtype d) { return d.code == SM_F8 || d.code == SM_F4; }
 
-/* Elements at x as doubles; missing ones of i4 and b1 as NaN (NA, but for its payload). */
+/* Elements at x as doubles: where they lie, or in buffer. */
 static const double *as_doubles(sm_dtype d, const uint8_t *x, int64_t n, double *buffer) {
-#define CONVERT(code, T, value) \
-  case code:                    \
-    for (int64_t i = 0; i < n; i++) { T v = ((const T *)(const void *)x)[i]; buffer[i] = value; } \
-    return buffer;
-  switch (d.code) {
-    CONVERT(SM_F4, float, (double)v)
-    CONVERT(SM_I1, int8_t, (double)v)
-    CONVERT(SM_I2, int16_t, (double)v)
-    CONVERT(SM_I4, int32_t, v == INT32_MIN ? (double)NAN : (double)v)
-    CONVERT(SM_I8, int64_t, (double)v)
-    CONVERT(SM_U1, uint8_t, (double)v)
-    CONVERT(SM_U2, uint16_t, (double)v)
-    CONVERT(SM_U4, uint32_t, (double)v)
-    CONVERT(SM_B1, uint8_t, v == SM_B1_NA ? (double)NAN : (double)v)
-  default: return (const double *)(const void *)x;
-  }
+  if (d.code == SM_F8) return (const double *)(const void *)x;
+  sm_convert_read(d, x, n, SM_R_DBL, buffer);
+  return buffer;
 }
 
 typedef double pair __attribute__((vector_size(16)));
@@ -110,7 +91,7 @@ static void long_sum_block(const void *arg, const double *v, int64_t n, part *p)
       p->n++;
       continue;
     }
-    if (sm_is_na_double(v[i]))
+    if (sm_is_na_real(v[i]))
       p->na = true;
     else
       p->nan = true;
@@ -122,8 +103,8 @@ static void prod_block(const void *arg, const double *v, int64_t n, part *p) {
   const job *j = arg;
   for (int64_t i = 0; i < n; i++) {
     bool there = v[i] == v[i];
-    if (!there && sm_is_na_double(v[i])) p->na = true;
-    if (!there && !sm_is_na_double(v[i])) p->nan = true;
+    if (!there && sm_is_na_real(v[i])) p->na = true;
+    if (!there && !sm_is_na_real(v[i])) p->nan = true;
     if (!there && j->skip) continue;
     p->n++;
     p->total *= (long double)v[i];
@@ -154,7 +135,7 @@ static void extremes_block(const void *arg, const double *v, int64_t n, part *p)
   p->n += present;
   for (i = 0; present < n && i < n; i++)
     if (v[i] != v[i]) {
-      if (sm_is_na_double(v[i])) p->na = true;
+      if (sm_is_na_real(v[i])) p->na = true;
       else p->nan = true;
     }
 }
@@ -165,7 +146,7 @@ static void count_block(const void *arg, const double *v, int64_t n, part *p) {
     p->n += v[i] == v[i];
     p->nonzero += v[i] == v[i] && v[i] != 0;
     if (v[i] != v[i]) {
-      if (sm_is_na_double(v[i])) p->na = true;
+      if (sm_is_na_real(v[i])) p->na = true;
       else p->nan = true;
     }
   }
@@ -173,13 +154,13 @@ static void count_block(const void *arg, const double *v, int64_t n, part *p) {
 
 /* Sum of integers of up to 32 bits: exact. */
 static void whole_block(const job *j, int64_t from, int64_t to, part *p) {
-#define WHOLE(code, T, present)                                      \
+#define WHOLE(code, T, present, value)                               \
   case code: {                                                       \
     const T *x = (const T *)(const void *)j->x;                      \
     int64_t sum = 0, n = 0;                                          \
     for (int64_t i = from; i < to; i++) {                            \
       bool there = present;                                          \
-      sum += there ? (int64_t)x[i] : 0;                              \
+      sum += there ? (int64_t)(value) : 0;                             \
       n += there;                                                    \
     }                                                                \
     p->whole = sum;                                                  \
@@ -188,13 +169,13 @@ static void whole_block(const job *j, int64_t from, int64_t to, part *p) {
     return;                                                          \
   }
   switch (j->d.code) {
-    WHOLE(SM_I1, int8_t, true)
-    WHOLE(SM_I2, int16_t, true)
-    WHOLE(SM_I4, int32_t, x[i] != INT32_MIN)
-    WHOLE(SM_U1, uint8_t, true)
-    WHOLE(SM_U2, uint16_t, true)
-    WHOLE(SM_U4, uint32_t, true)
-    WHOLE(SM_B1, uint8_t, x[i] != SM_B1_NA)
+    WHOLE(SM_I1, int8_t, true, x[i])
+    WHOLE(SM_I2, int16_t, true, x[i])
+    WHOLE(SM_I4, int32_t, x[i] != INT32_MIN, x[i])
+    WHOLE(SM_U1, uint8_t, true, x[i])
+    WHOLE(SM_U2, uint16_t, true, x[i])
+    WHOLE(SM_U4, uint32_t, true, x[i])
+    WHOLE(SM_B1, uint8_t, x[i] != SM_B1_NA, x[i] != 0)
   default: return;
   }
 }
@@ -227,17 +208,12 @@ static int run(job *j, int np, int64_t *blocks) {
   return sm_threads_run(sm_threads_for(np, j->n, GRAIN), work, j, j->stop);
 }
 
-/* An NaN in a converted i4 or b1 is an NA. */
 static sm_tally tally_of(const job *j, int64_t blocks) {
   sm_tally t = {0, false, false};
   for (int64_t b = 0; b < blocks; b++) {
     t.n += j->parts[b].n;
     t.na |= j->parts[b].na;
     t.nan |= j->parts[b].nan;
-  }
-  if (!is_float(j->d)) {
-    t.na |= t.nan;
-    t.nan = false;
   }
   return t;
 }

@@ -6,7 +6,7 @@
 #ifndef KERN_REDUCE_H
 #define KERN_REDUCE_H
 
-#include "arr_dtype.h"
+#include "arr_convert.h"
 #include "kern_threads.h"
 
 typedef struct {
@@ -30,7 +30,7 @@ typedef struct {
   int64_t nonzero;   /* elements that are neither missing nor zero */
 } sm_count;
 
-/* Numbers only (not c16, not S<n>): f8 f4 with NaN, i4 b1 with NA, others with nothing missing. With `skip`
+/* Numbers only (not c16, not S<n>), aligned: f8 f4 with NaN, i4 b1 with NA, others with nothing missing. With `skip`
  * missing values are left out; else they only show in the tally, and a sum of floats is then NaN. */
 int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_sum *out);
 
@@ -39,8 +39,5 @@ int sm_reduce_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_s
 
 int sm_reduce_extremes(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_extremes *out);
 int sm_reduce_count(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_count *out);
-
-/* True for R's NA among doubles. */
-bool sm_is_na_double(double x);
 
 #endif

@@ -55,7 +55,10 @@ static value value_at(const sm_keys *k, int64_t i) {
   case SM_KEY_U8: break;
   case SM_KEY_I4: MAYBE_AT(int32_t, INT32_MIN)
   case SM_KEY_I8NA: MAYBE_AT(int64_t, INT64_MIN)
-  case SM_KEY_B1: MAYBE_AT(uint8_t, 0x80)
+  case SM_KEY_B1: {
+    uint8_t b = ((const uint8_t *)k->data)[i];
+    return b == 0x80 ? (value){.kind = MISSING} : whole_value(b != 0);
+  }
   case SM_KEY_STR:
     s = (const char *)k->data + (size_t)i * k->width;
     if ((unsigned char)s[0] == 0xFF) return (value){.kind = MISSING};

@@ -24,12 +24,6 @@ static bool poll_interrupt(void *arg) {
 
 void r_kernel_stop(sm_stop *stop) { sm_stop_init(stop, poll_interrupt, NULL); }
 
-typedef struct {
-  SEXP (*fun)(void *);
-  void (*clean)(void *);
-  void *arg;
-} guarded;
-
 SEXP r_kernel_clean(SEXP (*fun)(void *), void (*clean)(void *), void *arg) {
   return R_ExecWithCleanup(fun, arg, clean, arg);
 }
@@ -50,6 +44,26 @@ static bool has_integer64(SEXP cls) {
   return false;
 }
 
+static size_t item_alignment(sm_dtype d) { return d.code == SM_C16 ? 8 : d.itemsize; }
+
+typedef struct {
+  const sm_array *a;
+  size_t nbytes;
+  void *to;
+} copy_job;
+
+static void copy_bytes(void *arg) {
+  copy_job *c = arg;
+  memcpy(c->to, c->a->data, c->nbytes);
+}
+
+static const void *own_copy(const sm_array *a) {
+  copy_job c = {a, (size_t)a->length * a->dtype.itemsize, NULL};
+  c.to = R_alloc(c.nbytes > 0 ? c.nbytes : 1, 1);
+  r_array_access(a, copy_bytes, &c);
+  return c.to;
+}
+
 r_kernel_view r_kernel_look(SEXP x, const char *arg) {
   r_kernel_view v = {.n = 0};
   if (r_array_is(x)) {
@@ -60,6 +74,8 @@ r_kernel_view r_kernel_look(SEXP x, const char *arg) {
     v.shared = true;
     v.logical = a->dtype.code == SM_B1;
     v.integer64 = a->dtype.code == SM_I8 && has_integer64(r_array_meta_get(x, "class"));
+    if (r_array_fragile(a) || (a->dtype.code != SM_STR && (uintptr_t)a->data % item_alignment(a->dtype) != 0))
+      v.data = own_copy(a);
     return v;
   }
   v.n = (int64_t)Rf_xlength(x);

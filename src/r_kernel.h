@@ -15,7 +15,8 @@ typedef struct {
   int64_t n;
 } r_kernel_view;
 
-/* Raises an argument error naming `arg` if x holds no atomic elements. */
+/* Raises an argument error naming `arg` if x holds no atomic elements. Elements that lie in a mapped file, which may
+ * shrink under a thread, or are not aligned, are copied by R_alloc(). */
 r_kernel_view r_kernel_look(SEXP x, const char *arg);
 
 /* A stop that asks R for interrupts. */

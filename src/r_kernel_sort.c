@@ -1,7 +1,9 @@
 /* r_kernel_sort.c: argsort() and searchsorted() for R. */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "kern_search.h"
 #include "kern_sort.h"
 #include "r_kernel.h"
 #include "r_util.h"
@@ -79,4 +81,28 @@ SEXP ffi_argsort_run(SEXP data, SEXP out, SEXP decreasing, SEXP na_last, SEXP np
   SEXP result = r_kernel_clean(argsort_body, argsort_clean, &c);
   vmaxset(top);
   return result;
+}
+
+static sm_keys keys_of(SEXP x, const r_kernel_view *v, const char *arg) {
+  sm_keys k = {.type = r_kernel_key_type(v, arg), .data = v->data, .n = v->n, .width = v->dtype.itemsize};
+  if (k.type == SM_KEY_PTR) k.data = r_kernel_strings(x);
+  return k;
+}
+
+SEXP ffi_search_run(SEXP data, SEXP needle, SEXP right, SEXP np) {
+  const void *top = vmaxget();
+  r_kernel_view d = r_kernel_look(data, "data"), q = r_kernel_look(needle, "needle");
+  sm_keys dk = keys_of(data, &d, "data"), qk = keys_of(needle, &q, "needle");
+  if (sm_keys_is_string(&dk) != sm_keys_is_string(&qk))
+    r_abort_argument("needle", sm_keys_is_string(&qk) ? "strings" : "numbers", sm_keys_is_string(&dk) ? "strings" : "numbers");
+  bool wide = d.n >= INT_MAX;
+  SEXP out = PROTECT(Rf_allocVector(wide ? REALSXP : INTSXP, (R_xlen_t)q.n));
+  void *place = wide ? (void *)REAL(out) : (void *)INTEGER(out);
+  sm_stop stop;
+  r_kernel_stop(&stop);
+  r_kernel_check(sm_search(&dk, &qk, Rf_asLogical(right) == TRUE, wide ? SM_PLACE_F8 : SM_PLACE_I4, place,
+                           Rf_asInteger(np), &stop), "searchsorted");
+  vmaxset(top);
+  UNPROTECT(1);
+  return out;
 }
