@@ -32,7 +32,8 @@
 #' @export
 argsort <- function(data, out = NULL, decreasing = FALSE, na_last = TRUE, np = NULL) {
   check_flag(decreasing, "decreasing")
-  check_flag(na_last, "na_last", na = TRUE)
+  if (!is.logical(na_last) || length(na_last) != 1L)
+    abort_argument("na_last", describe_value(na_last), "TRUE, FALSE or NA")
   data <- sortable(data, "data")
   np <- kernel_threads(np, length(data))
   if (is.complex(data) || (is_shared(data) && dtype(data) == "c16")) {

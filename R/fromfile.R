@@ -54,10 +54,6 @@ tofile <- function(x, file, np = NULL) {
   invisible(x)
 }
 
-abort_file <- function(path, why) {
-  abort_class("sharedmem_file_error", sprintf("file \"%s\": %s", path, why), path = path)
-}
-
 check_path <- function(file) {
   if (!is.character(file) || length(file) != 1L || is.na(file) || !nzchar(file))
     abort_argument("file", describe_value(file), "a path")

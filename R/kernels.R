@@ -9,12 +9,6 @@ kernel_threads <- function(np, n) {
   if (n < 2 * kernel_grain) 1L else resolve_np(np)
 }
 
-check_flag <- function(x, arg, na = FALSE) {
-  if (!is.logical(x) || length(x) != 1L || (is.na(x) && !na))
-    abort_argument(arg, describe_value(x), if (na) "TRUE, FALSE or NA" else "TRUE or FALSE")
-  x
-}
-
 # What the kernels sort and search: bare vectors and shared arrays as they are, other classes by xtfrm().
 sortable <- function(x, arg) {
   if (!is.object(x) || is_shared(x) || inherits(x, c("factor", "Date", "POSIXct", "difftime", "integer64", "AsIs"))) {

@@ -43,41 +43,6 @@ SEXP ffi_worker_stop_all(void);
 SEXP ffi_worker_tempdir(SEXP);
 SEXP ffi_worker_where(void);
 
-/* kernels */
-SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_file_write(SEXP, SEXP, SEXP);
-SEXP ffi_arith_apply(SEXP, SEXP, SEXP);
-SEXP ffi_arith_combine(SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_search_run(SEXP, SEXP, SEXP, SEXP);
-
-#define ROW(name, n) {#name, (DL_FUNC)(void (*)(void))name, n}
-
-static const R_CallMethodDef rows[] = {
-  /* array */
-  ROW(ffi_array_dtype, 1),
-  ROW(ffi_array_is, 1),
-  ROW(ffi_array_nbytes, 1),
-  ROW(ffi_array_new, 2),
-  ROW(ffi_array_shape, 1),
-  /* map */
-  ROW(ffi_critical_enter, 1),
-  ROW(ffi_critical_leave, 1),
-  ROW(ffi_map_alive, 1),
-  ROW(ffi_map_drive, 6),
-  ROW(ffi_map_end, 1),
-  ROW(ffi_map_new, 2),
-  ROW(ffi_map_pids, 1),
-  ROW(ffi_map_spawn, 2),
-  ROW(ffi_ordered_enter, 2),
-  ROW(ffi_ordered_leave, 1),
-  ROW(ffi_worker_end, 0),
-  ROW(ffi_worker_guard_exit, 0),
-  ROW(ffi_worker_loop, 2),
-  ROW(ffi_worker_send, 4),
-  ROW(ffi_worker_stop_all, 0),
-  ROW(ffi_worker_where, 0),
 /* index */
 SEXP ffi_array_about(SEXP);
 SEXP ffi_array_dim(SEXP);
@@ -97,6 +62,15 @@ SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
 SEXP ffi_view_is(SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
 void r_view_register(DllInfo *);
+
+/* kernels */
+SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_arith_apply(SEXP, SEXP, SEXP);
+SEXP ffi_arith_combine(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_file_write(SEXP, SEXP, SEXP);
+SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_search_run(SEXP, SEXP, SEXP, SEXP);
 
 #define ROW(name, n) {#name, (DL_FUNC)(void (*)(void))name, n}
 
@@ -156,10 +130,10 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_view_new, 3),
   /* kernels */
   ROW(ffi_argsort_run, 5),
-  ROW(ffi_file_read, 6),
-  ROW(ffi_file_write, 3),
   ROW(ffi_arith_apply, 3),
   ROW(ffi_arith_combine, 4),
+  ROW(ffi_file_read, 6),
+  ROW(ffi_file_write, 3),
   ROW(ffi_reduce_run, 4),
   ROW(ffi_search_run, 4),
   {NULL, NULL, 0},
