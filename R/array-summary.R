@@ -23,12 +23,17 @@ NULL
 #' @rdname shared_array-summary
 #' @export
 Summary.shared_array <- function(..., na.rm = FALSE) {
+  value <- if (...length() == 1L) kernel_summary(.Generic, ..1, na.rm)
+  if (!is.null(value)) return(value)
   do.call(.Generic, c(lapply(list(...), plain), na.rm = na.rm), quote = TRUE)
 }
 
 #' @rdname shared_array-summary
 #' @export
-mean.shared_array <- function(x, ...) mean(plain(x), ...)
+mean.shared_array <- function(x, ..., na.rm = FALSE) {
+  value <- if (...length() == 0L) kernel_summary("mean", x, na.rm)
+  if (is.null(value)) mean(plain(x), ..., na.rm = na.rm) else value
+}
 
 #' @rdname shared_array-summary
 #' @importFrom stats median

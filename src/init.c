@@ -67,6 +67,15 @@ SEXP ffi_view_is(SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
 void r_view_register(DllInfo *);
 
+/* kernels */
+SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_arith_apply(SEXP, SEXP, SEXP);
+SEXP ffi_arith_combine(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_file_write(SEXP, SEXP, SEXP);
+SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_search_run(SEXP, SEXP, SEXP, SEXP);
+
 #define ROW(name, n) {#name, (DL_FUNC)(void (*)(void))name, n}
 
 static const R_CallMethodDef rows[] = {
@@ -127,6 +136,14 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_atomic_add, 3),
   ROW(ffi_view_is, 1),
   ROW(ffi_view_new, 3),
+  /* kernels */
+  ROW(ffi_argsort_run, 5),
+  ROW(ffi_arith_apply, 3),
+  ROW(ffi_arith_combine, 4),
+  ROW(ffi_file_read, 6),
+  ROW(ffi_file_write, 3),
+  ROW(ffi_reduce_run, 4),
+  ROW(ffi_search_run, 4),
   {NULL, NULL, 0},
 };
 

@@ -67,12 +67,12 @@ static int reserve(int fd, size_t size, sm_stop_fn stop, void *ctx) {
   return 0;
 }
 
-static int anonymous_file(size_t size, sm_stop_fn stop, void *ctx) {
+static int anonymous_file(size_t size, size_t backed, sm_stop_fn stop, void *ctx) {
   int fd = sm_anon_file();
   if (fd < 0) return fd;
   int rc = ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
   if (rc == -EFBIG || rc == -EINVAL) rc = SM_ENOROOM;
-  if (rc == 0) rc = reserve(fd, size, stop, ctx);
+  if (rc == 0) rc = reserve(fd, backed, stop, ctx);
 #ifdef __linux__
   if (rc == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) rc = -errno;
 #endif
@@ -114,12 +114,10 @@ int sm_segment_enlist(const sm_segment *from, sm_segment **out) {
   return rc < 0 ? rc : table_add(&s, out);
 }
 
-int sm_segment_new(size_t nbytes, sm_segment **out) { return sm_segment_new_stoppable(nbytes, NULL, NULL, out); }
-
-int sm_segment_new_stoppable(size_t nbytes, sm_stop_fn stop, void *ctx, sm_segment **out) {
+static int segment_make(size_t nbytes, bool backed, sm_stop_fn stop, void *ctx, sm_segment **out) {
   if (nbytes > SIZE_MAX / 4) return SM_ENOROOM;
   size_t size = SM_PAGE + (nbytes + SM_PAGE - 1) / SM_PAGE * SM_PAGE;
-  int fd = anonymous_file(size, stop, ctx);
+  int fd = anonymous_file(size, backed ? size : SM_PAGE, stop, ctx);
   if (fd < 0) return fd;
   uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   int rc = base == MAP_FAILED ? -errno : 0;
@@ -138,6 +136,36 @@ int sm_segment_new_stoppable(size_t nbytes, sm_stop_fn stop, void *ctx, sm_segme
   }
   if (rc < 0) close(fd);
   return rc == -ENOMEM ? SM_ENOROOM : rc;
+}
+
+int sm_segment_new(size_t nbytes, sm_segment **out) { return sm_segment_new_stoppable(nbytes, NULL, NULL, out); }
+
+int sm_segment_new_stoppable(size_t nbytes, sm_stop_fn stop, void *ctx, sm_segment **out) {
+  return segment_make(nbytes, true, stop, ctx, out);
+}
+
+int sm_segment_new_bare(size_t nbytes, sm_segment **out) { return segment_make(nbytes, false, NULL, NULL, out); }
+
+/* Through the mapping, so that a large one may come in huge pages; else through the file. */
+int sm_segment_back(sm_segment *s, size_t offset, size_t n) {
+#ifdef __linux__
+  size_t from = (offset + SM_PAGE) / SM_PAGE * SM_PAGE, to = (offset + SM_PAGE + n + SM_PAGE - 1) / SM_PAGE * SM_PAGE;
+  if (to > s->mapped) to = s->mapped;
+#ifdef MADV_POPULATE_WRITE
+  for (;;) {
+    if (madvise(s->base + from, to - from, MADV_POPULATE_WRITE) == 0) return 0;
+    if (errno == EINVAL || errno == ENOSYS) break;
+    if (errno != EINTR && errno != EAGAIN) return SM_ENOROOM;
+  }
+#endif
+  while (fallocate(s->fd, 0, (off_t)from, (off_t)(to - from)) < 0) {
+    if (errno == ENOSPC || errno == ENOMEM) return SM_ENOROOM;
+    if (errno != EINTR) return -errno;
+  }
+#else
+  (void)s, (void)offset, (void)n;
+#endif
+  return 0;
 }
 
 /* ---- segments of other processes ---- */

@@ -55,6 +55,14 @@ int sm_segment_new(size_t nbytes, sm_segment **out);
 /* The same, with `stop` (or NULL) asked about every 100 ms of work: SM_EINTR if it says so. */
 int sm_segment_new_stoppable(size_t nbytes, sm_stop_fn stop, void *ctx, sm_segment **out);
 
+/* The same, but not backed: each part must pass sm_segment_back() before it is touched. For who fills it at once and
+ * has asked sm_limit_check(). */
+int sm_segment_new_bare(size_t nbytes, sm_segment **out);
+
+/* Back n payload bytes from offset on, and map them. Several threads may do so at a time. SM_ENOROOM where the
+ * machine cannot. */
+int sm_segment_back(sm_segment *s, size_t offset, size_t n);
+
 /* Take a descriptor from another process: checks that it is a segment of ours (size sealed, header true), maps it, refs == 1.
  * If a segment with that id is already mapped here, that one is given with one more ref and fd is closed.
  * On success fd belongs to the segment; on failure it stays the caller's. SM_EFORMAT if it is no segment. */

@@ -178,21 +178,22 @@ static bool interrupted(void *ctx) {
   return !R_ToplevelExec(check_interrupt, NULL);
 }
 
-static int segment_get(size_t nbytes, sm_segment **out, uint64_t *available) {
+static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *available) {
   int rc = sm_limit_check(nbytes, available);
-  return rc < 0 ? rc : sm_segment_new_stoppable(nbytes, interrupted, NULL, out);
+  if (rc == 0) rc = backed ? sm_segment_new_stoppable(nbytes, interrupted, NULL, out) : sm_segment_new_bare(nbytes, out);
+  return rc;
 }
 
-static void memory_get(SEXP x, sm_array *a, size_t nbytes) {
+static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
   sm_segment *seg = NULL;
   sm_block *block = NULL;
   uint64_t available = UINT64_MAX;
   collect_before(nbytes);
   bool small = nbytes <= SM_BLOCK_MAX;
-  int rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, &seg, &available);
+  int rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
   if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {
     R_gc();
-    rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, &seg, &available);
+    rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
   }
   if (rc == SM_EINTR) {
     raise(SIGINT); /* R notes it, and the next line leaves as Ctrl-C does */
@@ -204,12 +205,20 @@ static void memory_get(SEXP x, sm_array *a, size_t nbytes) {
   r_array_bind(x, a, small ? block->seg : seg, block, small ? block->data : seg->payload);
 }
 
-SEXP r_array_new(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+static SEXP array_make(sm_dtype dtype, int ndim, const int64_t *dim, bool vector, bool backed) {
   SEXP x = PROTECT(r_array_handle());
   sm_array *a = r_array_alloc(x, dtype, ndim, dim, vector);
-  memory_get(x, a, (size_t)a->length * dtype.itemsize);
+  memory_get(x, a, (size_t)a->length * dtype.itemsize, backed);
   UNPROTECT(1);
   return x;
+}
+
+SEXP r_array_new(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+  return array_make(dtype, ndim, dim, vector, true);
+}
+
+SEXP r_array_new_bare(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+  return array_make(dtype, ndim, dim, vector, false);
 }
 
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta) {

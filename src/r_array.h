@@ -44,6 +44,9 @@ sm_array *r_array_get(SEXP x, const char *arg);
 /* A new zero-filled array. dim: ndim extents; vector as in sm_array. Raises classed errors. */
 SEXP r_array_new(sm_dtype dtype, int ndim, const int64_t *dim, bool vector);
 
+/* The same for who fills it at once: if block is NULL in the handle, sm_segment_back() must precede any touch of a part. */
+SEXP r_array_new_bare(sm_dtype dtype, int ndim, const int64_t *dim, bool vector);
+
 /* A new handle over the memory of the attached handle x: other shape (ndim, dim: the product must be the
  * length of x; dim may be x's own) and other R attributes (meta: a named list, or R_NilValue). */
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta);

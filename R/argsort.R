@@ -1,0 +1,46 @@
+#' The permutation that sorts, in parallel
+#'
+#' Gives the indices that put `data` in order, as [order()] does with `method = "radix"`, with a parallel radix sort: stable,
+#' without a copy of a vector or shared array, on as many threads as pay.
+#'
+#' Missing values (NA and NaN are equal here) go last, first or away, by `na_last`; -0 and 0 are equal. Strings are in
+#' the order of the C locale. Factors are sorted by their codes, and dates, times and integer64 by their numbers; any
+#' other class by [xtfrm()]. Complex values are sorted by [order()].
+#'
+#' Beside the result it takes scratch memory: at most 16 bytes an element, 24 for strings (and 8 for the addresses
+#' of an ordinary character vector), and 64 KiB a thread. It can be interrupted at any time; `out` then holds no permutation.
+#'
+#' @param data A vector (numeric, integer, logical, character, raw, factor, Date, POSIXct, difftime, integer64) or a shared
+#'   array of any dtype; one with extents is sorted as the vector of its elements.
+#' @param out `NULL`, or a shared array of dtype i4, i8 or f8 and of the result's length, which takes the result.
+#'   It must not share memory with `data`.
+#' @param decreasing `TRUE` for greatest first; equal elements keep their order then too.
+#' @param na_last `TRUE`: missing values last; `FALSE`: first; `NA`: left out.
+#' @param np Whole number: threads at most. `NULL` means [cpu_count()].
+#' @return An integer vector of 1-based indices (double past 2^31 - 1 elements), for input already in order a compact
+#'   sequence as [seq_len()] gives; or `out`.
+#' @source `sharedmem.argsort` of the Python package.
+#' @seealso [searchsorted()], [order()]
+#' @examples
+#' x <- c(3, 1, NA, 2)
+#' argsort(x)
+#' argsort(x, decreasing = TRUE, na_last = NA)
+#'
+#' a <- copy(runif(1e5))
+#' o <- argsort(a, out = empty(1e5, "i4"), np = 2)
+#' is.unsorted(a[][o[]])
+#' @export
+argsort <- function(data, out = NULL, decreasing = FALSE, na_last = TRUE, np = NULL) {
+  check_flag(decreasing, "decreasing")
+  if (!is.logical(na_last) || length(na_last) != 1L)
+    abort_argument("na_last", describe_value(na_last), "TRUE, FALSE or NA")
+  data <- sortable(data, "data")
+  np <- kernel_threads(np, length(data))
+  if (is.complex(data) || (is_shared(data) && dtype(data) == "c16")) {
+    place <- order(as.vector(data), decreasing = decreasing, na.last = na_last, method = "radix")
+    if (is.null(out)) return(place)
+    out[] <- place
+    return(out)
+  }
+  .Call(ffi_argsort_run, data, out, decreasing, na_last, np)
+}

@@ -1,0 +1,65 @@
+#' Read and write binary files in parallel
+#'
+#' `fromfile()` reads a binary file of numbers, or of strings of fixed width, into a new shared array, on several threads;
+#' `tofile()` writes the elements of an array to a file.
+#'
+#' The file holds the elements and nothing else, as `numpy.tofile()` and [writeBin()] write them. Each thread has its part of the
+#' memory made and reads into it, turning bytes round on the way where the file's order is not the machine's, so the
+#' data are touched once. A regular file is needed: a directory, a pipe or a device is an error, as is a file whose
+#' size does not fit, or that changes while it is read; no half-read array is ever given.
+#'
+#' `tofile()` writes to a temporary name beside `file`, has the system bring it to the disk, and renames it, so that there is
+#' the old file or the whole new one at any time, also after an error or interrupt.
+#'
+#' @param file Character: a path; `~` is expanded.
+#' @param dtype Character: what the file holds, a dtype as in [empty()].
+#' @param count Whole number of elements to read; -1: all to the end of the file, which must then be whole elements.
+#' @param offset Whole number: bytes before the first element.
+#' @param endian `"little"`, `"big"` or `"swap"`: the byte order in the file.
+#' @param np Whole number: threads at most. `NULL` means [cpu_count()].
+#' @param x A shared array or R vector; character vectors are written as fixed-width `S<n>`, logical as one byte
+#'   an element (`b1`), in the order of the elements in memory (by column), in the byte order of the machine.
+#' @return `fromfile()`: a shared array, a plain vector. `tofile()`: `x`, invisibly. Failure is an error of class
+#'   `sharedmem_file_error` with the field `path`.
+#' @source `sharedmem.fromfile` of the Python package; `tofile` is NumPy's.
+#' @seealso [memmap()] for files that are larger than the memory, [readBin()]
+#' @examples
+#' path <- tempfile()
+#' tofile(c(1.5, 2, 3), path)
+#' x <- fromfile(path)
+#' x[]
+#' fromfile(path, count = 1, offset = 8)[]
+#' unlink(path)
+#' @export
+fromfile <- function(file, dtype = "f8", count = -1, offset = 0, endian = .Platform$endian, np = NULL) {
+  check_path(file)
+  check_whole(count, "count", -1)
+  check_whole(offset, "offset", 0)
+  if (!is.character(dtype) || length(dtype) != 1L || is.na(dtype))
+    abort_argument("dtype", describe_value(dtype), "a dtype such as \"f8\", \"i4\" or \"S8\"")
+  if (!is.character(endian) || length(endian) != 1L || !endian %in% c("little", "big", "swap"))
+    abort_argument("endian", describe_value(endian), "\"little\", \"big\" or \"swap\"")
+  .Call(ffi_file_read, path.expand(file), dtype, as.double(count), as.double(offset), endian != .Platform$endian,
+        resolve_np(check_np(np, least = 1L)))
+}
+
+#' @rdname fromfile
+#' @export
+tofile <- function(x, file, np = NULL) {
+  check_path(file)
+  if (!is_shared(x) && !is.numeric(x) && !is.logical(x) && !is.complex(x) && !is.raw(x) && !is.character(x))
+    abort_argument("x", describe_value(x), "a shared array or an atomic vector")
+  .Call(ffi_file_write, if (is.character(x) || is.logical(x)) copy(as.vector(x)) else x, path.expand(file),
+        resolve_np(check_np(np, least = 1L)))
+  invisible(x)
+}
+
+check_path <- function(file) {
+  if (!is.character(file) || length(file) != 1L || is.na(file) || !nzchar(file))
+    abort_argument("file", describe_value(file), "a path")
+}
+
+check_whole <- function(x, arg, least) {
+  if (!is.numeric(x) || length(x) != 1L || is.na(x) || x < least || x != floor(x) || x > 2^52)
+    abort_argument(arg, describe_value(x), sprintf("a whole number of at least %d", least))
+}

@@ -1,0 +1,116 @@
+/* kern_file.c: see kern_file.h.
+ *
+ * Slices of 1 MiB are handed out one by one: backed, read, and turned round while they are in cache.
+ * Reads past the end of a file that shrinks are short and give SM_ESHORT; nothing is mapped, so there is no SIGBUS.
+ */
+#define _GNU_SOURCE
+#include "kern_file.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SLICE ((size_t)1 << 20)
+
+typedef struct {
+  int fd;
+  int64_t offset;
+  uint8_t *to;
+  const uint8_t *from;
+  size_t nbytes;
+  int swap;
+  sm_file_back back;
+  void *ctx;
+  sm_stop *stop;
+  _Atomic size_t next;
+} file_job;
+
+static int read_all(int fd, uint8_t *to, size_t n, int64_t at) {
+  for (size_t have = 0; have < n;) {
+    ssize_t got = pread(fd, to + have, n - have, (off_t)at + (off_t)have);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -errno;
+    if (got == 0) return SM_ESHORT;
+    have += (size_t)got;
+  }
+  return 0;
+}
+
+static int write_all(int fd, const uint8_t *from, size_t n, int64_t at) {
+  for (size_t done = 0; done < n;) {
+    ssize_t put = pwrite(fd, from + done, n - done, (off_t)at + (off_t)done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return -errno;
+    if (put == 0) return -EIO;
+    done += (size_t)put;
+  }
+  return 0;
+}
+
+static void turn_round(uint8_t *p, size_t n, int width) {
+#define TURN(T, expr)                                               \
+  for (T *x = (T *)(void *)p, *end = x + n / sizeof(T); x < end; x++) { \
+    T v = *x;                                                       \
+    *x = (T)(expr);                                                 \
+  }                                                                 \
+  break;
+  switch (width) {
+  case 2: TURN(uint16_t, v >> 8 | v << 8)
+  case 4: TURN(uint32_t, __builtin_bswap32(v))
+  case 8: TURN(uint64_t, __builtin_bswap64(v))
+  default: break;
+  }
+}
+
+static void read_work(void *arg, int rank, int np) {
+  file_job *j = arg;
+  (void)np;
+  while (!sm_stop_due(j->stop, rank)) {
+    size_t at = atomic_fetch_add(&j->next, SLICE);
+    if (at >= j->nbytes) return;
+    size_t n = j->nbytes - at < SLICE ? j->nbytes - at : SLICE;
+    int rc = j->back ? j->back(j->ctx, at, n) : 0;
+    if (rc == 0) rc = read_all(j->fd, j->to + at, n, j->offset + (int64_t)at);
+    if (rc < 0) {
+      sm_stop_set(j->stop, rc);
+      return;
+    }
+    turn_round(j->to + at, n, j->swap);
+  }
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+#ifdef __APPLE__
+#define MTIME(s) (s)->st_mtimespec
+#else
+#define MTIME(s) (s)->st_mtim
+#endif
+  return a->st_size == b->st_size && MTIME(a).tv_sec == MTIME(b).tv_sec && MTIME(a).tv_nsec == MTIME(b).tv_nsec;
+}
+
+int sm_file_read(int fd, int64_t offset, void *to, size_t nbytes, int swap, sm_file_back back, void *ctx, int np, sm_stop *stop) {
+  file_job j = {.fd = fd, .offset = offset, .to = to, .nbytes = nbytes, .swap = swap, .back = back, .ctx = ctx, .stop = stop};
+  struct stat before, after;
+  if (fstat(fd, &before) < 0) return -errno;
+  int rc = sm_threads_run(sm_threads_for(np, (int64_t)nbytes, (int64_t)(2 * SLICE)), read_work, &j, stop);
+  if (rc < 0 && rc != SM_ESHORT) return rc;
+  if (fstat(fd, &after) < 0) return -errno;
+  return !same_file(&before, &after) ? SM_ECHANGED : rc;
+}
+
+static void write_work(void *arg, int rank, int np) {
+  file_job *j = arg;
+  (void)np;
+  while (!sm_stop_due(j->stop, rank)) {
+    size_t at = atomic_fetch_add(&j->next, SLICE);
+    if (at >= j->nbytes) return;
+    size_t n = j->nbytes - at < SLICE ? j->nbytes - at : SLICE;
+    int rc = write_all(j->fd, j->from + at, n, (int64_t)at);
+    if (rc < 0) sm_stop_set(j->stop, rc);
+  }
+}
+
+int sm_file_write(int fd, const void *from, size_t nbytes, int np, sm_stop *stop) {
+  file_job j = {.fd = fd, .from = from, .nbytes = nbytes, .stop = stop};
+  return sm_threads_run(sm_threads_for(np, (int64_t)nbytes, (int64_t)(2 * SLICE)), write_work, &j, stop);
+}

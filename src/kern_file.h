@@ -1,0 +1,22 @@
+/* kern_file.h: read and write arrays as plain binary files, in parallel.
+ *
+ * Files are handed in as open descriptors of regular files; sizes are checked by the caller.
+ */
+#ifndef KERN_FILE_H
+#define KERN_FILE_H
+
+#include "kern_threads.h"
+
+/* How memory that is read into comes to be there: back(ctx, offset, n) is called by the thread that then fills
+ * these bytes; 0 or a negative code. */
+typedef int (*sm_file_back)(void *ctx, size_t offset, size_t n);
+
+/* Read nbytes at `offset` of fd into `to`. swap: bytes of a number whose order is turned round (1: none, 2, 4, 8).
+ * SM_ESHORT if the file ends first, SM_ECHANGED if its size or time of change is not after what it was before,
+ * -errno, or the stop's code. */
+int sm_file_read(int fd, int64_t offset, void *to, size_t nbytes, int swap, sm_file_back back, void *ctx, int np, sm_stop *stop);
+
+/* Write nbytes to fd from offset 0 on, in parallel. */
+int sm_file_write(int fd, const void *from, size_t nbytes, int np, sm_stop *stop);
+
+#endif

@@ -1,0 +1,334 @@
+/* kern_keys.c: see kern_keys.h. One scan, one coder and one key function a type, by macro. */
+#include "kern_keys.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIGN ((uint64_t)1 << 63)
+#define SAMPLE 1024
+
+static inline uint64_t double_key(double x) {
+  uint64_t u;
+  x += 0.0; /* -0 becomes +0 */
+  memcpy(&u, &x, sizeof u);
+  return u ^ ((uint64_t)((int64_t)u >> 63) | SIGN);
+}
+
+static inline double key_double(uint64_t key) {
+  uint64_t u = key & SIGN ? key ^ SIGN : ~key;
+  double x;
+  memcpy(&x, &u, sizeof x);
+  return x;
+}
+
+/* Looks at [from, to) and, for the order, at the element before it. */
+#define INTEGERS(name, T, NA, value)                                                               \
+  static inline uint64_t key_##name(T x) { return (uint64_t)(int64_t)(value) ^ SIGN; }             \
+  static void scan_##name(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {          \
+    const T *x = data;                                                                             \
+    T prev = x[from > 0 ? from - 1 : from], lo = 0, hi = 0;                                        \
+    bool any = false, asc = true, desc = true;                                                     \
+    int64_t missing = 0;                                                                           \
+    for (int64_t i = from; i < to; i++) {                                                          \
+      T v = x[i];                                                                                  \
+      asc &= prev <= v;                                                                            \
+      desc &= prev >= v;                                                                           \
+      prev = v;                                                                                    \
+      if (NA) {                                                                                    \
+        missing++;                                                                                 \
+        continue;                                                                                  \
+      }                                                                                            \
+      if (!any) lo = hi = v, any = true;                                                           \
+      lo = v < lo ? v : lo;                                                                        \
+      hi = v > hi ? v : hi;                                                                        \
+    }                                                                                              \
+    *s = (sm_keys_stats){missing, asc, desc, false, any ? key_##name(lo) : UINT64_MAX, any ? key_##name(hi) : 0}; \
+  }                                                                                                \
+  static void code_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) { \
+    const T *x = (const T *)data + from;                                                           \
+    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                    \
+    int shift = m->shift;                                                                          \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+      T v = x[i];                                                                                  \
+      uint64_t q = (((key_##name(v) - base) ^ flip) - flip) >> shift;                              \
+      out[i] = (NA) ? missing : q;                                                                 \
+    }                                                                                              \
+  }
+
+INTEGERS(i1, int8_t, false, x)
+INTEGERS(i2, int16_t, false, x)
+INTEGERS(i4, int32_t, v == INT32_MIN, x)
+INTEGERS(i8, int64_t, false, x)
+INTEGERS(i8na, int64_t, v == INT64_MIN, x)
+INTEGERS(u1, uint8_t, false, x)
+INTEGERS(u2, uint16_t, false, x)
+INTEGERS(u4, uint32_t, false, x)
+INTEGERS(b1, uint8_t, v == 0x80, x != 0)
+
+static inline uint64_t key_u8(uint64_t x) { return x; }
+
+static void scan_u8(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {
+  const uint64_t *x = data;
+  *s = (sm_keys_stats){0, true, true, false, UINT64_MAX, 0};
+  for (int64_t i = from; i < to; i++) {
+    uint64_t prev = x[i > 0 ? i - 1 : 0];
+    s->ascending &= prev <= x[i];
+    s->descending &= prev >= x[i];
+    if (x[i] < s->lo) s->lo = x[i];
+    if (x[i] > s->hi) s->hi = x[i];
+  }
+}
+
+static void code_u8(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) {
+  const uint64_t *x = (const uint64_t *)data + from;
+  uint64_t flip = dec ? UINT64_MAX : 0;
+  for (int64_t i = 0; i < n; i++) out[i] = (((x[i] - m->base) ^ flip) - flip) >> m->shift;
+}
+
+#define FLOATS(name, T)                                                                            \
+  static inline uint64_t key_##name(T x) { return double_key((double)x); }                         \
+  static void scan_##name(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {          \
+    const T *x = data;                                                                             \
+    T prev = x[from > 0 ? from - 1 : from], lo[2] = {INFINITY, INFINITY}, hi[2] = {-INFINITY, -INFINITY}; \
+    int64_t present = 0;                                                                           \
+    bool up = false, down = false;                                                                 \
+    for (int64_t i = from; i < to; i++) {                                                          \
+      T v = x[i];                                                                                  \
+      up |= prev < v;                                                                              \
+      down |= prev > v;                                                                            \
+      prev = v;                                                                                    \
+      present += v == v;                                                                           \
+      lo[i & 1] = v < lo[i & 1] ? v : lo[i & 1];                                                   \
+      hi[i & 1] = v > hi[i & 1] ? v : hi[i & 1];                                                   \
+    }                                                                                              \
+    int64_t missing = to - from - present;                                                         \
+    T least = lo[0] < lo[1] ? lo[0] : lo[1], most = hi[0] > hi[1] ? hi[0] : hi[1];                 \
+    *s = (sm_keys_stats){missing, missing == 0 && !down, missing == 0 && !up, false,               \
+                         present ? key_##name(least) : UINT64_MAX, present ? key_##name(most) : 0}; \
+  }                                                                                                \
+  static bool whole_##name(const void *data, int64_t from, int64_t to) {                           \
+    const T *x = data;                                                                             \
+    for (int64_t i = from; i < to; i++) {                                                          \
+      double v = (double)x[i], size = v < 0 ? -v : v;                                              \
+      if (size > 9007199254740992.0 || (v == v && (double)(int64_t)v != v)) return false;          \
+    }                                                                                              \
+    return true;                                                                                   \
+  }                                                                                                \
+  static void code_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) { \
+    const T *x = (const T *)data + from;                                                           \
+    if (m->linear) {                                                                               \
+      double origin = m->origin, scale = m->scale, top = m->top;                                   \
+      uint64_t missing = m->missing;                                                               \
+      for (int64_t i = 0; i < n; i++) {                                                            \
+        double v = ((double)x[i] - origin) * scale;                                                \
+        v = v < top ? v : top;                                                                     \
+        v = v > 0 ? v : 0;                                                                         \
+        uint64_t q = (uint64_t)(int64_t)v;                                                         \
+        out[i] = x[i] == x[i] ? q : missing;                                                       \
+      }                                                                                            \
+      return;                                                                                      \
+    }                                                                                              \
+    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                    \
+    int shift = m->shift;                                                                          \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+      uint64_t q = (((key_##name(x[i]) - base) ^ flip) - flip) >> shift;                           \
+      out[i] = x[i] == x[i] ? q : missing;                                                         \
+    }                                                                                              \
+  }
+
+FLOATS(f8, double)
+FLOATS(f4, float)
+
+typedef void (*scan_fn)(const void *, int64_t, int64_t, sm_keys_stats *);
+typedef void (*code_fn)(const void *, const sm_keys_map *, bool, int64_t, int64_t, uint64_t *);
+
+static const struct {
+  scan_fn scan;
+  code_fn code;
+} table[] = {
+  [SM_KEY_F8] = {scan_f8, code_f8}, [SM_KEY_F4] = {scan_f4, code_f4}, [SM_KEY_I1] = {scan_i1, code_i1},
+  [SM_KEY_I2] = {scan_i2, code_i2}, [SM_KEY_I4] = {scan_i4, code_i4}, [SM_KEY_I8] = {scan_i8, code_i8},
+  [SM_KEY_I8NA] = {scan_i8na, code_i8na}, [SM_KEY_U1] = {scan_u1, code_u1}, [SM_KEY_U2] = {scan_u2, code_u2},
+  [SM_KEY_U4] = {scan_u4, code_u4}, [SM_KEY_U8] = {scan_u8, code_u8}, [SM_KEY_B1] = {scan_b1, code_b1},
+};
+
+typedef struct {
+  const sm_keys *k;
+  sm_stop *stop;
+  sm_keys_stats part[SM_THREADS_MAX];
+} scan_job;
+
+static void stats_merge(sm_keys_stats *a, const sm_keys_stats *b) {
+  a->missing += b->missing;
+  a->ascending &= b->ascending;
+  a->descending &= b->descending;
+  a->whole &= b->whole;
+  if (b->lo < a->lo) a->lo = b->lo;
+  if (b->hi > a->hi) a->hi = b->hi;
+}
+
+static void scan_work(void *arg, int rank, int np) {
+  scan_job *j = arg;
+  const int64_t block = 1 << 16;
+  int64_t to = sm_share(j->k->n, rank + 1, np, block);
+  sm_keys_stats all = {0, true, true, true, UINT64_MAX, 0};
+  for (int64_t i = sm_share(j->k->n, rank, np, block); i < to && !sm_stop_due(j->stop, rank); i += block) {
+    sm_keys_stats s;
+    int64_t end = i + block < to ? i + block : to;
+    table[j->k->type].scan(j->k->data, i, end, &s);
+    if (j->k->type == SM_KEY_F8) s.whole = all.whole && whole_f8(j->k->data, i, end);
+    if (j->k->type == SM_KEY_F4) s.whole = all.whole && whole_f4(j->k->data, i, end);
+    stats_merge(&all, &s);
+  }
+  j->part[rank] = all;
+}
+
+int sm_keys_scan(const sm_keys *k, int np, sm_stop *stop, sm_keys_stats *out) {
+  scan_job j = {.k = k, .stop = stop};
+  for (int i = 0; i < SM_THREADS_MAX; i++) j.part[i] = (sm_keys_stats){0, true, true, true, UINT64_MAX, 0};
+  int rc = sm_threads_run(np, scan_work, &j, stop);
+  *out = j.part[0];
+  for (int i = 1; i < SM_THREADS_MAX; i++) stats_merge(out, &j.part[i]);
+  if (out->missing > 0) out->ascending = out->descending = false;
+  return rc;
+}
+
+static int bit_length(uint64_t x) {
+  int n = 0;
+  while (x) n++, x >>= 1;
+  return n;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Linear over [lo, hi] with the given scale, or the one that fills `bits`. */
+static void map_linear(double lo, double hi, double scale, int bits, bool decreasing, sm_keys_map *m) {
+  *m = (sm_keys_map){.linear = true, .bits = bits, .top = (double)(((uint64_t)1 << bits) - 1)};
+  if (scale == 0) scale = m->top / (hi - lo);
+  m->origin = decreasing ? hi : lo;
+  m->scale = decreasing ? -scale : scale;
+}
+
+/* How many pairs of the sorted sample fall in the same of 2^coarse buckets. */
+static double crowding(const sm_keys *sample, const sm_keys_map *m, int coarse, uint64_t *codes) {
+  sm_keys_code(sample, m, 0, sample->n, codes);
+  double pairs = 0;
+  int64_t run = 1;
+  for (int64_t i = 1; i < sample->n; i++, run++) {
+    int shift = m->bits > coarse ? m->bits - coarse : 0;
+    if (codes[i] >> shift != codes[i - 1] >> shift) run = 0;
+    pairs += (double)run;
+  }
+  return pairs;
+}
+
+/* A linear map over the bulk of a sample, if that spreads the values better than `plain` does. */
+static void try_linear(const sm_keys *k, double least, double most, int bits, int coarse, sm_keys_map *plain) {
+  double sample[SAMPLE];
+  uint64_t codes[SAMPLE];
+  int64_t m = 0, step = k->n / SAMPLE;
+  uint64_t lcg = 12345;
+  for (int64_t i = 0; i < SAMPLE; i++) {
+    lcg = lcg * 6364136223846793005u + 1442695040888963407u;
+    int64_t at = i * step + (int64_t)((lcg >> 33) % (uint64_t)step);
+    double x = k->type == SM_KEY_F8 ? ((const double *)k->data)[at] : (double)((const float *)k->data)[at];
+    if (x == x) sample[m++] = x;
+  }
+  if (m < SAMPLE / 16) return;
+  qsort(sample, (size_t)m, sizeof *sample, by_value);
+  double first = sample[m / 100], last = sample[m - 1 - m / 100], margin = (last - first) / 2;
+  if (first - margin > least) least = first - margin;
+  if (last + margin < most) most = last + margin;
+  sm_keys_map linear;
+  map_linear(least, most, 0, bits > 52 ? 52 : bits, k->decreasing, &linear);
+  double size = linear.scale < 0 ? -linear.scale : linear.scale;
+  if (!(most - least <= 1e308) || !(size > 0 && size <= 1e300)) return;
+  sm_keys s = {SM_KEY_F8, sample, m, 0, k->decreasing};
+  if (crowding(&s, &linear, coarse, codes) < crowding(&s, plain, coarse, codes)) *plain = linear;
+}
+
+void sm_keys_map_choose(const sm_keys *k, const sm_keys_stats *stats, int bits, int coarse, sm_keys_map *out) {
+  int range = bit_length(stats->hi - stats->lo);
+  *out = (sm_keys_map){.base = k->decreasing ? stats->hi : stats->lo, .shift = range > bits ? range - bits : 0};
+  out->bits = range - out->shift;
+  out->exact = out->shift == 0;
+  if ((k->type != SM_KEY_F8 && k->type != SM_KEY_F4) || range <= coarse) return;
+  double least = key_double(stats->lo), most = key_double(stats->hi);
+  if (stats->whole) {
+    int need = bit_length((uint64_t)(int64_t)(most - least));
+    if (need > bits || need > 52) return;
+    map_linear(least, most, 1, need, k->decreasing, out);
+    out->exact = true;
+  } else if (k->n >= 16 * SAMPLE) {
+    try_linear(k, least, most, bits, coarse, out);
+  }
+}
+
+void sm_keys_code(const sm_keys *k, const sm_keys_map *map, int64_t from, int64_t m, uint64_t *out) {
+  table[k->type].code(k->data, map, k->decreasing, from, m, out);
+}
+
+static const char *text_at(const sm_keys *k, int64_t i, size_t *limit) {
+  if (k->type == SM_KEY_STR) {
+    *limit = k->width;
+    return (const char *)k->data + (size_t)i * k->width;
+  }
+  *limit = SIZE_MAX;
+  return ((const char *const *)k->data)[i];
+}
+
+static uint64_t text_key(const sm_keys *k, int64_t i, int64_t depth) {
+  size_t limit;
+  const char *s = text_at(k, i, &limit);
+  uint64_t key = 0;
+  for (size_t b = 0; b < 8; b++) {
+    size_t at = (size_t)depth + b;
+    if (at >= limit || s[at] == 0) break;
+    key |= (uint64_t)(unsigned char)s[at] << (56 - 8 * b);
+  }
+  return key;
+}
+
+uint64_t sm_keys_at(const sm_keys *k, int64_t i, int64_t depth) {
+  uint64_t key = 0;
+  switch (k->type) {
+#define AT(code, T, name) \
+  case code: key = key_##name(((const T *)k->data)[i]); break;
+    AT(SM_KEY_F8, double, f8)
+    AT(SM_KEY_F4, float, f4)
+    AT(SM_KEY_I1, int8_t, i1)
+    AT(SM_KEY_I2, int16_t, i2)
+    AT(SM_KEY_I4, int32_t, i4)
+    AT(SM_KEY_I8, int64_t, i8)
+    AT(SM_KEY_I8NA, int64_t, i8na)
+    AT(SM_KEY_U1, uint8_t, u1)
+    AT(SM_KEY_U2, uint16_t, u2)
+    AT(SM_KEY_U4, uint32_t, u4)
+    AT(SM_KEY_U8, uint64_t, u8)
+    AT(SM_KEY_B1, uint8_t, b1)
+  case SM_KEY_STR:
+  case SM_KEY_PTR: key = text_key(k, i, depth); break;
+  }
+  return k->decreasing ? ~key : key;
+}
+
+bool sm_keys_final(const sm_keys *k, uint64_t key, int64_t depth) {
+  if (!sm_keys_is_string(k)) return true;
+  if (k->decreasing) key = ~key;
+  return (key & 0xFF) == 0 || (k->type == SM_KEY_STR && (size_t)depth + 8 >= k->width);
+}
+
+int sm_keys_compare(const sm_keys *k, int64_t i, int64_t j) {
+  if (!sm_keys_is_string(k)) {
+    uint64_t a = sm_keys_at(k, i, 0), b = sm_keys_at(k, j, 0);
+    return (a > b) - (a < b);
+  }
+  size_t limit;
+  const char *a = text_at(k, i, &limit), *b = text_at(k, j, &limit);
+  int c = a == b ? 0 : k->type == SM_KEY_STR ? strncmp(a, b, limit) : strcmp(a, b);
+  return k->decreasing ? -c : c;
+}

@@ -1,0 +1,70 @@
+/* kern_keys.h: what is sorted or searched, and unsigned keys in its order.
+ *
+ * A key is a uint64_t such that a < b as values means key(a) < key(b). -0 and +0 have the same key.
+ * For strings there is a key for every depth: the 8 bytes from that byte on, zero-padded, big-endian.
+ * NA and NaN have no key; sm_keys_scan() counts them and sm_keys_code() sets them apart.
+ */
+#ifndef KERN_KEYS_H
+#define KERN_KEYS_H
+
+#include "kern_threads.h"
+
+typedef enum {
+  SM_KEY_F8, SM_KEY_F4,                 /* NaN of any kind is missing */
+  SM_KEY_I1, SM_KEY_I2, SM_KEY_I8, SM_KEY_U1, SM_KEY_U2, SM_KEY_U4, SM_KEY_U8, /* nothing is missing */
+  SM_KEY_I4,                            /* INT32_MIN is missing */
+  SM_KEY_I8NA,                          /* INT64_MIN is missing */
+  SM_KEY_B1,                            /* 0x80 is missing, all others but 0 are equal */
+  SM_KEY_STR,                           /* fixed width, NUL-padded; first byte 0xFF is missing */
+  SM_KEY_PTR                            /* const char *, NUL-terminated; NULL is missing */
+} sm_key_type;
+
+typedef struct {
+  sm_key_type type;
+  const void *data;
+  int64_t n;
+  size_t width;      /* SM_KEY_STR: bytes an element; else ignored */
+  bool decreasing;   /* keys and codes are those of the reverse order */
+} sm_keys;
+
+typedef struct {
+  int64_t missing;
+  bool ascending;    /* no missing value, and no element greater than its successor */
+  bool descending;   /* no missing value, and none less than its successor */
+  bool whole;        /* floats: every value that is there is an integer of at most 53 bits */
+  uint64_t lo, hi;   /* least and greatest key as if `decreasing` were false; lo > hi if all are missing */
+} sm_keys_stats;
+
+/* Values to codes of at most 62 bits, monotone in the order asked for (not strictly, unless `exact`). */
+typedef struct {
+  bool linear;       /* floats: (x - origin) * scale, clamped to [0, top]; else (key - base) >> shift */
+  bool exact;        /* equal codes mean equal values */
+  int bits;          /* codes are below 2^bits */
+  int shift;
+  uint64_t base;
+  double origin, scale, top;
+  uint64_t missing;  /* the code of missing values */
+} sm_keys_map;
+
+/* Look at all numeric values (not for strings). Gives 0 or a stop code. */
+int sm_keys_scan(const sm_keys *k, int np, sm_stop *stop, sm_keys_stats *out);
+
+/* A map onto codes of at most `bits` bits for what was scanned (not all missing). For many floats
+ * a sample decides whether value or key is nearer to uniform in 2^coarse buckets. */
+void sm_keys_map_choose(const sm_keys *k, const sm_keys_stats *stats, int bits, int coarse, sm_keys_map *out);
+
+/* Codes of the elements from, ..., from + m - 1. Not for strings. */
+void sm_keys_code(const sm_keys *k, const sm_keys_map *map, int64_t from, int64_t m, uint64_t *out);
+
+/* Key of element i (which is not missing), complemented for decreasing; depth is for strings only. */
+uint64_t sm_keys_at(const sm_keys *k, int64_t i, int64_t depth);
+
+/* True if equal keys at this depth mean equal elements: numbers always, strings if they end in `key`. */
+bool sm_keys_final(const sm_keys *k, uint64_t key, int64_t depth);
+
+/* Order of the elements i and j, neither missing: negative, 0, positive. */
+int sm_keys_compare(const sm_keys *k, int64_t i, int64_t j);
+
+static inline bool sm_keys_is_string(const sm_keys *k) { return k->type >= SM_KEY_STR; }
+
+#endif

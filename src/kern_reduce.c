@@ -1,0 +1,336 @@
+/* kern_reduce.c: see kern_reduce.h.
+ *
+ * A block of floats is summed in 8 independent lanes of a sum and its error (Knuth's two-sum), lanes and
+ * blocks are added in order the same way. If that is not finite (Inf, NaN, or a partial sum past the range) the
+ * sum is taken again in long double, from first to last within each block.
+ */
+#include "kern_reduce.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK 65536
+#define GRAIN 65536
+#define CHUNK 512  /* elements converted at a time */
+
+typedef struct {
+  double sum, error;       /* their sum is the block's */
+  long double total;       /* of a second or a product pass */
+  int64_t whole, n, nonzero;
+  double lo, hi;
+  bool na, nan;
+} part;
+
+typedef struct {
+  sm_dtype d;
+  const uint8_t *x;
+  int64_t n;
+  bool skip;
+  void (*block)(const void *job, const double *v, int64_t n, part *p);
+  part *parts;
+  sm_stop *stop;
+} job;
+
+static bool is_float(sm_dtype d) { return d.code == SM_F8 || d.code == SM_F4; }
+
+/* Elements at x as doubles: where they lie, or in buffer. */
+static const double *as_doubles(sm_dtype d, const uint8_t *x, int64_t n, double *buffer) {
+  if (d.code == SM_F8) return (const double *)(const void *)x;
+  sm_convert_read(d, x, n, SM_R_DBL, buffer);
+  return buffer;
+}
+
+typedef double pair __attribute__((vector_size(16)));
+typedef int64_t mask __attribute__((vector_size(16)));
+
+static inline void two_sum(double *sum, double *error, double v) {
+  double t = *sum + v, z = t - *sum;
+  *error += (*sum - (t - z)) + (v - z);
+  *sum = t;
+}
+
+static void sum_block(const void *arg, const double *v, int64_t n, part *p) {
+  const job *j = arg;
+  pair s[4] = {{0}}, e[4] = {{0}}, x[4];
+  mask there = {0};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    memcpy(x, v + i, sizeof x);
+    for (int l = 0; l < 4; l++) {
+      if (j->skip) {
+        mask is = (mask)(x[l] == x[l]);
+        x[l] = (pair)(is & (mask)x[l]);
+        there -= is;
+      }
+      pair t = s[l] + x[l], z = t - s[l];
+      e[l] += (s[l] - (t - z)) + (x[l] - z);
+      s[l] = t;
+    }
+  }
+  for (int l = 0; l < 4; l++)
+    for (int h = 0; h < 2; h++) {
+      two_sum(&p->sum, &p->error, s[l][h]);
+      p->error += e[l][h];
+    }
+  p->n += j->skip ? (int64_t)(there[0] + there[1]) : i;
+  for (; i < n; i++)
+    if (!j->skip || v[i] == v[i]) {
+      two_sum(&p->sum, &p->error, v[i]);
+      p->n++;
+    }
+}
+
+static void long_sum_block(const void *arg, const double *v, int64_t n, part *p) {
+  const job *j = arg;
+  for (int64_t i = 0; i < n; i++) {
+    if (v[i] == v[i]) {
+      p->total += (long double)v[i];
+      p->n++;
+      continue;
+    }
+    if (sm_is_na_real(v[i]))
+      p->na = true;
+    else
+      p->nan = true;
+    if (!j->skip) p->total += (long double)v[i];
+  }
+}
+
+static void prod_block(const void *arg, const double *v, int64_t n, part *p) {
+  const job *j = arg;
+  for (int64_t i = 0; i < n; i++) {
+    bool there = v[i] == v[i];
+    if (!there && sm_is_na_real(v[i])) p->na = true;
+    if (!there && !sm_is_na_real(v[i])) p->nan = true;
+    if (!there && j->skip) continue;
+    p->n++;
+    p->total *= (long double)v[i];
+  }
+}
+
+static void extremes_block(const void *arg, const double *v, int64_t n, part *p) {
+  double lo[4], hi[4];
+  int64_t present = 0, i = 0;
+  (void)arg;
+  for (int l = 0; l < 4; l++) lo[l] = INFINITY, hi[l] = -INFINITY;
+  for (; i + 4 <= n; i += 4)
+    for (int l = 0; l < 4; l++) {
+      double x = v[i + l];
+      lo[l] = x < lo[l] ? x : lo[l];
+      hi[l] = x > hi[l] ? x : hi[l];
+      present += x == x;
+    }
+  for (; i < n; i++) {
+    lo[0] = v[i] < lo[0] ? v[i] : lo[0];
+    hi[0] = v[i] > hi[0] ? v[i] : hi[0];
+    present += v[i] == v[i];
+  }
+  for (int l = 0; l < 4; l++) {
+    p->lo = lo[l] < p->lo ? lo[l] : p->lo;
+    p->hi = hi[l] > p->hi ? hi[l] : p->hi;
+  }
+  p->n += present;
+  for (i = 0; present < n && i < n; i++)
+    if (v[i] != v[i]) {
+      if (sm_is_na_real(v[i])) p->na = true;
+      else p->nan = true;
+    }
+}
+
+static void count_block(const void *arg, const double *v, int64_t n, part *p) {
+  (void)arg;
+  for (int64_t i = 0; i < n; i++) {
+    p->n += v[i] == v[i];
+    p->nonzero += v[i] == v[i] && v[i] != 0;
+    if (v[i] != v[i]) {
+      if (sm_is_na_real(v[i])) p->na = true;
+      else p->nan = true;
+    }
+  }
+}
+
+/* Sum of integers of up to 32 bits: exact. */
+static void whole_block(const job *j, int64_t from, int64_t to, part *p) {
+#define WHOLE(code, T, present, value)                               \
+  case code: {                                                       \
+    const T *x = (const T *)(const void *)j->x;                      \
+    int64_t sum = 0, n = 0;                                          \
+    for (int64_t i = from; i < to; i++) {                            \
+      bool there = present;                                          \
+      sum += there ? (int64_t)(value) : 0;                             \
+      n += there;                                                    \
+    }                                                                \
+    p->whole = sum;                                                  \
+    p->n = n;                                                        \
+    p->na = n < to - from;                                           \
+    return;                                                          \
+  }
+  switch (j->d.code) {
+    WHOLE(SM_I1, int8_t, true, x[i])
+    WHOLE(SM_I2, int16_t, true, x[i])
+    WHOLE(SM_I4, int32_t, x[i] != INT32_MIN, x[i])
+    WHOLE(SM_U1, uint8_t, true, x[i])
+    WHOLE(SM_U2, uint16_t, true, x[i])
+    WHOLE(SM_U4, uint32_t, true, x[i])
+    WHOLE(SM_B1, uint8_t, x[i] != SM_B1_NA, x[i] != 0)
+  default: return;
+  }
+}
+
+static void work(void *arg, int rank, int np) {
+  job *j = arg;
+  double buffer[CHUNK];
+  int64_t to = sm_share(j->n, rank + 1, np, BLOCK), size = j->d.itemsize;
+  for (int64_t i = sm_share(j->n, rank, np, BLOCK); i < to && !sm_stop_due(j->stop, rank); i += BLOCK) {
+    int64_t end = i + BLOCK < to ? i + BLOCK : to;
+    part *p = &j->parts[i / BLOCK];
+    *p = (part){.lo = INFINITY, .hi = -INFINITY, .total = j->block == prod_block ? 1 : 0};
+    if (!j->block) {
+      whole_block(j, i, end, p);
+      continue;
+    }
+    int64_t step = j->d.code == SM_F8 ? BLOCK : CHUNK;
+    for (int64_t c = i; c < end; c += step) {
+      int64_t m = c + step < end ? step : end - c;
+      j->block(j, as_doubles(j->d, j->x + c * size, m, buffer), m, p);
+    }
+  }
+}
+
+/* Reduce each block; *blocks is how many there are. The caller frees j->parts, also on failure. */
+static int run(job *j, int np, int64_t *blocks) {
+  *blocks = (j->n + BLOCK - 1) / BLOCK;
+  if (!j->parts) j->parts = malloc((size_t)(*blocks + 1) * sizeof *j->parts);
+  if (!j->parts) return -ENOMEM;
+  return sm_threads_run(sm_threads_for(np, j->n, GRAIN), work, j, j->stop);
+}
+
+static sm_tally tally_of(const job *j, int64_t blocks) {
+  sm_tally t = {0, false, false};
+  for (int64_t b = 0; b < blocks; b++) {
+    t.n += j->parts[b].n;
+    t.na |= j->parts[b].na;
+    t.nan |= j->parts[b].nan;
+  }
+  return t;
+}
+
+static int sum_whole(job *j, int np, sm_sum *out) {
+  int64_t blocks;
+  int rc = run(j, np, &blocks);
+  if (rc < 0) return rc;
+  out->tally = tally_of(j, blocks);
+  for (int64_t b = 0; b < blocks; b++) {
+    int64_t v = j->parts[b].whole;
+    if (v > 0 ? out->whole > INT64_MAX - v : out->whole < INT64_MIN - v) return SM_ERANGE;
+    out->whole += v;
+  }
+  out->sum = (long double)out->whole;
+  return 0;
+}
+
+/* Sum in long double, with the NA and NaN that the fast pass leaves out. */
+static int sum_long(job *j, int np, sm_sum *out) {
+  int64_t blocks;
+  j->block = long_sum_block;
+  int rc = run(j, np, &blocks);
+  if (rc < 0) return rc;
+  out->tally = tally_of(j, blocks);
+  out->sum = 0;
+  for (int64_t b = 0; b < blocks; b++) out->sum += j->parts[b].total;
+  return 0;
+}
+
+static int sum_floats(job *j, int np, sm_sum *out) {
+  int64_t blocks;
+  j->block = sum_block;
+  int rc = run(j, np, &blocks);
+  if (rc < 0) return rc;
+  double sum = 0, error = 0;
+  for (int64_t b = 0; b < blocks; b++) {
+    two_sum(&sum, &error, j->parts[b].sum);
+    error += j->parts[b].error;
+  }
+  out->sum = (long double)sum + (long double)error;
+  out->tally = tally_of(j, blocks);
+  return isfinite(sum) && isfinite(error) ? 0 : sum_long(j, np, out);
+}
+
+int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_sum *out) {
+  job j = {.d = d, .x = x, .n = n, .skip = skip, .stop = stop};
+  *out = (sm_sum){{0, false, false}, 0, 0};
+  int rc = is_float(d) || d.code == SM_I8 ? sum_floats(&j, np, out) : sum_whole(&j, np, out);
+  free(j.parts);
+  return rc;
+}
+
+int sm_reduce_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_tally *tally, long double *out) {
+  job j = {.d = d, .x = x, .n = n, .skip = skip, .block = prod_block, .stop = stop};
+  int64_t blocks;
+  int rc = run(&j, np, &blocks);
+  long double p = 1;
+  bool tame = true;
+  for (int64_t b = 0; rc == 0 && b < blocks; b++) {
+    long double t = j.parts[b].total;
+    p *= t;
+    tame = tame && isnormal(t) && isnormal(p);
+  }
+  if (rc == 0) *tally = tally_of(&j, blocks);
+  if (rc == 0 && !tame) {
+    part one = {.total = 1};
+    double buffer[CHUNK];
+    for (int64_t i = 0; i < n && !sm_stop_due(stop, 0); i += CHUNK) {
+      int64_t m = i + CHUNK < n ? CHUNK : n - i;
+      prod_block(&j, as_doubles(d, j.x + i * d.itemsize, m, buffer), m, &one);
+    }
+    p = one.total;
+    rc = atomic_load(&stop->code);
+  }
+  *out = p;
+  free(j.parts);
+  return rc;
+}
+
+/* The first element that equals v, as a double: which of the two zeros came first. */
+static double first_equal(const job *j, double v) {
+  double one;
+  for (int64_t i = 0; i < j->n; i++) {
+    const double *x = as_doubles(j->d, j->x + i * j->d.itemsize, 1, &one);
+    if (*x == v) return *x;
+  }
+  return v;
+}
+
+int sm_reduce_extremes(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_extremes *out) {
+  job j = {.d = d, .x = x, .n = n, .block = extremes_block, .stop = stop};
+  int64_t blocks;
+  int rc = run(&j, np, &blocks);
+  *out = (sm_extremes){{0, false, false}, INFINITY, -INFINITY};
+  if (rc == 0) out->tally = tally_of(&j, blocks);
+  for (int64_t b = 0; rc == 0 && b < blocks; b++) {
+    if (j.parts[b].lo < out->lo) out->lo = j.parts[b].lo;
+    if (j.parts[b].hi > out->hi) out->hi = j.parts[b].hi;
+  }
+  if (out->tally.n == 0) {
+    out->lo = INFINITY;
+    out->hi = -INFINITY;
+  }
+  if (rc == 0 && is_float(d) && out->lo == 0) out->lo = first_equal(&j, 0);
+  if (rc == 0 && is_float(d) && out->hi == 0) out->hi = first_equal(&j, 0);
+  free(j.parts);
+  return rc;
+}
+
+int sm_reduce_count(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_count *out) {
+  job j = {.d = d, .x = x, .n = n, .block = count_block, .stop = stop};
+  int64_t blocks;
+  int rc = run(&j, np, &blocks);
+  *out = (sm_count){{0, false, false}, 0};
+  if (rc == 0) out->tally = tally_of(&j, blocks);
+  for (int64_t b = 0; rc == 0 && b < blocks; b++) out->nonzero += j.parts[b].nonzero;
+  free(j.parts);
+  return rc;
+}

@@ -1,0 +1,43 @@
+/* kern_reduce.h: sums, products, extremes and counts on several threads.
+ *
+ * Every result is the same for any number of threads: blocks of fixed size are reduced alone, and their
+ * results are combined in order.
+ */
+#ifndef KERN_REDUCE_H
+#define KERN_REDUCE_H
+
+#include "arr_convert.h"
+#include "kern_threads.h"
+
+typedef struct {
+  int64_t n;         /* elements used: all, or (skip) those that are not missing */
+  bool na, nan;      /* NA, or NaN that is not NA, among all elements; of a finite sum of floats not told */
+} sm_tally;
+
+typedef struct {
+  sm_tally tally;
+  long double sum;   /* floats: correct to about 2^-64 of the exact sum, Inf and NaN as the values give */
+  int64_t whole;     /* integers and logical values: the exact sum; SM_ERANGE instead if it does not fit */
+} sm_sum;
+
+typedef struct {
+  sm_tally tally;
+  double lo, hi;     /* of the values that are not missing; lo > hi if there are none; of equal zeros the first */
+} sm_extremes;
+
+typedef struct {
+  sm_tally tally;
+  int64_t nonzero;   /* elements that are neither missing nor zero */
+} sm_count;
+
+/* Numbers only (not c16, not S<n>), aligned: f8 f4 with NaN, i4 b1 with NA, others with nothing missing. With `skip`
+ * missing values are left out; else they only show in the tally, and a sum of floats is then NaN. */
+int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_sum *out);
+
+/* The product in long double. Where it leaves the range on the way it is taken from first to last. */
+int sm_reduce_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_tally *tally, long double *out);
+
+int sm_reduce_extremes(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_extremes *out);
+int sm_reduce_count(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_count *out);
+
+#endif

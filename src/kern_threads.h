@@ -1,0 +1,60 @@
+/* kern_threads.h: plain threads that live as long as one call.
+ *
+ * sm_threads_run() starts np - 1 threads with all signals blocked, works itself as rank 0, and joins
+ * every thread before it returns, so a fork after it finds no thread and no lock held.
+ *
+ * Stopping: workers look at a sm_stop between blocks of work by sm_stop_due(). The calling thread
+ * (rank 0) also asks the `poll` callback there and while it waits for the others, at most every
+ * SM_POLL_MS; a callback that returns true sets the flag and every rank leaves at its next look.
+ */
+#ifndef KERN_THREADS_H
+#define KERN_THREADS_H
+
+#include <stdatomic.h>
+
+#include "sm_base.h"
+
+#define SM_POLL_MS 50
+#define SM_THREADS_MAX 256
+
+typedef struct {
+  _Atomic int code;          /* 0, or the negative code with which to leave */
+  bool (*poll)(void *arg);   /* asked by the calling thread only; NULL: never; true: stop with SM_EINTR */
+  void *arg;
+  uint64_t next_ns;          /* calling thread only: when to ask again */
+} sm_stop;
+
+/* A stop that asks poll(arg). */
+void sm_stop_init(sm_stop *s, bool (*poll)(void *), void *arg);
+
+/* Make every rank leave with this negative code; the first code given stays. */
+void sm_stop_set(sm_stop *s, int code);
+
+/* True if the work is to be left. Cheap: one relaxed load; rank 0 also asks poll when it is time. */
+bool sm_stop_due(sm_stop *s, int rank);
+
+typedef void (*sm_thread_fn)(void *arg, int rank, int np);
+
+/* Run fn(arg, rank, np) for ranks 0 to np - 1 and wait for all. Where the system gives fewer threads
+ * than asked, the calling thread runs the missing ranks one after the other; so ranks must not wait for each other.
+ * Gives 0 or the stop's code. */
+int sm_threads_run(int np, sm_thread_fn fn, void *arg, sm_stop *stop);
+
+/* Processors this process may run on (affinity), at least 1. */
+int sm_threads_available(void);
+
+/* np limited to what pays: one thread for every `grain` of n, at least 1. */
+int sm_threads_for(int np, int64_t n, int64_t grain);
+
+/* First element of rank's share of n in np shares, on a multiple of `align`; rank == np gives n. */
+int64_t sm_share(int64_t n, int rank, int np, int64_t align);
+
+/* Memory for scratch, zero-filled and, where large, advised to come in huge pages; NULL if there is none.
+ * Given back by sm_scratch_free() with the same size. */
+void *sm_scratch_new(size_t nbytes);
+void sm_scratch_free(void *p, size_t nbytes);
+
+/* Advise huge pages for the whole ones within p[0, nbytes), before they are touched for the first time. */
+void sm_advise_huge(void *p, size_t nbytes);
+
+#endif

@@ -1,0 +1,87 @@
+/* r_kernel_reduce.c: sum, prod, min, max, range, any, all, mean of large shared arrays.
+ *
+ * What is rare (an integer sum that overflows, nothing left to reduce) is left to R by giving NULL, so its
+ * warnings and values are R's own.
+ */
+#include <float.h>
+#include <limits.h>
+
+#include "kern_reduce.h"
+#include "r_kernel.h"
+#include "r_util.h"
+
+enum { SUM, PROD, MIN, MAX, RANGE, ANY, ALL, MEAN };
+
+static double narrow(long double v) {
+  return v > (long double)DBL_MAX ? R_PosInf : v < -(long double)DBL_MAX ? R_NegInf : (double)v;
+}
+
+static double missing_double(const sm_tally *t) { return t->na ? NA_REAL : R_NaN; }
+
+static bool is_double(sm_dtype d) { return d.code == SM_F8 || d.code == SM_F4 || d.code == SM_U4; }
+
+static SEXP reduce_sum(const r_kernel_view *v, bool skip, int np, sm_stop *stop, bool mean) {
+  sm_sum s;
+  r_kernel_check(sm_reduce_sum(v->dtype, v->data, v->n, skip, np, stop, &s), "sum");
+  bool missing = !skip && (s.tally.na || s.tally.nan);
+  if (mean) {
+    if (missing) return Rf_ScalarReal(missing_double(&s.tally));
+    return s.tally.n == 0 ? Rf_ScalarReal(R_NaN) : Rf_ScalarReal((double)(s.sum / (long double)s.tally.n));
+  }
+  if (is_double(v->dtype)) return Rf_ScalarReal(missing ? missing_double(&s.tally) : narrow(s.sum));
+  if (missing) return Rf_ScalarInteger(NA_INTEGER);
+  return s.whole > INT_MAX || s.whole < -INT_MAX ? R_NilValue : Rf_ScalarInteger((int)s.whole);
+}
+
+static SEXP reduce_prod(const r_kernel_view *v, bool skip, int np, sm_stop *stop) {
+  sm_tally t;
+  long double p;
+  r_kernel_check(sm_reduce_prod(v->dtype, v->data, v->n, skip, np, stop, &t, &p), "prod");
+  return Rf_ScalarReal(!skip && (t.na || t.nan) ? missing_double(&t) : narrow(p));
+}
+
+static SEXP reduce_extremes(const r_kernel_view *v, int what, bool skip, int np, sm_stop *stop) {
+  sm_extremes e;
+  r_kernel_check(sm_reduce_extremes(v->dtype, v->data, v->n, np, stop, &e), "min, max");
+  if (e.tally.n == 0 && (skip || v->n == 0)) return R_NilValue;
+  bool missing = !skip && (e.tally.na || e.tally.nan);
+  double value[2] = {what == MAX ? e.hi : e.lo, e.hi};
+  int n = what == RANGE ? 2 : 1;
+  SEXP out = PROTECT(Rf_allocVector(is_double(v->dtype) ? REALSXP : INTSXP, n));
+  for (int i = 0; i < n; i++) {
+    if (is_double(v->dtype))
+      REAL(out)[i] = missing ? missing_double(&e.tally) : value[i];
+    else
+      INTEGER(out)[i] = missing ? NA_INTEGER : (int)value[i];
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+static SEXP reduce_logical(const r_kernel_view *v, bool any, bool skip, int np, sm_stop *stop) {
+  sm_count c;
+  r_kernel_check(sm_reduce_count(v->dtype, v->data, v->n, np, stop, &c), "any, all");
+  bool decided = any ? c.nonzero > 0 : c.nonzero < c.tally.n;
+  if (decided) return Rf_ScalarLogical(any);
+  return Rf_ScalarLogical(c.tally.na && !skip ? NA_LOGICAL : !any);
+}
+
+/* what: 0 sum, 1 prod, 2 min, 3 max, 4 range, 5 any, 6 all, 7 mean. NULL: R is to do it. */
+SEXP ffi_reduce_run(SEXP x, SEXP what, SEXP na_rm, SEXP np) {
+  if (r_array_fragile(r_array_get(x, "x"))) return R_NilValue;
+  const void *top = vmaxget();
+  r_kernel_view v = r_kernel_look(x, "x");
+  int op = Rf_asInteger(what), threads = Rf_asInteger(np);
+  bool skip = Rf_asLogical(na_rm) == TRUE;
+  sm_stop stop;
+  SEXP out;
+  r_kernel_stop(&stop);
+  switch (op) {
+  case SUM: case MEAN: out = reduce_sum(&v, skip, threads, &stop, op == MEAN); break;
+  case PROD: out = reduce_prod(&v, skip, threads, &stop); break;
+  case ANY: case ALL: out = reduce_logical(&v, op == ANY, skip, threads, &stop); break;
+  default: out = reduce_extremes(&v, op, skip, threads, &stop); break;
+  }
+  vmaxset(top);
+  return out;
+}
