@@ -52,9 +52,14 @@
 #'     `"inherit"` leaves them the master's stdout and stderr, `"discard"` drops it.
 #'   - `threads` (whole number, 1): threads of BLAS and OpenMP in each worker, set through the libraries' own setters;
 #'     `NULL` leaves them alone.
+#'   - `progress` (`FALSE`): `TRUE` shows how many items are done, items a second and time left: a bar in a terminal (once
+#'     half a second has passed), a line each tenth of the way in a log (no sooner than 5 seconds after the one
+#'     before), both on stderr; or through progressr, where its handlers are in use.
+#'   - `trace` (`FALSE`): `TRUE` records when each item ran where, and each wait; `pool$trace` is then the
+#'     [trace][sharedmem_trace] of the last map: `plot(pool$trace)` draws its time line, `summary(pool$trace)` says where the time went.
 #' @return An object of class `MapReduce` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `sharedmem.MapReduce` and `sharedmem.MapReduceByThread` of the Python package.
-#' @seealso [tuple()], [background()], [WorkerException], [set_debug()]
+#' @seealso [sharedmem_trace], [plot.sharedmem_trace()], [tuple()], [background()], [WorkerException], [set_debug()]
 #' @examples
 #' pool <- MapReduce(np = 2)
 #' unlist(pool$map(function(i) i^2, 1:4))
@@ -80,6 +85,7 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
   pool$options <- check_pool_options(list(...))
   pool$np <- if (is.null(check_np(np))) cpu_count() else as.integer(np)
   pool$local <- pool$tls <- new_local(0L)
+  pool$trace <- NULL
   pool$critical <- new_critical(state)
   pool$ordered <- new_ordered(state)
   pool$map <- function(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...) {
@@ -132,7 +138,8 @@ print.MapReduce <- function(x, ...) {
   invisible(x)
 }
 
-default_pool_options <- list(retries = 0L, on_error = "stop", timeout = Inf, seed = TRUE, output = "relay", threads = 1L)
+default_pool_options <- list(retries = 0L, on_error = "stop", timeout = Inf, seed = TRUE, output = "relay", threads = 1L,
+                             progress = FALSE, trace = FALSE)
 
 check_pool_options <- function(given) {
   if (length(given) && (is.null(names(given)) || any(names(given) == "")))
@@ -147,7 +154,7 @@ check_pool_options <- function(given) {
   check_choice(opts$output, output_modes, "output")
   opts$retries <- check_np(opts$retries, "retries")
   if (is.null(opts$retries)) abort_argument("retries", "NULL", "a whole number of at least 0")
-  check_flag(opts$seed, "seed")
+  for (flag in c("seed", "progress", "trace")) check_flag(opts[[flag]], flag)
   if (!is.numeric(opts$timeout) || length(opts$timeout) != 1L || is.na(opts$timeout) || opts$timeout <= 0)
     abort_argument("timeout", describe_value(opts$timeout), "a positive number of seconds")
   opts["threads"] <- list(check_np(opts$threads, "threads", 1L))
@@ -200,8 +207,9 @@ map_forked <- function(pool, state, each, sequence, n, out, reduce, np, ...) {
   retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
   map <- .Call(ffi_map_new, np, as.double(n), retries, opts$timeout, match(opts$output, output_modes) - 1L)
   state$map <- map
+  progress <- watch_map(pool, map, n, np)
   on.exit({
-    .Call(ffi_map_end, map)
+    unwatch_map(pool, map, n, names(sequence), progress)
     unlink_worker_files(setup)
   })
   main <- function(map, rank) {
@@ -211,20 +219,35 @@ map_forked <- function(pool, state, each, sequence, n, out, reduce, np, ...) {
   }
   collect_garbage_before_fork()
   .Call(ffi_map_spawn, map, main)
-  end <- .Call(ffi_map_drive, map, out, reduce, map_events(collect, opts$timeout), Inf, FALSE)
+  end <- .Call(ffi_map_drive, map, out, reduce, map_events(collect, opts$timeout, progress), Inf, FALSE)
   if (end[[1L]] == "failed") stop(end[[2L]])
-  if (end[[1L]] == "stopped") attr(out, "stopped") <- TRUE
+  if (end[[1L]] == "stopped") attr(out, "stopped") <- TRUE else progress$done()
   out
+}
+
+# Trace and progress, as the pool's options ask for. nranks: workers, or ranks that take turns here.
+watch_map <- function(pool, map, n, nranks) {
+  if (pool$options$trace) .Call(ffi_trace_open, map, nranks, getOption("sharedmem.trace_events", 0))
+  if (pool$options$progress) .Call(ffi_progress_wanted, map)
+  progress_new(n, pool$options$progress)
+}
+
+# The map ends, however it came to that.
+unwatch_map <- function(pool, map, n, names, progress) {
+  on.exit(.Call(ffi_map_end, map))
+  progress$abort()
+  if (pool$options$trace) assign("trace", read_trace(map, n, names), envir = pool)
 }
 
 # The function that the master's loop calls for everything but results. An exception that it gives ends the map,
 # unless it is to be collected. Conditions wait until all items before theirs are done (`low` of them);
 # it gives the number that wait.
-map_events <- function(collect, timeout = Inf) {
+map_events <- function(collect, timeout = Inf, progress = progress_off) {
   waiting <- list()
   told <- c(0, 0)
   unsaid <- c(0, 0)
   tell <- function(cond) {
+    progress$hide()
     kind <- if (inherits(cond, "message")) 2L else 1L
     told[kind] <<- told[kind] + 1
     if (told[kind] > relay_limit[kind]) unsaid[kind] <<- unsaid[kind] + 1
@@ -245,6 +268,7 @@ map_events <- function(collect, timeout = Inf) {
   }
   function(kind, value, item, rank, pid, low) {
     switch(kind,
+      progress = return(progress$tick(value)),
       condition = return(hold(item, value, low)),
       release = return(tell_ready(low)),
       end = {
@@ -298,12 +322,14 @@ map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
   collect <- pool$options$on_error == "collect"
   map <- .Call(ffi_map_new, 0L, as.double(n), NA_integer_, Inf, 1L)
   seed <- seed_here(map_seed(pool$options))
-  on.exit({
-    .Call(ffi_map_end, map)
-    seed$restore()
-  })
   state$map <- map
   ranks <- if (pool$backend$name == "thread") lapply(seq_len(max(1L, pool$np)) - 1L, new_local) else list(new_local(0L))
+  progress <- watch_map(pool, map, n, length(ranks))
+  on.exit({
+    unwatch_map(pool, map, n, names(sequence), progress)
+    seed$restore()
+  })
+  traced <- pool$options$trace
   done <- 0
   reducing <- stopped <- FALSE
   run <- function() while (done < n) {
@@ -312,7 +338,10 @@ map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
     set_local(pool, ranks[[(i - 1) %% length(ranks) + 1]])
     done <<- i
     seed$item(i)
+    if (traced) .Call(ffi_trace_begin_here, map, pool$local$rank, i)
     value <- each(sequence[[i]], ...)
+    if (traced) .Call(ffi_trace_end_here, map)
+    progress$tick(i)
     if (!is.null(reduce)) {
       reducing <<- TRUE
       value <- apply_reduce(reduce, value)
@@ -332,9 +361,10 @@ map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
                StopProcessGroup = function(e) { stopped <<- TRUE; NULL }),
       sharedmem_next = function(e) e)
     if (is.null(failed)) break
+    if (traced) .Call(ffi_trace_end_here, map)
     out[[done]] <- failed
   }
-  if (stopped) attr(out, "stopped") <- TRUE
+  if (stopped) attr(out, "stopped") <- TRUE else progress$done()
   out
 }
 

@@ -66,6 +66,15 @@ SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
 SEXP ffi_view_is(SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
 void r_view_register(DllInfo *);
+/* trace */
+SEXP ffi_trace_open(SEXP, SEXP, SEXP);
+SEXP ffi_trace_begin_here(SEXP, SEXP, SEXP);
+SEXP ffi_trace_end_here(SEXP);
+SEXP ffi_trace_read(SEXP);
+SEXP ffi_progress_clear(void);
+SEXP ffi_progress_shown(SEXP, SEXP);
+SEXP ffi_progress_width(void);
+SEXP ffi_progress_wanted(SEXP);
 
 /* kernels */
 SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -144,6 +153,15 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_file_write, 3),
   ROW(ffi_reduce_run, 4),
   ROW(ffi_search_run, 4),
+  /* trace */
+  ROW(ffi_trace_open, 3),
+  ROW(ffi_trace_begin_here, 3),
+  ROW(ffi_trace_end_here, 1),
+  ROW(ffi_trace_read, 1),
+  ROW(ffi_progress_clear, 0),
+  ROW(ffi_progress_shown, 2),
+  ROW(ffi_progress_width, 0),
+  ROW(ffi_progress_wanted, 1),
   {NULL, NULL, 0},
 };
 

@@ -329,4 +329,11 @@ int sm_anon_map(size_t nbytes, void **out) {
   return 0;
 }
 
+int sm_anon_map_lazy(size_t nbytes, void **out) {
+  void *p = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return -errno;
+  *out = p;
+  return 0;
+}
+
 void sm_anon_unmap(void *p, size_t nbytes) { munmap(p, nbytes); }

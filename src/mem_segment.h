@@ -96,6 +96,8 @@ int sm_segment_random(void *p, size_t n);
 /* MAP_SHARED memory without a descriptor, zero-filled and populated, for the control structures that
  * workers inherit by the fork. */
 int sm_anon_map(size_t nbytes, void **out);
+/* The same, but pages come with their first touch: for what is sized generously and used in part. */
+int sm_anon_map_lazy(size_t nbytes, void **out);
 void sm_anon_unmap(void *p, size_t nbytes);
 
 #endif

@@ -15,6 +15,8 @@
 #include "r_output.h"
 #include "r_util.h"
 
+#define PROGRESS_NS 100000000u
+
 static SEXP quoted(SEXP v) {
   int t = TYPEOF(v);
   return t == LANGSXP || t == SYMSXP || t == PROMSXP || t == BCODESXP ? Rf_lang2(R_QuoteSymbol, v) : v;
@@ -125,6 +127,16 @@ static void handle(r_drive *d, int rank, const sm_frame *f) {
   if (d->held > 0) release_held(d);
 }
 
+static void report_progress(r_drive *d) {
+  if (!d->m->progress) return;
+  uint64_t now = sm_clock_ns();
+  if (now < d->tick_ns) return;
+  d->tick_ns = now + PROGRESS_NS;
+  SEXP done = PROTECT(Rf_ScalarReal((double)d->done));
+  r_drive_event(d, "progress", done, -1, -1);
+  UNPROTECT(1);
+}
+
 /* Read all complete frames of all workers. True if there was any. */
 static bool read_all(r_drive *d) {
   bool any = false;
@@ -134,6 +146,7 @@ static bool read_all(r_drive *d) {
     int rc = 0;
     while (w->state == R_WORKER_RUNNING && !d->failed && (rc = sm_ring_peek(&w->chan.ring, &f)) == 1) {
       handle(d, i, &f);
+      report_progress(d);
       R_CheckUserInterrupt();
       any = true;
     }
@@ -220,6 +233,7 @@ static SEXP drive_body(void *data) {
   while (!d->failed && running(d) > 0) {
     if (read_all(d)) continue;
     if (r_supervise_deaths(d)) continue;
+    report_progress(d);
     int slice = next_slice(d);
     if (slice < 0) return R_NilValue;
     sleep_in_poll(d, slice);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "r_array.h"
+#include "r_trace.h"
 #include "r_util.h"
 
 void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity) {
@@ -44,12 +45,19 @@ static void wake_master(r_channel *c) {
   if (c->sleeping && atomic_load(c->sleeping) && atomic_exchange(c->sleeping, 0)) sm_socket_wake(c->sock);
 }
 
+static int wait_for_room(r_channel *c, const sm_watch *watch) {
+  wake_master(c);
+  uint64_t t0 = r_trace_begin(r_trace_block);
+  int rc = sm_ring_wait(&c->ring, watch);
+  r_trace_end(SM_TRACE_WAIT_RING, -1, t0);
+  return rc;
+}
+
 static void start_spill(out_state *o) {
   r_channel *c = o->c;
   /* at most one file unread per worker: memory stays bounded */
   while (atomic_load(&c->ring.shm->tail) < c->spill_end) {
-    wake_master(c);
-    int rc = sm_ring_wait(&c->ring, o->watch);
+    int rc = wait_for_room(c, o->watch);
     if (rc < 0) r_abort("sharedmem_channel_error", "result channel: %s", sm_error_text(rc));
     c->ring.room_to = atomic_load(&c->ring.shm->tail) + c->ring.capacity;
   }
@@ -70,8 +78,7 @@ static void out_bytes(R_outpstream_t st, void *buf, int n) {
   if (c->spill.fd < 0) {
     int rc;
     while ((rc = sm_ring_put(&c->ring, buf, (size_t)n)) == SM_EAGAIN) {
-      wake_master(c);
-      rc = sm_ring_wait(&c->ring, o->watch);
+      rc = wait_for_room(c, o->watch);
       if (rc < 0) r_abort("sharedmem_channel_error", "result channel: %s", sm_error_text(rc));
     }
     if (rc == 0) return;
@@ -98,8 +105,7 @@ static int send_spill(out_state *o) {
   if (rc < 0) return rc;
   sm_ring_begin(&c->ring);
   while ((rc = sm_ring_put(&c->ring, &size, sizeof size)) == SM_EAGAIN) {
-    wake_master(c);
-    rc = sm_ring_wait(&c->ring, o->watch);
+    rc = wait_for_room(c, o->watch);
     if (rc < 0) return rc;
   }
   return rc;
@@ -139,8 +145,7 @@ int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t
     flags |= SM_FRAME_SPILLED;
   }
   while ((rc = sm_ring_commit(&c->ring, type, flags, first, count)) == SM_EAGAIN) {
-    wake_master(c);
-    rc = sm_ring_wait(&c->ring, watch);
+    rc = wait_for_room(c, watch);
     if (rc < 0) return rc;
   }
   c->segments_sent = 0;

@@ -16,6 +16,7 @@
 #include "mem_segment.h"
 #include "r_output.h"
 #include "r_template.h"
+#include "r_trace.h"
 #include "r_util.h"
 #include "r_worker.h"
 
@@ -31,6 +32,7 @@ static void map_free(r_map *m) {
       break;
     }
   if (m->mem) sm_anon_unmap(m->mem, m->nbytes);
+  r_trace_close(m);
   free(m->worker);
   free(m->delivered);
   m->magic = 0;
@@ -131,6 +133,7 @@ static int spawn(r_map *m, int rank) {
   int ends[2], sock = -1;
   int rc = r_output_open(m, w, ends);
   if (rc < 0) return rc;
+  w->forked_ns = m->trace ? sm_clock_ns() : 0;
   rc = sm_proc_spawn(&w->proc, &sock);
   if (rc == 1) {
     r_map_forget_all(m, rank);

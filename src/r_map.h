@@ -16,6 +16,7 @@
 #include "r_frame.h"
 #include "sync_turnstile.h"
 #include "task_queue.h"
+#include "task_trace.h"
 
 typedef struct {
   _Atomic uint32_t failed;   /* the map is being torn down: leave every wait */
@@ -51,6 +52,7 @@ typedef struct {
   bool quit;         /* it announced R's exit path */
   bool remote;       /* a child of the template, not of the owner */
   int64_t timed_out; /* item for which it was killed, -1 */
+  uint64_t forked_ns; /* the clock before its fork; traced maps */
   r_stream stream[2];
 } r_worker;
 
@@ -78,6 +80,13 @@ typedef struct r_map {
   bool own_pipes;     /* workers have pipes of their own */
   r_stream shared[2]; /* of those who have none */
   int shared_ends[2];
+  bool progress;      /* the master's loop reports how far it is */
+  sm_trace_shm *trace; /* a mapping of its own; NULL unless traced */
+  size_t trace_nbytes;
+  sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */
+  int trace_outer_rank;
+  int64_t here_item;  /* the item that runs in this process, and since when; traced maps without workers */
+  uint64_t here_ns;
   struct r_map *next; /* maps of this process that may have workers */
 } r_map;
 

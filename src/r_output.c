@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "r_progress.h"
+
 #define LINE_MAX_BYTES ((size_t)64 * 1024)
 
 static int open_pipe(int ends[2]) {
@@ -79,6 +81,7 @@ void r_output_redirect(const r_map *m, int ends[2]) {
 }
 
 static void print_text(int k, const char *p, size_t n) {
+  r_progress_clear();
   while (n > 0) {
     int part = n > 4000 ? 4000 : (int)n;
     if (k == 0) Rprintf("%.*s", part, p);

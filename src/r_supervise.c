@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "r_template.h"
+#include "r_trace.h"
 #include "r_util.h"
 
 #define IDLE_DEATHS_MAX 8
@@ -52,6 +53,7 @@ static void bury(r_drive *d, int rank) {
   if (rc < 0 || first < 0 || hi > m->nitems || first > hi || running >= hi || (running >= 0 && running < first))
     r_abort("sharedmem_channel_error", "the queue's slot %d is damaged", rank);
   sm_turnstile_clear(m->turn, rank);
+  r_trace_lost(m, rank, running);
   bool late = running >= 0 && w->timed_out == running;
   const char *kind = late ? "timeout" : w->quit ? "quit" : "death";
   if (!m->respawn) {

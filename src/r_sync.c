@@ -5,6 +5,7 @@
  */
 #include <unistd.h>
 
+#include "r_trace.h"
 #include "r_util.h"
 #include "r_worker.h"
 
@@ -15,6 +16,7 @@ static struct {
   int64_t ordered_item;
   int64_t through;        /* item that has used its turn */
   const r_map *through_map;
+  uint64_t critical_ns, ordered_ns; /* since when they are held; 0 unless traced */
 } S = {.through = -1};
 
 static void settle_process(void) {
@@ -43,7 +45,9 @@ static void check_waited(int rc, const char *what) {
 SEXP ffi_critical_enter(SEXP ptr) {
   r_map *m = section_map(ptr, "critical");
   if (S.critical == m) r_abort("sharedmem_lock_error", "critical() is entered twice: this worker is in the section already");
+  uint64_t t0 = r_trace_begin(m->trace);
   if (m->np > 0) check_waited(sm_lock_lock(&m->ctl->critical, r_worker_watch()), "critical");
+  S.critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_worker_item() : m->here_item, t0);
   S.critical = m;
   return R_NilValue;
 }
@@ -52,6 +56,8 @@ SEXP ffi_critical_leave(SEXP ptr) {
   r_map *m = R_ExternalPtrAddr(ptr);
   if (!m || S.critical != m || S.pid != getpid()) return R_NilValue;
   S.critical = NULL;
+  r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_worker_item() : m->here_item, S.critical_ns);
+  S.critical_ns = 0;
   if (m->np > 0) sm_lock_unlock(&m->ctl->critical);
   return R_NilValue;
 }
@@ -65,8 +71,10 @@ SEXP ffi_ordered_enter(SEXP ptr, SEXP item) {
   if (S.ordered == m || (S.through_map == m && S.through == i))
     r_abort("sharedmem_lock_error", "ordered() is entered twice in item %.0f", (double)i + 1);
   if (m->np > 0) {
+    uint64_t t0 = r_trace_begin(m->trace);
     atomic_store(&m->queue->single, 1);
     check_waited(sm_turnstile_enter(m->turn, r_worker_rank(m), i, r_worker_watch()), "ordered");
+    S.ordered_ns = r_trace_end(SM_TRACE_WAIT_ORDERED, i, t0);
   }
   S.ordered = m;
   S.ordered_item = S.through = i;
@@ -78,6 +86,8 @@ SEXP ffi_ordered_leave(SEXP ptr) {
   r_map *m = R_ExternalPtrAddr(ptr);
   if (!m || S.ordered != m || S.pid != getpid()) return R_NilValue;
   S.ordered = NULL;
+  r_trace_end(SM_TRACE_HOLD_ORDERED, S.ordered_item, S.ordered_ns);
+  S.ordered_ns = 0;
   if (m->np > 0) sm_turnstile_pass(m->turn, S.ordered_item);
   return R_NilValue;
 }

@@ -37,6 +37,7 @@ static void do_spawn(template_state *t, int rank) {
   sm_proc_close(kid);
   sm_proc_init(kid);
   atomic_store(&desk->dead, 0);
+  t->m->worker[rank].forked_ns = t->m->trace ? sm_clock_ns() : 0;
   int rc = sm_proc_spawn(kid, &sock);
   if (rc == 1) become_worker(t, rank, sock);
   atomic_store(&desk->pid, rc < 0 ? rc : (int32_t)kid->pid);

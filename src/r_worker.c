@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "r_rng.h"
+#include "r_trace.h"
 #include "r_util.h"
 
 #define FLUSH_NS 20000000u
@@ -29,6 +30,7 @@ static struct {
   int64_t buffered, first;
   uint64_t flushed_ns;
   sm_watch watch;
+  uint64_t traced_ns; /* when the running item began; 0 unless traced */
 } W = {.item = -1};
 
 int r_worker_rank(const r_map *m) { return m && W.map == m && W.pid == getpid() ? W.rank : -1; }
@@ -44,6 +46,7 @@ static int orphan_check(void *arg) {
 static r_channel *channel(void) { return &W.map->worker[W.rank].chan; }
 
 void r_worker_end(uint32_t last_frame) {
+  r_trace_leave();
   r_frame_send(channel(), last_frame, R_NilValue, W.item, 0, &W.watch);
   sm_proc_end_self();
 }
@@ -75,6 +78,7 @@ void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   W.rank = rank;
   W.item = -1;
   W.watch = (sm_watch){&m->ctl->failed, orphan_check, NULL};
+  r_trace_block = NULL;
   SEXP r = PROTECT(Rf_ScalarInteger(rank));
   eval_state e = {PROTECT(Rf_lang3(main, ptr, r))};
   if (R_ToplevelExec(eval_main, &e)) r_worker_end(SM_FRAME_BYE);
@@ -125,6 +129,7 @@ static void report_unsendable(int64_t item, SEXP cond) {
 static void flush_results(void) {
   if (W.buffered == 0) return;
   SEXP cond = R_NilValue;
+  uint64_t t0 = r_trace_begin(W.map->trace);
   span all = {0, W.buffered};
   if (R_tryCatchError(send_span, &all, send_failed, &cond) == R_UnboundValue) {
     for (int64_t i = 0; i < W.buffered; i++) {
@@ -133,6 +138,7 @@ static void flush_results(void) {
     }
   }
   for (int64_t i = 0; i < W.buffered; i++) SET_VECTOR_ELT(W.buffer, i, R_NilValue);
+  r_trace_end(SM_TRACE_SERIALIZE, W.first, t0);
   atomic_store(&sm_queue_slot(W.map->queue, W.rank)->unsent, W.first + W.buffered);
   W.buffered = 0;
 }
@@ -151,6 +157,8 @@ static void buffer_result(int64_t item, SEXP value) {
 }
 
 static void leave_item(int64_t item) {
+  r_trace_end(SM_TRACE_ITEM, item, W.traced_ns);
+  W.traced_ns = 0;
   sm_turnstile_pass(W.map->turn, item);
   if (atomic_load_explicit(&W.map->turn->used, memory_order_relaxed)) atomic_store(&W.map->queue->single, 1);
   atomic_store_explicit(&sm_queue_slot(W.map->queue, W.rank)->item, -1, memory_order_release);
@@ -202,6 +210,10 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
   sm_queue_shm *q = W.map->queue;
   sm_queue_slot_shm *slot = sm_queue_slot(q, W.rank);
   const uint64_t flush_ns = W.map->respawn ? FLUSH_RESPAWN_NS : FLUSH_NS;
+  if (W.map->trace && !r_trace_block) {
+    r_trace_attach(W.map->trace, W.rank);
+    r_trace_end(SM_TRACE_STARTUP, -1, W.map->worker[W.rank].forked_ns);
+  }
   uint64_t now = sm_clock_ns();
   for (;;) {
     int64_t item = sm_queue_take(q, W.rank);
@@ -209,12 +221,14 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
       flush_results();
       now = sm_clock_ns();
       int rc = sm_queue_refill(q, W.rank, &W.pace, now, &W.watch);
+      if (r_trace_block) now = r_trace_end(SM_TRACE_DISPATCH, -1, now);
       if (rc < 0) sm_proc_end_self();
       W.flushed_ns = W.pace.began_ns;
       if (rc == 0) break;
       continue;
     }
     W.item = item;
+    W.traced_ns = r_trace_block ? now : 0;
     atomic_store_explicit(&slot->since_ns, now, memory_order_relaxed);
     r_rng_begin_item(item);
     bind_item(&c, item);
@@ -225,7 +239,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     now = sm_clock_ns();
     if (now - W.flushed_ns > flush_ns) {
       flush_results();
-      W.flushed_ns = now;
+      W.flushed_ns = now = sm_clock_ns();
     }
   }
   UNPROTECT(2);
