@@ -143,26 +143,30 @@ print.Parallel <- function(x, ...) {
 region_run <- function(p, state, code, frame) {
   if (!is.null(state$ptr))
     abort_class("sharedmem_region_error", "this region runs already: a region inside it needs a Parallel() of its own")
-  nproc <- if (get_debug() || !fork_is_safe()) 1L else max(1L, resolve_np(state$requested))
-  id <- the$region_id <- the$region_id + 1L
+  debug <- get_debug()
+  nproc <- if (debug || !fork_is_safe()) 1L else max(1L, resolve_np(state$requested))
+  id <- the$regions <- the$regions + 1L
+  budget <- the$budget
   ptr <- .Call(ffi_region_new, nproc, id)
-  outer <- list(budget = the$budget)
+  state$ptr <- ptr
   on.exit({
     .Call(ffi_region_end, ptr)
     state$ptr <- NULL
-    the$budget <- outer$budget
+    the$budget <- budget
     region_place(p, 0L, state$requested)
     variables_end(p$var)
   })
-  state$ptr <- ptr
-  the$budget <- max(1, floor(min(the$budget, state$requested) / nproc))
+  the$budget <- max(1, floor(min(budget, state$requested) / nproc))
   variables_begin(p$var)
   region_place(p, 0L, nproc)
-  if (!get_debug()) code <- region_compile(code, frame)
-  if (nproc > 1L) region_spawn(p, ptr, nproc, code, frame)
-  own <- list(error = function(e) if (!get_debug()) owner_error(e, ptr, id))
+  if (!debug) code <- region_compile(code, frame)
+  if (nproc > 1L) {
+    plan <- worker_plan(the$budget, FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+    on.exit(unlink_worker_files(plan), add = TRUE)
+    region_spawn(p, ptr, nproc, plan, code, frame)
+  }
   out <- withRestarts({
-    value <- withVisible(withCallingHandlers(eval(code, frame), error = own$error))
+    value <- withVisible(withCallingHandlers(eval(code, frame), error = function(e) if (!debug) owner_error(e, ptr, id)))
     value$loops <- .Call(ffi_region_leave, ptr)
     value
   }, sharedmem_region = function() NULL)
@@ -192,12 +196,13 @@ region_unwind <- function(id) {
 # An error in rank 0, unless another rank has failed before.
 owner_error <- function(e, ptr, id) {
   if (!.Call(ffi_region_fail, ptr)) region_unwind(id)
-  calls <- calls_of_region(sys.calls(), sys.nframe() - 1L)
+  calls <- calls_of_region(sys.calls(), sys.nframe() - 2L)
   stop(WorkerException(e, calls, NA_integer_, 0L, Sys.getpid()))
 }
 
+# From the braces to the handler that asks, without both.
 calls_of_region <- function(calls, last)
-  tryCatch(calls_of_item(calls, last, quote(eval(code, frame))), error = function(e) character())
+  tryCatch(calls_of_item(calls, last, quote(eval(code, frame)))[-1L], error = function(e) character())
 
 # What the members have sent: reductions, then warnings, then the failure.
 region_settle <- function(vars, ptr, out, end) {
@@ -210,11 +215,20 @@ region_settle <- function(vars, ptr, out, end) {
              else region_agreement(out, frames[type == frame_results], .Call(ffi_region_pids, ptr))
   if (is.null(failure)) {
     results <- frames[type == frame_results][order(rank[type == frame_results])]
-    variables_combine(vars, lapply(results, `[[`, 3L))
+    variables_combine(vars, lapply(results, function(f) f[[3L]][[1L]]))
   }
-  told <- frames[type == frame_condition][order(rank[type == frame_condition])]
-  for (f in told) relay_condition(f[[3L]])
+  said <- frames[type == frame_condition][order(rank[type == frame_condition])]
+  region_tell(lapply(said, `[[`, 3L), lapply(frames[type == frame_results], function(f) f[[3L]][[2L]]))
   if (!is.null(failure)) stop(failure)
+}
+
+# Warnings and messages of the members; of too many, the number. unsaid: for each member, those it has not sent.
+region_tell <- function(conditions, unsaid) {
+  kinds <- vapply(conditions, function(cond) if (inherits(cond, "message")) 2L else 1L, 1L)
+  for (kind in 1:2) for (cond in utils::head(conditions[kinds == kind], relay_limit[kind]))
+    if (kind == 2L) message(cond) else warning(cond)
+  more <- c(sum(kinds == 1L), sum(kinds == 2L)) - relay_limit
+  tell_unsaid(pmax(more, 0) + Reduce(`+`, unsaid, c(0, 0)))
 }
 
 region_failure <- function(rank, status, frames, pids) {
@@ -240,36 +254,29 @@ region_agreement <- function(out, frames, pids) {
 
 frame_results <- 1L
 
-region_spawn <- function(p, ptr, nproc, code, frame) {
-  seed <- sample.int(.Machine$integer.max, 1L)
-  budget <- the$budget
+region_spawn <- function(p, ptr, nproc, plan, code, frame) {
+  seed <- plan$seed
+  plan["seed"] <- list(NULL)
   main <- function(rank) {
-    worker_setup(budget, FALSE)
+    worker_setup(plan)
     region_place(p, rank, nproc)
-    set_stream(seed, rank)
+    assign(".Random.seed", .Call(ffi_rng_stream, seed, as.double(rank)), envir = globalenv())
     withCallingHandlers({
       eval(code, frame)
       .Call(ffi_region_leave, ptr)
-      .Call(ffi_region_send, ptr, frame_results, variables_partial(p$var), TRUE)
+      .Call(ffi_region_send, ptr, frame_results, list(variables_partial(p$var), pmax(the$said - relay_limit, 0)), TRUE)
     },
     error = function(e) member_error(e, ptr),
-    warning = function(w) member_relay(w, ptr, "muffleWarning"),
-    message = function(m) member_relay(m, ptr, "muffleMessage"))
+    warning = function(w) member_relay(w, ptr, 1L),
+    message = function(m) member_relay(m, ptr, 2L))
   }
+  collect_garbage_before_fork()
   .Call(ffi_region_spawn, ptr, main, function() member_jumped(ptr))
-}
-
-set_stream <- function(seed, n) {
-  RNGkind("L'Ecuyer-CMRG")
-  set.seed(seed)
-  stream <- get(".Random.seed", globalenv())
-  for (i in seq_len(n)) stream <- parallel::nextRNGStream(stream)
-  assign(".Random.seed", stream, globalenv())
 }
 
 member_error <- function(e, ptr) {
   if (.Call(ffi_region_fail, ptr)) {
-    calls <- calls_of_region(sys.calls(), sys.nframe() - 1L)
+    calls <- calls_of_region(sys.calls(), sys.nframe() - 2L)
     member_send(ptr, frame_error, list(e, calls, FALSE), list(simpleError(conditionMessage(e)), calls, TRUE), TRUE)
   }
   .Call(ffi_region_exit, ptr)
@@ -281,10 +288,12 @@ member_jumped <- function(ptr) {
   member_error(simpleError(if (nzchar(text)) text else "the process jumped to top level"), ptr)
 }
 
-member_relay <- function(cond, ptr, restart) {
+member_relay <- function(cond, ptr, kind) {
+  restart <- c("muffleWarning", "muffleMessage")[kind]
   for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
-    plain <- if (inherits(cond, "message")) simpleMessage(conditionMessage(cond)) else simpleWarning(conditionMessage(cond))
-    member_send(ptr, frame_condition, cond, plain, FALSE)
+    the$said[kind] <- the$said[kind] + 1
+    plain <- (if (kind == 2L) simpleMessage else simpleWarning)(conditionMessage(cond))
+    if (the$said[kind] <= relay_limit[kind]) member_send(ptr, frame_condition, cond, plain, FALSE)
     invokeRestart(r)
   }
 }
@@ -346,6 +355,3 @@ check_chunk <- function(chunk) {
     abort_argument("chunk", describe_value(chunk), "NULL or a whole number of at least 1")
   as.double(chunk)
 }
-
-check_flag <- function(x, arg)
-  if (!is.logical(x) || length(x) != 1L || is.na(x)) abort_argument(arg, describe_value(x), "TRUE or FALSE")

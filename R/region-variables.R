@@ -215,7 +215,7 @@ variables_begin <- function(v) {
 variables_partial <- function(v) {
   clauses <- .subset2(v, "clause")
   names <- names(clauses)[vapply(clauses, function(cl) cl$kind == "reduction", NA)]
-  mget(names, envir = .subset2(v, "value"))
+  mget(as.character(names), envir = .subset2(v, "value"))
 }
 
 # The region has ended well. partials: of ranks 1, 2, …; rank 0's are here.

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "mem_segment.h"
+#include "r_map.h"
 #include "r_util.h"
 
 #define REGION_MAGIC 0x534D5247u
@@ -116,11 +117,11 @@ SEXP ffi_region_new(SEXP nproc, SEXP id) {
 
 /* ---- members ---- */
 
-void r_region_forget_all(const r_region *mine, int rank) {
+void r_region_forget_all(void) {
   for (r_region *r = regions; r; r = r->next)
     for (int i = 1; i < r->nproc; i++) {
       sm_proc_forget(&r->member[i].proc);
-      if (r != mine || i != rank) r_channel_close(&r->member[i].chan);
+      r_channel_close(&r->member[i].chan);
     }
 }
 
@@ -170,7 +171,7 @@ SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
     int sock = -1;
     int rc = sm_proc_spawn(&r->member[i].proc, &sock);
     if (rc == 1) {
-      r_region_forget_all(r, i);
+      r_map_forget_all(NULL, -1); /* and all regions */
       r->member[i].chan.sock = sock;
       run_member(r, i, main, jumped);
     }
@@ -235,11 +236,18 @@ SEXP ffi_region_send(SEXP ptr, SEXP type, SEXP value, SEXP last) {
   return R_NilValue;
 }
 
-/* This process comes to no barrier and no loop any more. */
+/* This process comes to no barrier and no loop any more. Gives the number of loops it has met. */
 SEXP ffi_region_leave(SEXP ptr) {
   r_region *r = r_region_get(ptr, "leave");
   sm_schedule_leave(&r->schedule);
   sm_barrier_leave(&r->ctl->barrier);
+  return Rf_ScalarReal(r->schedule.met);
+}
+
+/* A member ends, without running R's exit path. */
+SEXP ffi_region_exit(SEXP ptr) {
+  r_region *r = r_region_get(ptr, "exit");
+  if (r->pid != r->owner) end_member();
   return R_NilValue;
 }
 

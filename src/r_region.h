@@ -81,8 +81,8 @@ void r_region_unwind(r_region *r)
 #endif
   ;
 
-/* In a child of any kind: close the descriptors of the members of all regions but those of `mine` at `rank`. */
-void r_region_forget_all(const r_region *mine, int rank);
+/* In a child of any kind: close the inherited descriptors of the members of all regions. */
+void r_region_forget_all(void);
 
 /* Kill, reap, close. Idempotent, never raises, only in the owner. */
 void r_region_end(r_region *r);
