@@ -5,6 +5,8 @@ the$budget <- Inf          # most workers a map in this process may fork
 the$background <- list()   # running background processes, kept alive until they end
 the$fork_warned <- FALSE
 the$exit_guard <- NULL
+the$region_guard <- NULL
+the$regions <- 0L         # regions begun: their numbers
 the$collected_at <- 0      # private bytes after the last collection before a fork
 the$collect <- FALSE       # in a worker: failed items are collected
 the$said <- c(0, 0)        # in a worker: warnings and messages sent
@@ -12,4 +14,5 @@ the$maps <- 0              # maps begun, for names of directories
 
 .onLoad <- function(libname, pkgname) {
   the$exit_guard <- .Call(ffi_worker_guard_exit)
+  the$region_guard <- .Call(ffi_region_guard_exit)
 }

@@ -85,6 +85,27 @@ SEXP ffi_file_write(SEXP, SEXP, SEXP);
 SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_search_run(SEXP, SEXP, SEXP, SEXP);
 
+/* region */
+SEXP ffi_region_barrier(SEXP, SEXP);
+SEXP ffi_region_collect(SEXP);
+SEXP ffi_region_critical_enter(SEXP);
+SEXP ffi_region_critical_leave(SEXP);
+SEXP ffi_region_end(SEXP);
+SEXP ffi_region_exit(SEXP);
+SEXP ffi_region_fail(SEXP);
+SEXP ffi_region_guard_exit(void);
+SEXP ffi_region_leave(SEXP);
+SEXP ffi_region_loop_begin(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_region_loop_claim(SEXP);
+SEXP ffi_region_loop_end(SEXP);
+SEXP ffi_region_loop_item(SEXP, SEXP);
+SEXP ffi_region_new(SEXP, SEXP);
+SEXP ffi_region_ordered_enter(SEXP);
+SEXP ffi_region_ordered_leave(SEXP);
+SEXP ffi_region_pids(SEXP);
+SEXP ffi_region_send(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_region_spawn(SEXP, SEXP, SEXP);
+
 #define ROW(name, n) {#name, (DL_FUNC)(void (*)(void))name, n}
 
 static const R_CallMethodDef rows[] = {
@@ -162,6 +183,26 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_progress_shown, 2),
   ROW(ffi_progress_width, 0),
   ROW(ffi_progress_wanted, 1),
+  /* region */
+  ROW(ffi_region_barrier, 2),
+  ROW(ffi_region_collect, 1),
+  ROW(ffi_region_critical_enter, 1),
+  ROW(ffi_region_critical_leave, 1),
+  ROW(ffi_region_end, 1),
+  ROW(ffi_region_exit, 1),
+  ROW(ffi_region_fail, 1),
+  ROW(ffi_region_guard_exit, 0),
+  ROW(ffi_region_leave, 1),
+  ROW(ffi_region_loop_begin, 6),
+  ROW(ffi_region_loop_claim, 1),
+  ROW(ffi_region_loop_end, 1),
+  ROW(ffi_region_loop_item, 2),
+  ROW(ffi_region_new, 2),
+  ROW(ffi_region_ordered_enter, 1),
+  ROW(ffi_region_ordered_leave, 1),
+  ROW(ffi_region_pids, 1),
+  ROW(ffi_region_send, 4),
+  ROW(ffi_region_spawn, 3),
   {NULL, NULL, 0},
 };
 

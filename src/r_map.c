@@ -15,6 +15,7 @@
 
 #include "mem_segment.h"
 #include "r_output.h"
+#include "r_region.h"
 #include "r_template.h"
 #include "r_trace.h"
 #include "r_util.h"
@@ -115,6 +116,7 @@ SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP retries, SEXP timeout, SEXP output) 
 }
 
 void r_map_forget_all(const r_map *m, int mine) {
+  r_region_forget_all();
   for (r_map *other = maps; other; other = other->next) {
     sm_proc_forget(&other->template);
     r_output_close(other->shared);

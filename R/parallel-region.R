@@ -1,0 +1,357 @@
+#' Parallel regions in the manner of OpenMP
+#'
+#' Makes a region; `with(p, { ... })` then runs the braces in `num_threads` processes at once: in the calling
+#' process, which is rank 0, and in forked ones, ranks 1 ... `num_threads - 1`. They share the loops, sections,
+#' barriers and variables of `p`.
+#'
+#' The braces see all variables of the function they stand in. What rank 0 assigns to ordinary variables stays, as
+#' with OpenMP's master thread; what the other ranks assign to them is lost with their process. Results leave a region
+#' through shared variables, reductions, and shared arrays. `with()` gives the value of the braces in rank 0.
+#'
+#' @section Inside the braces:
+#' - `p$rank` (0 ... `num_threads - 1`), `p$num_threads`, `p$master` (`TRUE` in rank 0).
+#' - `p$var$a`: the variable `a` of a clause, read and assigned; see [Shared()].
+#' - `p$barrier()` returns when every process has reached it.
+#' - `p$critical(expr)` or `with(p$critical, expr)` evaluates `expr` where it stands, in one process at a
+#'   time, and gives its value.
+#' - `p$single(expr, nowait = FALSE)`: the first process to arrive evaluates `expr`, and gives its value
+#'   invisibly; the others give `NULL`. All wait for its end unless `nowait`.
+#' - `p$forloop(range, body, schedule = "static", chunk = NULL, ordered = FALSE, nowait = FALSE)` calls `body(item)`
+#'   for every item of `range` (anything with `length()` and `[[`), each in one of the processes. All wait
+#'   for the end of the loop unless `nowait`. `schedule`, as in OpenMP:
+#'     - `"static"`: each process has one block of about equal size; with `chunk`, blocks of `chunk` items go
+#'       to the ranks in turn;
+#'     - `"dynamic"`: a process that is free takes the next `chunk` (1) items;
+#'     - `"guided"`: it takes what is left divided by the number of processes, at least `chunk` (1) items.
+#'
+#'   With `ordered = TRUE` it calls `body(item, ordered)`, and `ordered(expr)` or `with(ordered, expr)` is evaluated
+#'   by one process at a time in the order of `range`. An item that ends without entering its section
+#'   passes its turn on; entering it twice, or from inside `critical`, is an error of class `sharedmem_lock_error`.
+#'
+#' As in OpenMP every process must meet the same loops, `single()`s and barriers in the same order, and none of
+#' these may stand inside the body of a loop, `single()`, or `critical`. Where it is seen that they do not, and where a
+#' process ends while others wait for it in a barrier, the error has class `sharedmem_region_error`.
+#'
+#' @section Errors:
+#' An error in any process, or the death of one, ends all others, whatever they were waiting for, and raises a [WorkerException]
+#' in the caller, with the rank it happened in (0: the calling process itself). The caller notices a death while it is in
+#' any call of `p`, and at the end of the braces. Warnings and messages of the other ranks
+#' reach the caller when the region has ended, in the order of the ranks.
+#'
+#' @section Random numbers:
+#' Rank 0 goes on with R's own generator; every other rank draws from an L'Ecuyer-CMRG stream of its
+#' own, derived from it, so that results depend on `set.seed()` and `num_threads` where the schedule is static.
+#'
+#' @section Differences from Python:
+#' The body of a loop is a function. A reduction starts at the operation's identity and the given value counts once, as in OpenMP; in
+#' Python every process starts at the given value, which then counts `num_threads` times. `chunk` counts for static loops
+#' too, and is an argument of its own. Loops have an implied barrier. The error raised is a `WorkerException` whose
+#' `reason` is the original one. `single()` and `nowait` have no Python counterpart.
+#'
+#' @param ... Clauses: [Shared()], [Private()], [Reduction()]. No two variables may have the same name.
+#' @param num_threads Whole number of at least 1: processes, the caller included. `NULL` means [cpu_count()]. A
+#'   region inside a worker or another region gets fewer, so that the machine is not oversubscribed. In debug mode
+#'   (see [set_debug()]) and where the session cannot be forked it is 1.
+#' @return An object of class `Parallel` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
+#' @source `sharedmem.Parallel` of the Python package's 0.2 line; `#pragma omp parallel`, `for`, `single`, `critical`,
+#'   `ordered` and `barrier` of OpenMP.
+#' @seealso [Shared()], [MapReduce()], [WorkerException], [set_debug()]
+#' @examples
+#' p <- Parallel(Shared(count = 0), Reduction("+", total = c(0, 0)), num_threads = 2)
+#' with(p, {
+#'   p$forloop(1:10, function(i) p$var$total <- p$var$total + c(i, i^2))
+#'   p$critical(p$var$count <- p$var$count + 1)
+#' })
+#' p$var$total
+#' p$var$count
+#'
+#' # sections in the order of the loop, whoever runs the items
+#' seen <- integer(0)
+#' p <- Parallel(Shared(n = 0L, order = integer(6)), num_threads = 2)
+#' with(p, p$forloop(1:6, schedule = "dynamic", ordered = TRUE, body = function(i, ordered) {
+#'   sq <- i^2
+#'   ordered({
+#'     p$var$n <- p$var$n + 1L
+#'     p$var$order[p$var$n] <- i
+#'   })
+#' }))
+#' p$var$order[]
+#' @export
+Parallel <- function(..., num_threads = NULL) {
+  clauses <- list(...)
+  requested <- check_np(num_threads, "num_threads", 1L)
+  state <- new.env(parent = emptyenv())
+  state$ptr <- NULL
+  state$requested <- if (is.null(requested)) cpu_count() else requested
+  p <- new.env(parent = emptyenv())
+  p$rank <- 0L
+  p$master <- TRUE
+  p$num_threads <- state$requested
+  p$var <- new_variables(clauses)
+  p$barrier <- function() invisible(.Call(ffi_region_barrier, state$ptr, 1L))
+  p$critical <- region_section(function(expr) {
+    .Call(ffi_region_critical_enter, state$ptr)
+    on.exit(.Call(ffi_region_critical_leave, state$ptr))
+    expr
+  })
+  state$ordered <- region_section(function(expr) {
+    .Call(ffi_region_ordered_enter, state$ptr)
+    on.exit(.Call(ffi_region_ordered_leave, state$ptr))
+    expr
+  })
+  p$single <- function(expr, nowait = FALSE) region_single(state, expr, nowait)
+  p$forloop <- function(range, body, schedule = c("static", "dynamic", "guided"), chunk = NULL, ordered = FALSE, nowait = FALSE)
+    region_forloop(state, range, body, schedule, chunk, ordered, nowait)
+  p$.run <- function(code, frame) region_run(p, state, code, frame)
+  lockEnvironment(p)
+  structure(p, class = "Parallel")
+}
+
+region_section <- function(f) structure(f, class = "sharedmem_section")
+
+#' @rdname Parallel
+#' @param data,x An object of class `Parallel`.
+#' @param expr Braces: what the processes run.
+#' @export
+with.Parallel <- function(data, expr, ...) {
+  out <- data$.run(substitute(expr), parent.frame())
+  if (out$visible) out$value else invisible(out$value)
+}
+
+#' @rdname Parallel
+#' @export
+print.Parallel <- function(x, ...) {
+  n <- x$num_threads
+  cat(sprintf("<Parallel region: %d process%s>\n", n, if (n == 1L) "" else "es"))
+  print(x$var)
+  invisible(x)
+}
+
+# `p$var$a <- v` ends with an assignment of p$var itself, which is where it was.
+#' @export
+`$<-.Parallel` <- function(x, name, value) {
+  if (!identical(name, "var") || !identical(value, x$var))
+    abort_class("sharedmem_region_error", sprintf("`%s` of a region cannot be assigned; its variables are p$var$<name>", name))
+  x
+}
+
+#' @export
+`[[<-.Parallel` <- `$<-.Parallel`
+
+# ---- running a region ----
+
+region_run <- function(p, state, code, frame) {
+  if (!is.null(state$ptr))
+    abort_class("sharedmem_region_error", "this region runs already: a region inside it needs a Parallel() of its own")
+  debug <- get_debug()
+  nproc <- if (debug || !fork_is_safe()) 1L else max(1L, resolve_np(state$requested))
+  id <- the$regions <- the$regions + 1L
+  budget <- the$budget
+  ptr <- .Call(ffi_region_new, nproc, id)
+  state$ptr <- ptr
+  on.exit({
+    .Call(ffi_region_end, ptr)
+    state$ptr <- NULL
+    the$budget <- budget
+    region_place(p, 0L, state$requested)
+    variables_end(p$var)
+  })
+  the$budget <- max(1, floor(min(budget, state$requested) / nproc))
+  variables_begin(p$var)
+  region_place(p, 0L, nproc)
+  if (!debug) code <- region_compile(code, frame)
+  if (nproc > 1L) {
+    plan <- worker_plan(the$budget, FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+    on.exit(unlink_worker_files(plan), add = TRUE)
+    region_spawn(p, ptr, nproc, plan, code, frame)
+  }
+  out <- withRestarts({
+    value <- withVisible(withCallingHandlers(eval(code, frame), error = function(e) if (!debug) owner_error(e, ptr, id)))
+    value$loops <- .Call(ffi_region_leave, ptr)
+    value
+  }, sharedmem_region = function() NULL)
+  end <- .Call(ffi_region_collect, ptr)
+  region_settle(p$var, ptr, out, end)
+  out
+}
+
+region_place <- function(p, rank, nproc) {
+  assign("rank", rank, envir = p)
+  assign("master", rank == 0L, envir = p)
+  assign("num_threads", nproc, envir = p)
+}
+
+# Compiled once, before the fork. Only operators and control flow are inlined: the braces may define functions.
+region_compile <- function(code, frame) {
+  if (!is.call(code)) return(code)
+  tryCatch(compiler::compile(code, frame, list(optimize = 2L, suppressAll = TRUE)), error = function(e) code)
+}
+
+# Called from C in rank 0 when the region has failed elsewhere: to the end of the braces.
+region_unwind <- function(id) {
+  for (r in computeRestarts())
+    if (identical(r$name, "sharedmem_region") && identical(environment(r$handler)$id, id)) invokeRestart(r)
+}
+
+# An error in rank 0, unless another rank has failed before.
+owner_error <- function(e, ptr, id) {
+  if (!.Call(ffi_region_fail, ptr)) region_unwind(id)
+  calls <- calls_of_region(sys.calls(), sys.nframe() - 2L)
+  stop(WorkerException(e, calls, NA_integer_, 0L, Sys.getpid()))
+}
+
+# From the braces to the handler that asks, without both.
+calls_of_region <- function(calls, last)
+  tryCatch(calls_of_item(calls, last, quote(eval(code, frame)))[-1L], error = function(e) character())
+
+# What the members have sent: reductions, then warnings, then the failure.
+region_settle <- function(vars, ptr, out, end) {
+  frames <- end[[3L]]
+  type <- vapply(frames, `[[`, 1L, 1L)
+  rank <- vapply(frames, `[[`, 1L, 2L)
+  failed <- end[[1L]]
+  failure <- if (!is.na(failed)) region_failure(failed, end[[2L]], frames[type != frame_condition & rank == failed],
+                                                .Call(ffi_region_pids, ptr))
+             else region_agreement(out, frames[type == frame_results], .Call(ffi_region_pids, ptr))
+  if (is.null(failure)) {
+    results <- frames[type == frame_results][order(rank[type == frame_results])]
+    variables_combine(vars, lapply(results, function(f) f[[3L]][[1L]]))
+  }
+  said <- frames[type == frame_condition][order(rank[type == frame_condition])]
+  region_tell(lapply(said, `[[`, 3L), lapply(frames[type == frame_results], function(f) f[[3L]][[2L]]))
+  if (!is.null(failure)) stop(failure)
+}
+
+# Warnings and messages of the members; of too many, the number. unsaid: for each member, those it has not sent.
+region_tell <- function(conditions, unsaid) {
+  kinds <- vapply(conditions, function(cond) if (inherits(cond, "message")) 2L else 1L, 1L)
+  for (kind in 1:2) for (cond in utils::head(conditions[kinds == kind], relay_limit[kind]))
+    if (kind == 2L) message(cond) else warning(cond)
+  more <- c(sum(kinds == 1L), sum(kinds == 2L)) - relay_limit
+  tell_unsaid(pmax(more, 0) + Reduce(`+`, unsaid, c(0, 0)))
+}
+
+region_failure <- function(rank, status, frames, pids) {
+  pid <- pids[rank + 1L]
+  if (!length(frames)) return(worker_death(describe_status(status), NA_integer_, rank, pid))
+  frame <- frames[[1L]]
+  if (frame[[1L]] == frame_error) exception_from(frame[[3L]], NA_integer_, rank, pid)
+  else worker_death("called q() or ended R in another way", NA_integer_, rank, pid)
+}
+
+# Every rank must have met as many loops as rank 0.
+region_agreement <- function(out, frames, pids) {
+  for (f in frames) if (f[[4L]] != out$loops) {
+    rank <- f[[2L]]
+    text <- sprintf("the processes of the region do not agree: rank %d met %.0f loops, rank 0 met %.0f", rank, f[[4L]], out$loops)
+    e <- structure(class = c("sharedmem_region_error", "sharedmem_error", "error", "condition"),
+                   list(message = text, call = NULL))
+    return(WorkerException(e, character(), NA_integer_, rank, pids[rank + 1L]))
+  }
+}
+
+# ---- the members ----
+
+frame_results <- 1L
+
+region_spawn <- function(p, ptr, nproc, plan, code, frame) {
+  seed <- plan$seed
+  plan["seed"] <- list(NULL)
+  main <- function(rank) {
+    worker_setup(plan)
+    region_place(p, rank, nproc)
+    assign(".Random.seed", .Call(ffi_rng_stream, seed, as.double(rank)), envir = globalenv())
+    withCallingHandlers({
+      eval(code, frame)
+      .Call(ffi_region_leave, ptr)
+      .Call(ffi_region_send, ptr, frame_results, list(variables_partial(p$var), pmax(the$said - relay_limit, 0)), TRUE)
+    },
+    error = function(e) member_error(e, ptr),
+    warning = function(w) member_relay(w, ptr, 1L),
+    message = function(m) member_relay(m, ptr, 2L))
+  }
+  collect_garbage_before_fork()
+  .Call(ffi_region_spawn, ptr, main, function() member_jumped(ptr))
+}
+
+member_error <- function(e, ptr) {
+  if (.Call(ffi_region_fail, ptr)) {
+    calls <- calls_of_region(sys.calls(), sys.nframe() - 2L)
+    member_send(ptr, frame_error, list(e, calls, FALSE), list(simpleError(conditionMessage(e)), calls, TRUE), TRUE)
+  }
+  .Call(ffi_region_exit, ptr)
+}
+
+# After a jump to top level: what R says of it is all there is.
+member_jumped <- function(ptr) {
+  text <- sub("\n+$", "", sub("^Error[^:]*: ", "", geterrmessage()))
+  member_error(simpleError(if (nzchar(text)) text else "the process jumped to top level"), ptr)
+}
+
+member_relay <- function(cond, ptr, kind) {
+  restart <- c("muffleWarning", "muffleMessage")[kind]
+  for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
+    the$said[kind] <- the$said[kind] + 1
+    plain <- (if (kind == 2L) simpleMessage else simpleWarning)(conditionMessage(cond))
+    if (the$said[kind] <= relay_limit[kind]) member_send(ptr, frame_condition, cond, plain, FALSE)
+    invokeRestart(r)
+  }
+}
+
+# `plain` goes in the place of a value that cannot be serialized.
+member_send <- function(ptr, type, value, plain, last)
+  tryCatch(.Call(ffi_region_send, ptr, type, value, last), error = function(e) .Call(ffi_region_send, ptr, type, plain, last))
+
+# ---- loops ----
+
+region_forloop <- function(state, range, body, schedule, chunk, ordered, nowait) {
+  ptr <- state$ptr
+  if (!is.function(body)) abort_argument("body", describe_value(body), "a function")
+  kind <- check_schedule(schedule)
+  check_flag(ordered, "ordered")
+  check_flag(nowait, "nowait")
+  .Call(ffi_region_loop_begin, ptr, as.double(length(range)), kind, check_chunk(chunk), ordered, FALSE)
+  on.exit(.Call(ffi_region_loop_end, ptr))
+  while (!is.null(claim <- .Call(ffi_region_loop_claim, ptr))) {
+    if (ordered) run_ordered(ptr, range, body, claim[1L], claim[2L], state$ordered)
+    else run_items(range, body, claim[1L], claim[2L])
+  }
+  .Call(ffi_region_loop_end, ptr)
+  if (!nowait) .Call(ffi_region_barrier, ptr, 2L)
+  invisible(NULL)
+}
+
+run_items <- function(range, body, from, to)
+  for (i in seq.int(from, to)) forceAndCall(1, body, range[[i]])
+
+run_ordered <- function(ptr, range, body, from, to, section)
+  for (i in seq.int(from, to)) {
+    .Call(ffi_region_loop_item, ptr, i)
+    forceAndCall(2, body, range[[i]], section)
+  }
+
+region_single <- function(state, expr, nowait) {
+  ptr <- state$ptr
+  check_flag(nowait, "nowait")
+  .Call(ffi_region_loop_begin, ptr, 1, 1L, 1, FALSE, TRUE)
+  on.exit(.Call(ffi_region_loop_end, ptr))
+  value <- if (!is.null(.Call(ffi_region_loop_claim, ptr))) expr
+  .Call(ffi_region_loop_end, ptr)
+  if (!nowait) .Call(ffi_region_barrier, ptr, 3L)
+  invisible(value)
+}
+
+check_schedule <- function(schedule) {
+  choices <- c("static", "dynamic", "guided")
+  if (identical(schedule, choices)) return(0L)
+  kind <- if (is.character(schedule) && length(schedule) == 1L) match(schedule, choices) else NA
+  if (is.na(kind)) abort_argument("schedule", describe_value(schedule), "\"static\", \"dynamic\" or \"guided\"")
+  kind - 1L
+}
+
+check_chunk <- function(chunk) {
+  if (is.null(chunk)) return(0)
+  if (!is.numeric(chunk) || length(chunk) != 1L || is.na(chunk) || chunk < 1 || chunk != floor(chunk) || chunk > 2^53)
+    abort_argument("chunk", describe_value(chunk), "NULL or a whole number of at least 1")
+  as.double(chunk)
+}

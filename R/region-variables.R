@@ -1,0 +1,244 @@
+#' Variables of a parallel region
+#'
+#' `Shared()`, `Private()` and `Reduction()` name the variables of a region and give their values; they are arguments of
+#' [Parallel()]. The variables are then read and assigned as `p$var$<name>`, before, inside and after `with(p, { ... })`.
+#'
+#' - **Shared**: one value for all processes, in shared memory. A single value reads as an ordinary R value; a longer
+#'   one, a matrix or array reads as the shared array itself, so that `p$var$a[i] <- v` writes those elements and no others,
+#'   and `p$var$a[]` is a copy. A data frame or list has its columns shared. Assigning `p$var$a <- v` writes all of
+#'   it: `v` must have the same length and fit its type. Reading and writing are not guarded: use
+#'   `p$critical()` or barriers where processes depend on each other.
+#' - **Private**: every process has its own, which starts at the given value and ends with the region
+#'   (OpenMP's `firstprivate`).
+#' - **Reduction**: inside the region every process has its own, which starts at the identity of `op`. After it the
+#'   given value and those of all ranks are combined with `op`, in the order of the ranks, so that the same
+#'   contributions give the same result to the last bit.
+#'
+#' The identities are 0 for `"+"`, 1 for `"*"`, `TRUE` for `"&"`, `FALSE` for `"|"`, and for `"min"` and `"max"` the largest and smallest
+#' value of the type; vectors and arrays keep their shape, and `"min"` and `"max"` work element by element. For another function
+#' `identity` is the starting value; where it is not given, the variable starts as `NULL`, and a process that leaves it `NULL`
+#' adds nothing.
+#'
+#' A region that is run again combines with the value it left, as in OpenMP. One that fails leaves private variables and reductions
+#' as they were before.
+#'
+#' @param ... Variables, by name. `Shared`: atomic vectors, arrays, data frames, or shared arrays (which are
+#'   used as they are). `Private`: any R values. `Reduction`: numbers, vectors or arrays; any R values if `op` is a function.
+#' @param op The operation: `"+"`, `"*"`, `"min"`, `"max"`, `"&"`, `"|"`, the function of that name, or any function of two values. It
+#'   should be associative.
+#' @param identity The starting value for a function that is not one of these.
+#' @return A clause for [Parallel()]. Bad arguments give an error of class `sharedmem_argument_error`.
+#' @source `Shared`, `Private` and `Reduction` of the Python package's 0.2 line (where reductions start at the given
+#'   value in every process); the clauses `shared`, `firstprivate` and `reduction` of OpenMP.
+#' @seealso [Parallel()]
+#' @examples
+#' p <- Parallel(Shared(a = matrix(0, 2, 2)), Private(k = 10),
+#'               Reduction("max", top = -1), Reduction(c, ranks = NULL), num_threads = 2)
+#' with(p, {
+#'   p$var$k <- p$var$k + p$rank
+#'   p$var$a[p$rank + 1, ] <- p$var$k
+#'   p$var$top <- max(p$var$top, p$var$k)
+#'   p$var$ranks <- p$rank
+#' })
+#' p$var$a[]
+#' p$var$top
+#' p$var$ranks
+#' @export
+Shared <- function(...) {
+  values <- check_variables(list(...))
+  new_clause("shared", lapply(values, share_variable))
+}
+
+#' @rdname Shared
+#' @export
+Private <- function(...) new_clause("private", check_variables(list(...)))
+
+#' @rdname Shared
+#' @export
+Reduction <- function(op, ..., identity = NULL) {
+  op <- check_operation(op, missing(identity))
+  values <- check_variables(list(...))
+  new_clause("reduction", values, op, identity)
+}
+
+new_clause <- function(kind, values, op = NULL, identity = NULL)
+  structure(list(kind = kind, values = values, op = op, identity = identity), class = "sharedmem_clause")
+
+check_variables <- function(values) {
+  names <- names(values)
+  if (length(values) && (is.null(names) || any(is.na(names) | names == "")))
+    abort_argument("...", "a value without a name", "variables by name")
+  values
+}
+
+share_variable <- function(value) {
+  if (is_shared(value)) return(value)
+  if (!is.list(value) && (!is.atomic(value) || is.null(value)))
+    abort_argument("...", describe_value(value), "atomic vectors, arrays, data frames or shared arrays")
+  copy(value)
+}
+
+#' @export
+print.sharedmem_clause <- function(x, ...) {
+  op <- if (!is.null(x$op)) paste0("(", x$op$name, ")") else ""
+  cat(sprintf("<%s%s: %s>\n", x$kind, op, paste(names(x$values), collapse = ", ")))
+  invisible(x)
+}
+
+# ---- operations ----
+
+largest_of <- function(x) if (is.integer(x) || is.logical(x)) .Machine$integer.max else Inf
+
+operations <- list(
+  "+" = list(combine = `+`, identity = function(x) 0L),
+  "*" = list(combine = `*`, identity = function(x) 1L),
+  "min" = list(combine = function(a, b) keep_shape(pmin(a, b), a), identity = largest_of),
+  "max" = list(combine = function(a, b) keep_shape(pmax(a, b), a), identity = function(x) -largest_of(x)),
+  "&" = list(combine = `&`, identity = function(x) TRUE),
+  "|" = list(combine = `|`, identity = function(x) FALSE))
+
+keep_shape <- function(x, like) {
+  attributes(x) <- attributes(like)
+  x
+}
+
+check_operation <- function(op, no_identity) {
+  if (is.function(op))
+    for (name in names(operations)) if (identical(op, get(name, baseenv()))) op <- name
+  if (is.character(op) && length(op) == 1L && op %in% names(operations)) {
+    if (!no_identity) abort_argument("identity", "given", sprintf("left out for \"%s\"", op))
+    return(list(name = op, combine = operations[[op]]$combine, identity = operations[[op]]$identity))
+  }
+  if (!is.function(op))
+    abort_argument("op", describe_value(op), "one of \"+\", \"*\", \"min\", \"max\", \"&\", \"|\", or a function of two values")
+  list(name = "function", combine = op)
+}
+
+# The value a reduction starts from in every process.
+reduction_start <- function(clause, value) {
+  if (is.null(clause$op$identity)) return(clause$identity)
+  if (!is.numeric(value) && !is.logical(value) && !is.complex(value))
+    abort_argument("...", describe_value(value), sprintf("numbers for the reduction \"%s\"", clause$op$name))
+  start <- value
+  start[] <- clause$op$identity(value)
+  start
+}
+
+# ---- p$var ----
+
+new_variables <- function(clauses) {
+  v <- new.env(parent = emptyenv())
+  v$clause <- list()                      # by variable: the clause it came in
+  v$shared <- list()                      # by variable: the shared array, or list of them
+  v$value <- new.env(parent = emptyenv()) # by variable: this process's private values and reductions
+  v$given <- NULL                         # while a region runs: those values as they were before
+  for (clause in clauses) {
+    if (!inherits(clause, "sharedmem_clause")) abort_argument("...", describe_value(clause), "Shared(), Private() or Reduction()")
+    twice <- c(intersect(names(clause$values), names(v$clause)), names(clause$values)[duplicated(names(clause$values))])
+    if (length(twice)) abort_argument("...", sprintf("`%s` twice", twice[1L]), "variables of different names")
+    for (name in names(clause$values)) {
+      v$clause[[name]] <- clause
+      if (clause$kind == "shared") v$shared[[name]] <- clause$values[[name]]
+      else {
+        if (clause$kind == "reduction") reduction_start(clause, clause$values[[name]])
+        assign(name, clause$values[[name]], envir = v$value)
+      }
+    }
+  }
+  lockEnvironment(v)
+  structure(v, class = "sharedmem_variables")
+}
+
+read_variable <- function(v, name) {
+  clause <- .subset2(v, "clause")[[name]]
+  if (is.null(clause))
+    abort_class("sharedmem_argument_error", sprintf("the region has no variable `%s`", name), arg = name)
+  if (clause$kind != "shared") return(get(name, envir = .subset2(v, "value"), inherits = FALSE))
+  x <- .subset2(v, "shared")[[name]]
+  if (is_shared(x) && length(x) == 1L && is.null(dim(x))) x[] else x
+}
+
+write_variable <- function(v, name, value) {
+  clause <- .subset2(v, "clause")[[name]]
+  if (is.null(clause))
+    abort_class("sharedmem_argument_error", sprintf("the region has no variable `%s`", name), arg = name)
+  if (clause$kind != "shared") {
+    assign(name, value, envir = .subset2(v, "value"))
+    return(v)
+  }
+  x <- .subset2(v, "shared")[[name]]
+  if (identical(x, value)) return(v)
+  if (!is_shared(x))
+    abort_argument(name, describe_value(value), "left as it is: assign to its columns or elements")
+  if (length(value) != length(x))
+    abort_argument(name, describe_value(value), sprintf("of length %.0f, like the shared variable", length(x)))
+  x[] <- if (is_shared(value)) value[] else value
+  v
+}
+
+#' @export
+`$.sharedmem_variables` <- function(x, name) read_variable(x, name)
+
+#' @export
+`[[.sharedmem_variables` <- function(x, i) read_variable(x, i)
+
+#' @export
+`$<-.sharedmem_variables` <- function(x, name, value) write_variable(x, name, value)
+
+#' @export
+`[[<-.sharedmem_variables` <- function(x, i, value) write_variable(x, i, value)
+
+#' @export
+names.sharedmem_variables <- function(x) names(.subset2(x, "clause"))
+
+#' @export
+print.sharedmem_variables <- function(x, ...) {
+  clauses <- .subset2(x, "clause")
+  kind <- vapply(clauses, function(cl) paste0(cl$kind, if (!is.null(cl$op)) sprintf("(%s)", cl$op$name)), "")
+  for (k in unique(kind)) cat(sprintf("%s: %s\n", k, paste(names(clauses)[kind == k], collapse = ", ")))
+  if (!length(clauses)) cat("no variables\n")
+  invisible(x)
+}
+
+# A region begins: private variables and reductions have their starting values, which members inherit.
+variables_begin <- function(v) {
+  clauses <- .subset2(v, "clause")
+  value <- .subset2(v, "value")
+  given <- as.list(value, all.names = TRUE)
+  assign("given", given, envir = v)
+  for (name in names(given))
+    if (clauses[[name]]$kind == "reduction")
+      assign(name, reduction_start(clauses[[name]], given[[name]]), envir = value)
+}
+
+# What this process adds to the reductions.
+variables_partial <- function(v) {
+  clauses <- .subset2(v, "clause")
+  names <- names(clauses)[vapply(clauses, function(cl) cl$kind == "reduction", NA)]
+  mget(as.character(names), envir = .subset2(v, "value"))
+}
+
+# The region has ended well. partials: of ranks 1, 2, …; rank 0's are here.
+variables_combine <- function(v, partials) {
+  clauses <- .subset2(v, "clause")
+  given <- .subset2(v, "given")
+  partials <- c(list(variables_partial(v)), partials)
+  for (name in names(partials[[1L]])) {
+    op <- clauses[[name]]$op
+    total <- given[[name]]
+    for (part in partials) {
+      x <- part[[name]]
+      if (is.null(x) && is.null(op$identity)) next
+      total <- if (is.null(total) && is.null(op$identity)) x else op$combine(total, x)
+    }
+    given[name] <- list(total)
+  }
+  assign("given", given, envir = v)
+}
+
+# The region is over, well or not.
+variables_end <- function(v) {
+  given <- .subset2(v, "given")
+  for (name in names(given)) assign(name, given[[name]], envir = .subset2(v, "value"))
+  assign("given", NULL, envir = v)
+}

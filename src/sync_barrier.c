@@ -1,0 +1,73 @@
+/* sync_barrier.c: see sync_barrier.h.
+ *
+ * Purpose: all or nobody, at the price of one atomic addition where processors are free.
+ * Fork and signals: no owner and no lock, so no death at any line can stop the others from seeing a failure
+ * flag; sleeps are sliced.
+ */
+#include "sync_barrier.h"
+
+#include <limits.h>
+
+#define SPINS 200
+
+void sm_barrier_init(sm_barrier_shm *b, int nproc, bool spin) {
+  atomic_store(&b->round, 0);
+  atomic_store(&b->sleepers, 0);
+  b->nproc = (uint32_t)nproc;
+  b->spins = spin ? SPINS : 1;
+  atomic_store(&b->tag[0], 0);
+  atomic_store(&b->tag[1], 0);
+  atomic_store(&b->arrived, 0);
+  atomic_store(&b->left, 0);
+}
+
+void sm_barrier_wake_all(sm_barrier_shm *b) {
+  if (atomic_load(&b->sleepers)) sm_futex_wake(&b->round, INT_MAX);
+}
+
+int sm_barrier_arrive(sm_barrier_shm *b, uint64_t tag, uint32_t *round) {
+  uint32_t r = atomic_load(&b->round);
+  uint64_t first = 0;
+  if (!atomic_compare_exchange_strong(&b->tag[r & 1], &first, tag) && first != tag) return SM_EMISUSE;
+  *round = r;
+  if (atomic_fetch_add(&b->arrived, 1) + 1 < b->nproc) return 0;
+  /* Nobody else is between arriving and leaving this round, so the counters are ours until it moves. */
+  atomic_store(&b->tag[r & 1], 0);
+  atomic_store(&b->arrived, 0);
+  atomic_store(&b->round, r + 1);
+  sm_barrier_wake_all(b);
+  return 0;
+}
+
+/* 1 while the round is open. `left` is read first: who left had seen every round before it complete. */
+static int look(sm_barrier_shm *b, uint32_t round) {
+  uint32_t left = atomic_load(&b->left);
+  if (atomic_load(&b->round) != round) return 0;
+  return left ? SM_EGONE : 1;
+}
+
+int sm_barrier_await(sm_barrier_shm *b, uint32_t round, const sm_watch *watch) {
+  int rc = look(b, round);
+  for (uint32_t i = 0; rc == 1 && i < b->spins; i++) {
+    sm_spin_pause();
+    rc = look(b, round);
+  }
+  if (rc != 1) return rc;
+  atomic_fetch_add(&b->sleepers, 1);
+  for (;;) {
+    rc = look(b, round);
+    if (rc == 1) {
+      int seen = sm_watch_look(watch);
+      if (seen < 0) rc = seen;
+    }
+    if (rc != 1) break;
+    sm_futex_wait(&b->round, round, SM_SLICE_MS);
+  }
+  atomic_fetch_sub(&b->sleepers, 1);
+  return rc;
+}
+
+void sm_barrier_leave(sm_barrier_shm *b) {
+  atomic_fetch_add(&b->left, 1);
+  sm_barrier_wake_all(b);
+}
