@@ -3,11 +3,8 @@
 # NULL where the pool leaves R's generator alone.
 map_seed <- function(options) if (isTRUE(options$seed)) .Call(ffi_rng_base)
 
-# In a worker.
-install_seed <- function(base) {
-  if (!is.null(base))
-    .Call(ffi_rng_install, base, function(value) .Call(ffi_rng_touch, if (missing(value)) NULL else value))
-}
+# In a worker, `.Random.seed` is an active binding until somebody looks; this is its function.
+seed_binding <- function(value) .Call(ffi_rng_touch, if (missing(value)) NULL else value)
 
 # In the master's process: each item's stream is put in place by the function this gives; `restore` puts the
 # generator back as it stood.

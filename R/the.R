@@ -14,5 +14,11 @@ the$maps <- 0              # maps begun, for names of directories
 
 .onLoad <- function(libname, pkgname) {
   the$exit_guard <- .Call(ffi_worker_guard_exit)
+  # what every worker runs is read from the lazy-load database here, once, not in each of them
+  ns <- parent.env(environment())
+  for (name in c("worker_setup", "worker_loop", "worker_items", "set_local", "new_local", "seed_binding"))
+    force(get(name, envir = ns))
+  for (name in c("withCallingHandlers", "delayedAssign", "options", "environment"))
+    force(get(name, envir = baseenv()))
   the$region_guard <- .Call(ffi_region_guard_exit)
 }

@@ -17,6 +17,8 @@ calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
 
 # The error of an item: publish it, then end (or go on with the next item).
 worker_error <- function(e, collect) {
+  # raised while finished results were sent: C tries them one by one and reports those that cannot be
+  if (.Call(ffi_worker_resend)) return()
   if (inherits(e, "StopProcessGroup")) {
     .Call(ffi_worker_stop_all)
     .Call(ffi_worker_send, frame_stopped, NULL, NULL, TRUE)
@@ -27,7 +29,6 @@ worker_error <- function(e, collect) {
   traceback <- tryCatch(calls_of_item(sys.calls(), n - 1L), error = function(e) character())
   worker_report(e, traceback, NULL)
   if (!collect) .Call(ffi_worker_end)
-  invokeRestart("sharedmem_next")
 }
 
 worker_report <- function(e, traceback, item) {
@@ -70,41 +71,49 @@ worker_relay <- function(cond, kind) {
   }
 }
 
-# The loop of a worker. `item` is set by C before each call of `func(item, ...)`.
+# The loop of a worker. `item` is set by C before each call of `func(item, ...)`. The handlers are set once, not
+# once an item; after an error that does not end the worker, `next_item` leaves the loop, which then goes on.
 worker_loop <- function(func, sequence, collect, ...) {
   frame <- environment()
-  handlers <- function() withCallingHandlers(
-    { .Call(ffi_worker_loop, frame, sequence); TRUE },
-    error = function(e) worker_error(e, collect),
-    warning = function(w) worker_relay(w, 1L),
-    message = function(m) worker_relay(m, 2L))
-  repeat if (withRestarts(handlers(), sharedmem_next = function() FALSE)) break
+  repeat if (worker_items(frame, sequence, collect)) break
 }
 
-# What the workers of a map are told, made in the master.
+worker_items <- function(frame, sequence, collect) {
+  delayedAssign("next_item", return(FALSE))
+  withCallingHandlers({
+    .Call(ffi_worker_loop, frame, sequence)
+    TRUE
+  }, error = function(e) {
+    worker_error(e, collect)
+    next_item
+  }, warning = function(w) worker_relay(w, 1L), message = function(m) worker_relay(m, 2L))
+}
+
+# What the workers of a map are told. Made in the master: what a worker does not have to make costs it no fresh pages.
 worker_plan <- function(budget, collect, options) {
   the$maps <- the$maps + 1
-  list(budget = budget, collect = collect, seed = map_seed(options), threads = options$threads,
-       inherit = options$output == "inherit", tempdir = file.path(tempdir(), sprintf("workers-%d-%.0f", Sys.getpid(), the$maps)))
+  if (!is.null(options$threads)) .Call(ffi_threads_find)
+  base <- file.path(tempdir(), sprintf("workers-%d-%.0f", Sys.getpid(), the$maps))
+  list(budget = budget, collect = collect, seed = map_seed(options), seed_binding = seed_binding, threads = options$threads,
+       tempdir_function = function(check = FALSE) {
+         own <- file.path(base, Sys.getpid())
+         if (!dir.exists(own)) dir.create(own, recursive = TRUE, showWarnings = FALSE)
+         own
+       },
+       on_error = quote(options(error = quote(invisible(NULL)))), said = c(0, 0), background = list(),
+       sinks = sink.number() > 0L || sink.number(type = "message") != 2L, tempdir = base)
 }
 
 # First thing in every worker.
 worker_setup <- function(plan) {
-  options(error = quote(invisible(NULL)))
-  the$budget <- plan$budget
-  the$collect <- plan$collect
-  the$background <- list()
-  the$said <- c(0, 0)
-  # sinks of the master are the master's: what is printed here goes to this process's stdout
+  .Call(ffi_worker_setup, the, plan)
+  if (plan$sinks) drop_sinks()
+}
+
+# Sinks of the master are the master's: what is printed here goes to this process's stdout.
+drop_sinks <- function() {
   while (sink.number() > 0L) sink()
   if (sink.number(type = "message") != 2L) sink(type = "message")
-  own <- file.path(plan$tempdir, Sys.getpid())
-  .Call(ffi_worker_tempdir, function(check = FALSE) {
-    if (!dir.exists(own)) dir.create(own, recursive = TRUE, showWarnings = FALSE)
-    own
-  })
-  if (!is.null(plan$threads)) .Call(ffi_threads_set, plan$threads)
-  install_seed(plan$seed)
 }
 
 # In the master, when the workers have ended.

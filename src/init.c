@@ -35,17 +35,17 @@ SEXP ffi_ordered_enter(SEXP, SEXP);
 SEXP ffi_ordered_leave(SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_rng_base(void);
-SEXP ffi_rng_install(SEXP, SEXP);
 SEXP ffi_rng_stream(SEXP, SEXP);
 SEXP ffi_rng_touch(SEXP);
-SEXP ffi_threads_set(SEXP);
+SEXP ffi_threads_find(void);
 SEXP ffi_worker_count(SEXP);
 SEXP ffi_worker_end(void);
 SEXP ffi_worker_guard_exit(void);
 SEXP ffi_worker_loop(SEXP, SEXP);
 SEXP ffi_worker_send(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_worker_stop_all(void);
-SEXP ffi_worker_tempdir(SEXP);
+SEXP ffi_worker_resend(void);
+SEXP ffi_worker_setup(SEXP, SEXP);
 
 /* index */
 SEXP ffi_array_about(SEXP);
@@ -138,17 +138,17 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_ordered_leave, 1),
   ROW(ffi_private_bytes, 0),
   ROW(ffi_rng_base, 0),
-  ROW(ffi_rng_install, 2),
   ROW(ffi_rng_stream, 2),
   ROW(ffi_rng_touch, 1),
-  ROW(ffi_threads_set, 1),
+  ROW(ffi_threads_find, 0),
   ROW(ffi_worker_count, 1),
   ROW(ffi_worker_end, 0),
   ROW(ffi_worker_guard_exit, 0),
   ROW(ffi_worker_loop, 2),
   ROW(ffi_worker_send, 4),
   ROW(ffi_worker_stop_all, 0),
-  ROW(ffi_worker_tempdir, 1),
+  ROW(ffi_worker_resend, 0),
+  ROW(ffi_worker_setup, 2),
   /* index */
   ROW(ffi_array_about, 1),
   ROW(ffi_array_dim, 1),

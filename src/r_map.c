@@ -23,7 +23,40 @@
 
 #define MAP_MAGIC 0x534D4D50u
 
+#define KEEP_BYTES ((size_t)4 << 20)
+
 static r_map *maps = NULL;
+
+/* Control memory of the last map, used again by the next: fresh shared pages are dear. All who had it mapped
+ * have been reaped; a fork of this process must not use it (owner). */
+static struct {
+  void *mem;
+  size_t nbytes;
+  pid_t owner;
+} kept;
+
+static int control_map(r_map *m) {
+  if (kept.mem && kept.owner == getpid() && kept.nbytes >= m->nbytes) {
+    m->mem = kept.mem;
+    m->mapped = kept.nbytes;
+    kept.mem = NULL;
+    return 1;
+  }
+  m->mapped = m->nbytes;
+  return sm_anon_map(m->nbytes, &m->mem);
+}
+
+static void control_unmap(r_map *m) {
+  if (!m->mem) return;
+  if (!kept.mem && m->mapped <= KEEP_BYTES) {
+    kept.mem = m->mem;
+    kept.nbytes = m->mapped;
+    kept.owner = getpid();
+  } else {
+    sm_anon_unmap(m->mem, m->mapped);
+  }
+  m->mem = NULL;
+}
 
 static void map_free(r_map *m) {
   r_map_end(m);
@@ -32,7 +65,7 @@ static void map_free(r_map *m) {
       *p = m->next;
       break;
     }
-  if (m->mem) sm_anon_unmap(m->mem, m->nbytes);
+  control_unmap(m);
   r_trace_close(m);
   free(m->worker);
   free(m->delivered);
@@ -65,8 +98,10 @@ static int lay_out(r_map *m) {
   size_t turn = align_line(sm_turnstile_nbytes(m->nitems, m->np)), ring = align_line(sm_ring_nbytes(m->ring_capacity));
   size_t desks = align_line(sizeof(r_desk_shm) * (size_t)m->np);
   m->nbytes = ctl + queue + turn + desks + ring * (size_t)m->np;
-  int rc = sm_anon_map(m->nbytes, &m->mem);
+  int rc = control_map(m);
   if (rc < 0) return rc;
+  if (rc == 1) memset(m->mem, 0, m->nbytes - ring * (size_t)m->np);
+  rc = 0;
   uint8_t *p = m->mem;
   m->ctl = (r_control_shm *)p;
   m->queue = (sm_queue_shm *)(p += ctl);
@@ -77,6 +112,7 @@ static int lay_out(r_map *m) {
   rc = sm_queue_init(m->queue, m->nitems, m->np);
   if (rc == 0) rc = sm_lock_init(&m->ctl->critical);
   for (int i = 0; rc == 0 && i < m->np; i++) {
+    memset(m->rings + (size_t)i * ring, 0, sizeof(sm_ring_shm));
     sm_proc_init(&m->worker[i].proc);
     m->worker[i].timed_out = m->worker[i].stream[0].fd = m->worker[i].stream[1].fd = -1;
     r_channel_open(&m->worker[i].chan, m->rings + (size_t)i * ring, m->ring_capacity);

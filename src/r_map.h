@@ -62,7 +62,8 @@ typedef struct r_map {
   int np;             /* 0: everything runs in the owner */
   int64_t nitems;
   void *mem;
-  size_t nbytes;
+  size_t nbytes;      /* used of it */
+  size_t mapped;
   r_control_shm *ctl;
   sm_queue_shm *queue;
   sm_turnstile_shm *turn;

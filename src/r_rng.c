@@ -65,22 +65,16 @@ SEXP ffi_rng_stream(SEXP base, SEXP item) {
   return stream_of(&b, (int64_t)Rf_asReal(item) - 1);
 }
 
-static void remove_binding(void) {
-  SEXP name = PROTECT(Rf_mkString(".Random.seed"));
-  SEXP call = PROTECT(Rf_lang3(Rf_install("rm"), name, R_GlobalEnv));
-  SET_TAG(CDDR(call), Rf_install("envir"));
-  Rf_eval(call, R_BaseEnv);
-  UNPROTECT(2);
-}
+static void remove_binding(void) { R_removeVarFromFrame(seed_symbol(), R_GlobalEnv); }
 
 /* In a fresh worker: binding is the function of the active binding (R/rng.R). */
-SEXP ffi_rng_install(SEXP base, SEXP binding) {
+void r_rng_install(SEXP base, SEXP binding) {
+  if (TYPEOF(base) != RAWSXP || XLENGTH(base) != (R_xlen_t)sizeof G.base) return;
   memcpy(&G.base, RAW_RO(base), sizeof G.base);
   G.seeded = true;
   G.plain = false;
   remove_binding();
   R_MakeActiveBinding(seed_symbol(), binding, R_GlobalEnv);
-  return R_NilValue;
 }
 
 /* Somebody looks at .Random.seed (value NULL) or assigns to it. */

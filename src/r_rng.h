@@ -7,6 +7,9 @@
 
 #include "sm_base.h"
 
+/* In a fresh worker: items draw from streams of this base (ffi_rng_base(); NULL: R's generator is left alone). */
+void r_rng_install(SEXP base, SEXP binding);
+
 /* In a worker, at the start of an item: nothing until some item has drawn, then one assignment. */
 void r_rng_begin_item(int64_t item);
 

@@ -6,6 +6,11 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#ifdef __linux__
+#include <link.h>
+#endif
+
+#include "r_threads.h"
 
 #include "r_util.h"
 
@@ -25,40 +30,74 @@ static const char *const libraries[] = {
   "libgomp.so.1",     "libomp.so.5",       "libiomp5.so",  "libgomp.1.dylib", "libomp.dylib",
 };
 
-static int call_setter(void *lib, int k, int n) {
-  void *f = dlsym(lib, setters[k].name);
-  if (!f) return 0;
-  if (setters[k].by_pointer) {
-    setter_ptr g;
-    *(void **)&g = f;
-    g(&n);
-  } else {
-    setter_int g;
-    *(void **)&g = f;
-    g(n);
+#define SETTERS (sizeof setters / sizeof setters[0])
+#define LIBRARIES (sizeof libraries / sizeof libraries[0])
+
+/* What was found, and the state of the loader then: looking for a library that is not loaded searches the
+ * file system, so it is done again only when something has been loaded or unloaded, in the master. */
+static struct {
+  bool done;
+  unsigned long long adds, subs;
+  struct {
+    void *f;
+    bool by_pointer;
+  } found[SETTERS * (LIBRARIES + 1)];
+  int nfound;
+} F;
+
+static void note(void *lib) {
+  for (size_t k = 0; k < SETTERS; k++) {
+    void *f = dlsym(lib, setters[k].name);
+    bool known = !f;
+    for (int i = 0; i < F.nfound; i++) known = known || F.found[i].f == f;
+    if (known) continue;
+    F.found[F.nfound].f = f;
+    F.found[F.nfound++].by_pointer = setters[k].by_pointer;
+  }
+}
+
+#ifdef __linux__
+static int loader_state(struct dl_phdr_info *info, size_t size, void *data) {
+  unsigned long long *out = data;
+  if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs) {
+    out[0] = info->dlpi_adds;
+    out[1] = info->dlpi_subs;
   }
   return 1;
 }
+#endif
 
-/* Set them all to n; gives the number of setters that were called. */
-SEXP ffi_threads_set(SEXP n) {
-  int threads = Rf_asInteger(n), called = 0;
-  const int count = (int)(sizeof setters / sizeof setters[0]);
-  for (int k = 0; k < count; k++) called += call_setter(RTLD_DEFAULT, k, threads);
-  for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
+/* In the master, before the fork. */
+SEXP ffi_threads_find(void) {
+  unsigned long long state[2] = {0, 0};
+#ifdef __linux__
+  dl_iterate_phdr(loader_state, state);
+#endif
+  if (F.done && state[0] == F.adds && state[1] == F.subs) return R_NilValue;
+  F.done = true;
+  F.adds = state[0];
+  F.subs = state[1];
+  F.nfound = 0;
+  note(RTLD_DEFAULT);
+  for (size_t i = 0; i < LIBRARIES; i++) {
     void *lib = dlopen(libraries[i], RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
     if (!lib) continue;
-    for (int k = 0; k < count; k++) called += call_setter(lib, k, threads);
+    note(lib);
     dlclose(lib);
   }
-  return Rf_ScalarInteger(called);
+  return R_NilValue;
 }
 
-/* In a worker: tempdir() of base R is replaced by f in this process. */
-SEXP ffi_worker_tempdir(SEXP f) {
-  SEXP sym = Rf_install("tempdir");
-  if (R_BindingIsLocked(sym, R_BaseEnv)) R_unLockBinding(sym, R_BaseEnv);
-  Rf_defineVar(sym, f, R_BaseEnv);
-  R_LockBinding(sym, R_BaseEnv);
-  return R_NilValue;
+void r_threads_set(int n) {
+  for (int i = 0; i < F.nfound; i++) {
+    if (F.found[i].by_pointer) {
+      setter_ptr g;
+      *(void **)&g = F.found[i].f;
+      g(&n);
+    } else {
+      setter_int g;
+      *(void **)&g = F.found[i].f;
+      g(n);
+    }
+  }
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "r_rng.h"
+#include "r_threads.h"
 #include "r_trace.h"
 #include "r_util.h"
 
@@ -30,6 +31,7 @@ static struct {
   int64_t buffered, first;
   uint64_t flushed_ns;
   sm_watch watch;
+  bool sending;       /* buffered results are on their way */
   uint64_t traced_ns; /* when the running item began; 0 unless traced */
 } W = {.item = -1};
 
@@ -91,6 +93,37 @@ void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   r_worker_end(SM_FRAME_ERROR);
 }
 
+static SEXP element(SEXP list, const char *name) {
+  SEXP names = Rf_getAttrib(list, R_NamesSymbol);
+  for (R_xlen_t i = 0; i < XLENGTH(list); i++)
+    if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0) return VECTOR_ELT(list, i);
+  return R_NilValue;
+}
+
+static void set_in(SEXP env, const char *name, SEXP value) { Rf_defineVar(Rf_install(name), value, env); }
+
+/* tempdir() of base R is replaced in this process. */
+static void own_tempdir(SEXP f) {
+  SEXP sym = Rf_install("tempdir");
+  if (R_BindingIsLocked(sym, R_BaseEnv)) R_unLockBinding(sym, R_BaseEnv);
+  Rf_defineVar(sym, f, R_BaseEnv);
+  R_LockBinding(sym, R_BaseEnv);
+}
+
+/* the: the package's state; plan: worker_plan() in R/worker.R. In C, for each page that R code touches costs a fault. */
+SEXP ffi_worker_setup(SEXP the, SEXP plan) {
+  Rf_eval(element(plan, "on_error"), R_BaseEnv);
+  set_in(the, "budget", element(plan, "budget"));
+  set_in(the, "collect", element(plan, "collect"));
+  set_in(the, "background", element(plan, "background"));
+  set_in(the, "said", element(plan, "said"));
+  own_tempdir(element(plan, "tempdir_function"));
+  SEXP threads = element(plan, "threads");
+  if (threads != R_NilValue) r_threads_set(Rf_asInteger(threads));
+  r_rng_install(element(plan, "seed"), element(plan, "seed_binding"));
+  return R_NilValue;
+}
+
 /* ---- results ---- */
 
 typedef struct {
@@ -126,21 +159,36 @@ static void report_unsendable(int64_t item, SEXP cond) {
   UNPROTECT(5);
 }
 
-static void flush_results(void) {
-  if (W.buffered == 0) return;
-  SEXP cond = R_NilValue;
-  uint64_t t0 = r_trace_begin(W.map->trace);
-  span all = {0, W.buffered};
-  if (R_tryCatchError(send_span, &all, send_failed, &cond) == R_UnboundValue) {
-    for (int64_t i = 0; i < W.buffered; i++) {
-      span one = {i, 1};
-      if (R_tryCatchError(send_span, &one, send_failed, &cond) == R_UnboundValue) report_unsendable(W.first + i, cond);
-    }
-  }
+static void results_sent(void) {
   for (int64_t i = 0; i < W.buffered; i++) SET_VECTOR_ELT(W.buffer, i, R_NilValue);
-  r_trace_end(SM_TRACE_SERIALIZE, W.first, t0);
   atomic_store(&sm_queue_slot(W.map->queue, W.rank)->unsent, W.first + W.buffered);
   W.buffered = 0;
+}
+
+/* An error on the way reaches worker_error() in R/worker.R, which calls ffi_worker_resend(). */
+static void flush_results(void) {
+  if (W.buffered == 0) return;
+  uint64_t t0 = r_trace_begin(W.map->trace);
+  span all = {0, W.buffered};
+  W.sending = true;
+  send_span(&all);
+  W.sending = false;
+  r_trace_end(SM_TRACE_SERIALIZE, W.first, t0);
+  results_sent();
+}
+
+/* TRUE if the error that has just been raised came from sending results: each has now been sent by itself or
+ * reported. */
+SEXP ffi_worker_resend(void) {
+  if (!W.sending || W.pid != getpid()) return Rf_ScalarLogical(FALSE);
+  W.sending = false;
+  SEXP cond = R_NilValue;
+  for (int64_t i = 0; i < W.buffered; i++) {
+    span one = {i, 1};
+    if (R_tryCatchError(send_span, &one, send_failed, &cond) == R_UnboundValue) report_unsendable(W.first + i, cond);
+  }
+  results_sent();
+  return Rf_ScalarLogical(TRUE);
 }
 
 static void buffer_result(int64_t item, SEXP value) {
