@@ -48,7 +48,8 @@ static int control_map(r_map *m) {
 
 static void control_unmap(r_map *m) {
   if (!m->mem) return;
-  if (!kept.mem && m->mapped <= KEEP_BYTES) {
+  /* a template may leave workers dying */
+  if (!kept.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
     kept.mem = m->mem;
     kept.nbytes = m->mapped;
     kept.owner = getpid();
