@@ -156,9 +156,8 @@ static size_t live_nbytes(void) {
   return segments + blocks;
 }
 
-/* Let R's collector find handles that are gone, when much was made since it last did. The next time is when
- * what is live now has doubled, but not later than half of what the machine still has. */
-static void collect_before(size_t nbytes) {
+/* The next time is when what is live now has doubled, but not later than half of what the machine still has. */
+void r_array_collect_before(size_t nbytes) {
   if (live_nbytes() + nbytes <= collect_at) return;
   R_gc();
   uint64_t available;
@@ -188,7 +187,7 @@ static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
   sm_segment *seg = NULL;
   sm_block *block = NULL;
   uint64_t available = UINT64_MAX;
-  collect_before(nbytes);
+  r_array_collect_before(nbytes);
   bool small = nbytes <= SM_BLOCK_MAX;
   int rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
   if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {

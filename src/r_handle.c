@@ -156,7 +156,8 @@ SEXP r_array_from_name(SEXP name) {
     UNPROTECT(1);
   }
   const char *reason;
-  r_array_attach(x, &reason); /* if it cannot be, its use says why */
+  sm_array *a = r_array_attach(x, &reason); /* if it cannot be, its use says why */
+  if (a && !a->block) r_array_collect_before(0);
   UNPROTECT(3);
   return x;
 }
