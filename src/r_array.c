@@ -100,7 +100,7 @@ sm_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *di
   return a;
 }
 
-SEXP r_array_bare(void) {
+SEXP r_array_shell(void) {
   static SEXP cls = NULL; /* shared by all handles */
   if (!cls) {
     cls = Rf_mkString("shared_array");
@@ -116,7 +116,7 @@ SEXP r_array_bare(void) {
 void r_array_own(SEXP x) { R_RegisterCFinalizerEx(x, array_finalize, FALSE); }
 
 SEXP r_array_handle(void) {
-  SEXP x = PROTECT(r_array_bare());
+  SEXP x = PROTECT(r_array_shell());
   r_array_own(x);
   UNPROTECT(1);
   return x;

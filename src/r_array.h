@@ -83,8 +83,8 @@ SEXP r_array_from_name(SEXP name);
 
 /* ---- for the files that make handles ---- */
 
-/* A handle without address: bare, or with its finalizer. r_array_own() gives a bare one its finalizer. */
-SEXP r_array_bare(void);
+/* A handle without address: an empty shell, or with its finalizer. r_array_own() gives a shell its finalizer. */
+SEXP r_array_shell(void);
 SEXP r_array_handle(void);
 void r_array_own(SEXP x);
 

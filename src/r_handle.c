@@ -146,7 +146,7 @@ SEXP r_array_name(SEXP x) {
 
 SEXP r_array_from_name(SEXP name) {
   if (TYPEOF(name) != STRSXP || XLENGTH(name) != 2) r_abort("sharedmem_unattached_error", "not the name of a shared array");
-  SEXP x = PROTECT(r_array_bare());
+  SEXP x = PROTECT(r_array_shell());
   SEXP tag = PROTECT(hex_to(STRING_ELT(name, 0)));
   SEXP meta = PROTECT(hex_to(STRING_ELT(name, 1)));
   R_SetExternalPtrTag(x, tag);
