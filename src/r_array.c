@@ -156,12 +156,15 @@ static size_t live_nbytes(void) {
   return segments + blocks;
 }
 
-/* The next time is when what is live now has doubled, but not later than half of what the machine still has. */
+/* The next time is when what is live now has doubled, but not later than half of what the machine still has; when
+ * most of that has gone by itself, it is earlier again. */
 void r_array_collect_before(size_t nbytes) {
-  if (live_nbytes() + nbytes <= collect_at) return;
+  size_t live = live_nbytes() + nbytes;
+  if (live < collect_at / 4 && collect_at > COLLECT_MIN) collect_at = live > COLLECT_MIN / 2 ? 2 * live : COLLECT_MIN;
+  if (live <= collect_at) return;
   R_gc();
   uint64_t available;
-  size_t live = live_nbytes() + nbytes;
+  live = live_nbytes() + nbytes;
   sm_limit_check(0, &available);
   size_t room = available / 2 < (uint64_t)live ? (size_t)(available / 2) : live;
   collect_at = live + room > COLLECT_MIN ? live + room : COLLECT_MIN;
