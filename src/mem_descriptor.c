@@ -2,13 +2,14 @@
  *
  * Purpose: name memory so that another process can find it, and so that nothing else can be found by it.
  * Ownership: none; sm_descriptor_attach() gives a ref to its caller.
- * Fork and signals: the process's start time is kept per pid.
+ * Fork and signals: pid and start time of the process are asked for once, and again in a forked child.
  * Errors: 0 or a negative code.
  */
 #include "mem_descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,19 +53,24 @@ static uint64_t process_start(long pid) {
   return p ? strtoull(p + 1, NULL, 10) : 0;
 }
 
+static pid_t self = 0; /* this process, once known */
+
+static void forget_self(void) { self = 0; }
+
 void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, void *buf) {
-  static pid_t pid = 0;
   static uint64_t started = 0;
-  pid_t now = getpid();
-  if (pid != now) {
-    started = process_start((long)now);
-    pid = now;
+  static bool watching = false;
+  if (self == 0) {
+    if (!watching) watching = pthread_atfork(NULL, NULL, forget_self) == 0;
+    self = getpid();
+    started = process_start((long)self);
   }
   memcpy(d->magic, "SHRDARR", 8);
   d->version = VERSION;
   d->size = (uint32_t)sm_descriptor_size((int)d->ndim);
-  d->pid = (int32_t)pid;
+  d->pid = (int32_t)self;
   d->started = started;
+  if (!watching) self = 0; /* a child could not be told */
   d->check = 0;
   memcpy(buf, d, sizeof *d);
   if (d->ndim) memcpy((char *)buf + sizeof *d, dim, sizeof *dim * d->ndim);

@@ -168,6 +168,22 @@ int sm_segment_back(sm_segment *s, size_t offset, size_t n) {
   return 0;
 }
 
+int sm_segment_put(sm_segment *s, size_t offset, const void *from, size_t n) {
+#ifdef __linux__
+  while (n > 0) {
+    ssize_t done = pwrite(s->fd, from, n, (off_t)(SM_PAGE + offset));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return done == 0 || errno == ENOSPC || errno == ENOMEM || errno == EFBIG ? SM_ENOROOM : -errno;
+    from = (const char *)from + done;
+    offset += (size_t)done;
+    n -= (size_t)done;
+  }
+#else
+  memcpy(s->payload + offset, from, n);
+#endif
+  return 0;
+}
+
 /* ---- segments of other processes ---- */
 
 static bool header_valid(const sm_segment_shm *h, size_t size) {

@@ -63,6 +63,10 @@ int sm_segment_new_bare(size_t nbytes, sm_segment **out);
  * machine cannot. */
 int sm_segment_back(sm_segment *s, size_t offset, size_t n);
 
+/* Write n bytes at `offset` of the payload of such a segment through its file, which backs them in the same go: the
+ * cheapest way to fill what one thread fills. SM_ENOROOM where the machine cannot back them. */
+int sm_segment_put(sm_segment *s, size_t offset, const void *from, size_t n);
+
 /* Take a descriptor from another process: checks that it is a segment of ours (size sealed, header true), maps it, refs == 1.
  * If a segment with that id is already mapped here, that one is given with one more ref and fd is closed.
  * On success fd belongs to the segment; on failure it stays the caller's. SM_EFORMAT if it is no segment. */

@@ -100,7 +100,7 @@ sm_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *di
   return a;
 }
 
-SEXP r_array_bare(void) {
+SEXP r_array_shell(void) {
   static SEXP cls = NULL; /* shared by all handles */
   if (!cls) {
     cls = Rf_mkString("shared_array");
@@ -116,7 +116,7 @@ SEXP r_array_bare(void) {
 void r_array_own(SEXP x) { R_RegisterCFinalizerEx(x, array_finalize, FALSE); }
 
 SEXP r_array_handle(void) {
-  SEXP x = PROTECT(r_array_bare());
+  SEXP x = PROTECT(r_array_shell());
   r_array_own(x);
   UNPROTECT(1);
   return x;
@@ -156,13 +156,15 @@ static size_t live_nbytes(void) {
   return segments + blocks;
 }
 
-/* Let R's collector find handles that are gone, when much was made since it last did. The next time is when
- * what is live now has doubled, but not later than half of what the machine still has. */
-static void collect_before(size_t nbytes) {
-  if (live_nbytes() + nbytes <= collect_at) return;
+/* The next time is when what is live now has doubled, but not later than half of what the machine still has; when
+ * most of that has gone by itself, it is earlier again. */
+void r_array_collect_before(size_t nbytes) {
+  size_t live = live_nbytes() + nbytes;
+  if (live < collect_at / 4 && collect_at > COLLECT_MIN) collect_at = live > COLLECT_MIN / 2 ? 2 * live : COLLECT_MIN;
+  if (live <= collect_at) return;
   R_gc();
   uint64_t available;
-  size_t live = live_nbytes() + nbytes;
+  live = live_nbytes() + nbytes;
   sm_limit_check(0, &available);
   size_t room = available / 2 < (uint64_t)live ? (size_t)(available / 2) : live;
   collect_at = live + room > COLLECT_MIN ? live + room : COLLECT_MIN;
@@ -188,7 +190,7 @@ static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
   sm_segment *seg = NULL;
   sm_block *block = NULL;
   uint64_t available = UINT64_MAX;
-  collect_before(nbytes);
+  r_array_collect_before(nbytes);
   bool small = nbytes <= SM_BLOCK_MAX;
   int rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
   if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {

@@ -83,8 +83,8 @@ SEXP r_array_from_name(SEXP name);
 
 /* ---- for the files that make handles ---- */
 
-/* A handle without address: bare, or with its finalizer. r_array_own() gives a bare one its finalizer. */
-SEXP r_array_bare(void);
+/* A handle without address: an empty shell, or with its finalizer. r_array_own() gives a shell its finalizer. */
+SEXP r_array_shell(void);
 SEXP r_array_handle(void);
 void r_array_own(SEXP x);
 
@@ -101,6 +101,10 @@ int r_array_shape_arg(SEXP shape, sm_dtype dtype, int64_t *dim);
 
 /* Hand the memory (a ref of it) to a new handle and write the handle's descriptor. */
 void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t *data);
+
+/* nbytes are about to be added to what this process holds: let R's collector find handles that are gone, if much has come
+ * since it last did. */
+void r_array_collect_before(size_t nbytes);
 
 /* Attach a handle that came without address (by serialize()); NULL and *reason where it cannot be. */
 sm_array *r_array_attach(SEXP x, const char **reason);

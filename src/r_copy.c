@@ -1,10 +1,15 @@
-/* r_copy.c: R vectors and shared arrays copied into new shared arrays, without a copy between. */
+/* r_copy.c: R vectors and shared arrays copied into new shared arrays.
+ *
+ * What is larger than a block is written into the segment's file, which backs and fills pages in one go; the
+ * mapping is not touched. Values that have another form there are put into it piece by piece.
+ */
 #include <string.h>
 
 #include "r_array.h"
 #include "r_util.h"
 
-#define COPY_ITEMS ((R_xlen_t)1 << 20) /* between looks for Ctrl-C */
+#define DIRECT_BYTES ((size_t)32 << 20) /* written between looks for Ctrl-C */
+#define STAGE_BYTES ((size_t)256 << 10)
 #define LOGICAL_ITEMS 4096
 
 static sm_dtype string_dtype(SEXP a) {
@@ -38,11 +43,13 @@ static void fill_strings(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to, uint32_
     SEXP s = STRING_ELT(a, from + i);
     if (s == NA_STRING) {
       *to = SM_STR_NA;
+      memset(to + 1, 0, width - 1);
       continue;
     }
     const char *text = Rf_translateCharUTF8(s);
-    size_t size = strlen(text);
-    memcpy(to, text, size < width ? size : width);
+    size_t size = strlen(text) < width ? strlen(text) : width;
+    memcpy(to, text, size);
+    memset(to + size, 0, width - size);
     vmaxset(top);
   }
 }
@@ -56,8 +63,8 @@ static void fill_logicals(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to) {
   }
 }
 
-static void fill(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to, uint32_t itemsize) {
-  to += (size_t)from * itemsize;
+/* n items of a, from item `from` on, as they stand in an array, at `to`. */
+static void stage(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to, uint32_t itemsize) {
   switch (TYPEOF(a)) {
   case REALSXP: REAL_GET_REGION(a, from, n, (double *)to); break;
   case INTSXP: INTEGER_GET_REGION(a, from, n, (int *)to); break;
@@ -65,6 +72,39 @@ static void fill(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to, uint32_t itemsi
   case RAWSXP: RAW_GET_REGION(a, from, n, to); break;
   case LGLSXP: fill_logicals(a, from, n, to); break;
   case STRSXP: fill_strings(a, from, n, to, itemsize); break;
+  }
+}
+
+/* The vector's own bytes, where they are an array's and are there already; else NULL. */
+static const uint8_t *own_bytes(SEXP a) {
+  if (TYPEOF(a) == LGLSXP || TYPEOF(a) == STRSXP) return NULL;
+  return DATAPTR_OR_NULL(a);
+}
+
+static void put(const sm_array *to, size_t offset, const void *from, size_t n) {
+  int rc = sm_segment_put(to->seg, offset, from, n);
+  if (rc < 0) r_abort_memory((double)to->length * to->dtype.itemsize, NA_REAL, sm_error_text(rc));
+  R_CheckUserInterrupt();
+}
+
+static void fill(SEXP a, const sm_array *to) {
+  size_t size = to->dtype.itemsize, total = (size_t)to->length * size;
+  if (to->block) {
+    if (to->length) stage(a, 0, to->length, to->data, to->dtype.itemsize);
+    return;
+  }
+  const uint8_t *own = own_bytes(a);
+  for (size_t at = 0, n; own && at < total; at += n) {
+    n = total - at < DIRECT_BYTES ? total - at : DIRECT_BYTES;
+    put(to, at, own + at, n);
+  }
+  if (own) return;
+  R_xlen_t most = size < STAGE_BYTES ? (R_xlen_t)(STAGE_BYTES / size) : 1;
+  uint8_t *buffer = (uint8_t *)R_alloc((size_t)most, (int)size);
+  for (R_xlen_t at = 0, n; at < to->length; at += n) {
+    n = to->length - at < most ? to->length - at : most;
+    stage(a, at, n, buffer, to->dtype.itemsize);
+    put(to, (size_t)at * size, buffer, (size_t)n * size);
   }
 }
 
@@ -76,14 +116,9 @@ SEXP ffi_copy_atomic(SEXP a, SEXP meta) {
   int ndim = vector ? 1 : (int)XLENGTH(dims);
   if (ndim > R_ARRAY_MAX_NDIM) r_abort_argument("a", "an array of more than 64 extents", "one of at most 64");
   for (int i = 0; i < ndim; i++) dim[i] = vector ? (int64_t)XLENGTH(a) : INTEGER_ELT(dims, i);
-  SEXP x = PROTECT(r_array_new(dtype_of(a), ndim, dim, vector));
+  SEXP x = PROTECT(r_array_new_bare(dtype_of(a), ndim, dim, vector));
   r_array_meta_init(x, meta);
-  const sm_array *to = r_array_get(x, "a");
-  if (!to->block) sm_segment_touch(to->seg);
-  for (R_xlen_t at = 0, n = XLENGTH(a); at < n; at += COPY_ITEMS) {
-    fill(a, at, n - at < COPY_ITEMS ? n - at : COPY_ITEMS, to->data, to->dtype.itemsize);
-    R_CheckUserInterrupt();
-  }
+  fill(a, r_array_get(x, "a"));
   UNPROTECT(2);
   return x;
 }
@@ -101,15 +136,17 @@ static void copy_span(void *ctx) {
 
 SEXP ffi_copy_shared(SEXP x) {
   const sm_array *from = r_array_get(x, "a");
-  SEXP y = PROTECT(r_array_new(from->dtype, from->ndim, from->dim, from->vector));
+  SEXP y = PROTECT(r_array_new_bare(from->dtype, from->ndim, from->dim, from->vector));
   r_array_meta_init(y, r_array_meta(x));
   const sm_array *to = r_array_get(y, "a");
-  if (!to->block) sm_segment_touch(to->seg);
-  size_t nbytes = (size_t)from->length * from->dtype.itemsize, step = (size_t)64 << 20;
-  for (size_t at = 0; at < nbytes; at += step) {
-    span s = {to->data + at, from->data + at, nbytes - at < step ? nbytes - at : step};
-    r_array_access(from, copy_span, &s);
-    R_CheckUserInterrupt();
+  bool staged = !to->block && r_array_fragile(from);
+  size_t nbytes = (size_t)from->length * from->dtype.itemsize, step = staged ? STAGE_BYTES : DIRECT_BYTES;
+  uint8_t *buffer = staged ? (uint8_t *)R_alloc(STAGE_BYTES, 1) : NULL;
+  for (size_t at = 0, n; at < nbytes; at += n) {
+    n = nbytes - at < step ? nbytes - at : step;
+    span s = {staged ? buffer : to->data + at, from->data + at, n};
+    if (staged || to->block) r_array_access(from, copy_span, &s);
+    if (!to->block) put(to, at, staged ? buffer : from->data + at, n);
   }
   UNPROTECT(1);
   return y;

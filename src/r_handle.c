@@ -146,7 +146,7 @@ SEXP r_array_name(SEXP x) {
 
 SEXP r_array_from_name(SEXP name) {
   if (TYPEOF(name) != STRSXP || XLENGTH(name) != 2) r_abort("sharedmem_unattached_error", "not the name of a shared array");
-  SEXP x = PROTECT(r_array_bare());
+  SEXP x = PROTECT(r_array_shell());
   SEXP tag = PROTECT(hex_to(STRING_ELT(name, 0)));
   SEXP meta = PROTECT(hex_to(STRING_ELT(name, 1)));
   R_SetExternalPtrTag(x, tag);
@@ -156,7 +156,8 @@ SEXP r_array_from_name(SEXP name) {
     UNPROTECT(1);
   }
   const char *reason;
-  r_array_attach(x, &reason); /* if it cannot be, its use says why */
+  sm_array *a = r_array_attach(x, &reason); /* if it cannot be, its use says why */
+  if (a && !a->block) r_array_collect_before(0);
   UNPROTECT(3);
   return x;
 }

@@ -239,3 +239,40 @@ test_that("more arrays than descriptors is an error that says so, and leaves R w
   if (result$value$n < 5000) expect_true("sharedmem_memory_error" %in% result$value$class)
   expect_identical(result$value$after, 0)
 })
+
+test_that("Ctrl-C ends an allocation and leaves nothing of it", {
+  result <- run_script({
+    count <- function() length(list.files("/proc/self/fd"))
+    fds <- count()
+    system(sprintf("(sleep 1; kill -INT %d) &", Sys.getpid()))
+    got <- tryCatch(repeat { x <- empty(2^27); x <- NULL; gc() }, interrupt = function(e) "interrupted")
+    gc()
+    answer(list(got = got, bytes = sharedmem:::shared_bytes(), fds = count() - fds))
+  }, timeout = 120)
+  expect_identical(result$status, 0L)
+  expect_identical(result$value, list(got = "interrupted", bytes = 0, fds = 0L))
+})
+
+test_that("arrays that workers return are collected as the master drops them", {
+  pool <- MapReduce(np = 2)
+  peak <- 0
+  first <- pool$map(function(i) full(1e6, i), 1:80, reduce = function(x) {
+    peak <<- max(peak, shared_bytes())
+    x[1]
+  })
+  expect_equal(unlist(first), 1:80)
+  expect_lt(peak, 600e6)
+})
+
+test_that("small arrays made in workers arrive, each its own", {
+  pool <- MapReduce(np = 2)
+  before <- snapshot_resources()
+  x <- pool$map(function(i) { junk <- lapply(1:3, empty); full(3, i) }, 1:500)
+  expect_identical(vapply(x, function(a) a[3], 0), as.double(1:500))
+  x[[7]][1] <- -1
+  expect_identical(vapply(x[-7], function(a) a[1], 0), as.double(1:500)[-7])
+  rm(x)
+  after <- snapshot_resources()
+  expect_identical(after$fds, before$fds)
+  expect_identical(after$mappings, before$mappings)
+})
