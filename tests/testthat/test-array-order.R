@@ -2,7 +2,7 @@ test_that("order and rearrangement give what R gives", {
   set.seed(4)
   for (ref in list(c(3, 1, NA, 2, 1), c(b = 2L, a = 1L, c = 2L), c("b", "a", NA, "\u00e9"), c(TRUE, NA, FALSE), c(2i, 1 + 0i))) {
     x <- copy(ref)
-    for (f in list(sort, order, rank, rev, unique, duplicated, anyDuplicated, xtfrm, head, tail, t, table))
+    for (f in list(sort, order, rank, rev, unique, duplicated, anyDuplicated, xtfrm, head, tail, t, function(v) as.vector(table(v))))
       expect_identical(f(x), f(ref), info = deparse(ref))
     expect_identical(sort(x, decreasing = TRUE), sort(ref, decreasing = TRUE))
     expect_identical(sort(x, na.last = TRUE), sort(ref, na.last = TRUE))
