@@ -9,6 +9,9 @@ plain <- function(x) if (is_shared(x)) .Call(ffi_array_plain, x) else x
 #' Operators, comparison, logic and the Math group work on a shared array as on the R vector, matrix or array with the
 #' same values, dims and names. The result is an ordinary R object, never a shared one.
 #'
+#' R hands `x %*% y` to a class from R 4.3 on, and so an operator whose other side has a class with operators of its own
+#' (factor, Date, difftime). Before, write `x[] %*% y`, `x[] == f`.
+#'
 #' @param e1,e2,x,y shared arrays or anything that R's own operator takes.
 #' @param ... further arguments of the function, such as `digits` of [round()].
 #' @return An ordinary R vector, matrix or array with the attributes that R gives.

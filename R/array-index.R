@@ -72,6 +72,7 @@ index_set <- function(x, i, j, ..., value) {
 }
 
 bare_element <- function(value) {
+  if (inherits(value, "difftime")) return(as.vector(unclass(value))) # as R, which has no method for `[[` there
   names(value) <- NULL
   dim(value) <- NULL
   value

@@ -2,7 +2,8 @@
 
 #' Summaries of shared arrays
 #'
-#' These work on a shared array as on the R vector with the same values.
+#' These work on a shared array as on the R vector with the same values. R looks at the first argument alone: write
+#' `max(x, 1)`, not `max(1, x)`.
 #'
 #' @param x,object a shared array.
 #' @param ... further arguments: for the Summary group (`sum`, `prod`, `max`, `min`, `range`, `any`, `all`) further

@@ -81,7 +81,7 @@ str.shared_array <- function(object, ...) {
   value <- if (shown) shorten(object[seq_len(shown)])
   dim(value) <- names(value) <- NULL
   text <- if (is.character(value)) encodeString(value, quote = "\"", na.encode = TRUE)
-          else if (is.factor(value)) as.character(value) else format(value, digits = 3L, trim = TRUE)
+          else if (is.factor(value)) as.character(value) else vapply(as.list(value), format, "", digits = 3L)
   cat(sprintf(" 'shared_array' %s [%s] %s%s\n", about$dtype, shape_text(object), paste(text, collapse = " "),
               if (shown < length(object)) " ..." else ""))
   invisible(NULL)

@@ -56,14 +56,12 @@ SEXP ffi_array_reshape(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_index_get(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
-SEXP ffi_index_get_run(SEXP, SEXP, SEXP);
 SEXP ffi_index_set(SEXP, SEXP, SEXP);
 SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
 
 /* view, atomic */
 SEXP ffi_array_plain(SEXP);
 SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
-SEXP ffi_view_is(SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
 void r_view_register(DllInfo *);
 /* trace */
@@ -158,13 +156,11 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_index_get, 3),
   ROW(ffi_index_get_all, 3),
   ROW(ffi_index_get_many, 3),
-  ROW(ffi_index_get_run, 3),
   ROW(ffi_index_set, 3),
   ROW(ffi_index_set_many, 3),
   /* view, atomic */
   ROW(ffi_array_plain, 1),
   ROW(ffi_atomic_add, 3),
-  ROW(ffi_view_is, 1),
   ROW(ffi_view_new, 3),
   /* kernels */
   ROW(ffi_argsort_run, 5),

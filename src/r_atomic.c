@@ -39,7 +39,31 @@ static void check_target(const sm_array *a) {
   if ((uintptr_t)a->data % a->dtype.itemsize) r_abort_argument("x", "an array at an odd offset of its file", "aligned to its item size");
 }
 
+/* One number to one place, the path of every scalar loop. NULL if it is not that simple. */
+static SEXP add_scalar(SEXP x, SEXP i, SEXP value) {
+  if (TYPEOF(x) != EXTPTRSXP || !r_array_is(x) || Rf_isObject(i) || Rf_isObject(value)) return NULL;
+  const sm_array *a = R_ExternalPtrAddr(x);
+  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || R_ExternalPtrProtected(x) != R_NilValue) return NULL;
+  double at = TYPEOF(i) == INTSXP && XLENGTH(i) == 1 ? INTEGER_ELT(i, 0) : TYPEOF(i) == REALSXP && XLENGTH(i) == 1 ? REAL_ELT(i, 0) : 0;
+  if (!(at >= 1 && at < (double)a->length + 1) || (uintptr_t)a->data % a->dtype.itemsize) return NULL;
+  uint8_t *p = a->data + ((size_t)at - 1) * a->dtype.itemsize;
+  double d;
+  if (TYPEOF(value) == REALSXP && XLENGTH(value) == 1) d = REAL_ELT(value, 0);
+  else if (TYPEOF(value) == INTSXP && XLENGTH(value) == 1 && INTEGER_ELT(value, 0) != NA_INTEGER) d = INTEGER_ELT(value, 0);
+  else return NULL;
+  int32_t sum4;
+  switch (a->dtype.code) {
+  case SM_F8: sm_atomic_add_f8(p, d, &d); return Rf_ScalarReal(d);
+  case SM_I4:
+    if (!(d >= -INT32_MAX && d <= INT32_MAX && d == (double)(int32_t)d) || sm_atomic_add_i4(p, (int32_t)d, &sum4) < 0) return NULL;
+    return Rf_ScalarInteger(sum4);
+  default: return NULL;
+  }
+}
+
 SEXP ffi_atomic_add(SEXP x, SEXP i, SEXP value) {
+  SEXP fast = add_scalar(x, i, value);
+  if (fast) return fast;
   const sm_array *a = r_array_get(x, "x");
   check_target(a);
   if (r_array_meta_get(x, "class") != R_NilValue) r_abort_argument("x", "an array with a class", "an array of plain numbers");

@@ -299,11 +299,3 @@ SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide) {
   UNPROTECT(1);
   return ans;
 }
-
-/* Elements from .. from + n - 1 (0-based) as a bare vector; for print(), head() and tail(). */
-SEXP ffi_index_get_run(SEXP x, SEXP from, SEXP n) {
-  const sm_array *a = r_array_get(x, "x");
-  int64_t at = (int64_t)Rf_asReal(from), count = (int64_t)Rf_asReal(n);
-  if (at < 0 || count < 0 || at > a->length || count > a->length - at) r_abort_argument("n", "a run past the end", "within the array");
-  return r_read_run(a, at, count, r_meta_is_integer64(r_array_meta(x)));
-}

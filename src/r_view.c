@@ -296,8 +296,3 @@ SEXP ffi_array_plain(SEXP x) {
   UNPROTECT(1);
   return ans;
 }
-
-SEXP ffi_view_is(SEXP x) {
-  return Rf_ScalarLogical(ALTREP(x) && (R_altrep_inherits(x, class_int) || R_altrep_inherits(x, class_real) || R_altrep_inherits(x, class_lgl) ||
-                                        R_altrep_inherits(x, class_cplx) || R_altrep_inherits(x, class_raw) || R_altrep_inherits(x, class_str)));
-}

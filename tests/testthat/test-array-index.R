@@ -147,3 +147,192 @@ test_that("`[[` gives what R's own arrays give", {
     else expect_identical(got$value, want$value, info = info)
   }
 })
+
+test_that("an index out of bounds is an error in reading and assignment, with its fields", {
+  x <- empty(c(3, 4))
+  e <- expect_error(x[13], class = "sharedmem_index_error")
+  expect_identical(c(e$position, e$index, e$extent), c(1, 13, 12))
+  e <- expect_error(x[c(1, 2), c(1, 5)], class = "sharedmem_index_error")
+  expect_identical(c(e$position, e$index, e$extent, e$axis), c(2, 5, 4, 2))
+  e <- expect_error(x[cbind(1:3, c(1, 9, 1))] <- 1, class = "sharedmem_index_error")
+  expect_identical(c(e$position, e$index, e$extent, e$axis), c(2, 9, 4, 2))
+  expect_error(x[rep(TRUE, 13)], class = "sharedmem_index_error")
+  expect_error(x[[13]], class = "sharedmem_index_error")
+  expect_error(x[1, 1, 1], class = "sharedmem_index_error")
+  expect_error(x["a"], class = "sharedmem_index_error")
+  expect_error(x[list(1)], class = "sharedmem_index_error")
+  expect_error(x[1e300], class = "sharedmem_index_error")
+  expect_error(x[Inf] <- 1, class = "sharedmem_index_error")
+  expect_error(x[c(1, -1)], class = "sharedmem_index_error")
+  expect_error(empty(0)[1], class = "sharedmem_index_error")
+  expect_error({ y <- empty(2); names(y) <- c("a", "b"); y["c"] <- 1 }, class = "sharedmem_index_error")
+  expect_true(all(x[] == 0))
+})
+
+test_that("values that a dtype cannot hold are refused, the first one is named, and nothing is written", {
+  refused <- function(code, value, position) {
+    x <- empty(length(value), code)
+    before <- x[]
+    e <- expect_error(x[] <- value, class = "sharedmem_value_error", info = code)
+    expect_identical(e$position, position, info = code)
+    expect_identical(x[], before, info = code)
+  }
+  refused("u1", c(1, 300), 2)
+  refused("u1", c(1L, 2L, NA), 3)
+  refused("u1", -1L, 1)
+  refused("i1", c(127, 128), 2)
+  refused("i2", c(-32768, 32768), 2)
+  refused("u2", 65536L, 1)
+  refused("u4", c(0, 2^32), 2)
+  refused("u4", c(0, -1), 2)
+  refused("i4", c(1, 1.5), 2)
+  refused("i4", c(1, NaN), 2)
+  refused("i4", 2^31, 1)
+  refused("i4", -2^31, 1)
+  refused("i8", c(1, 2^63), 2)
+  refused("i8", c(1, NA), 2)
+  refused("i8", c(1, Inf), 2)
+  refused("b1", c(0, 1, 2), 3)
+  refused("b1", c(TRUE, NaN), 2)
+  refused("f4", c(1, 1e300), 2)
+  refused("S3", c("abc", "ab\u00e9"), 2)
+  refused("f8", 1i, 1)
+  refused("f8", "1", 1)
+  refused("f8", as.raw(1), 1)
+  refused("raw", 1L, 1)
+  refused("i4", list(1), 1)
+})
+
+test_that("each dtype keeps its extremes and R's NA apart from NaN", {
+  kept <- function(code, value) { x <- empty(length(value), code); x[] <- value; expect_identical(x[], value, info = code) }
+  kept("f8", c(NA, NaN, -0, Inf, .Machine$double.xmin))
+  expect_identical(is.nan({ x <- empty(2, "f4"); x[] <- c(NA, NaN); x[] }), c(FALSE, TRUE))
+  kept("f4", c(NA, 0.1 * 0, Inf, -Inf, 2^-126))
+  kept("i4", c(NA, .Machine$integer.max, -.Machine$integer.max))
+  kept("i8", c(-2^53, 2^53))
+  suppressWarnings(kept("i8", c(-2^63, 2^62)))
+  kept("u4", c(0, 2^32 - 1))
+  kept("b1", c(NA, TRUE, FALSE))
+  kept("S2", c(NA, "", "ab", "\u00e9"))
+  kept("c16", c(NA, complex(real = NaN, imaginary = -Inf)))
+  x <- empty(3, "i4")
+  x[] <- c(TRUE, NA, FALSE)
+  expect_identical(x[], c(1L, NA, 0L))
+  x[] <- c(NA_real_, 3, -4)
+  expect_identical(x[], c(NA, 3L, -4L))
+})
+
+test_that("text is marked as UTF-8, and numbers become text as R makes them", {
+  x <- empty(3, "S6")
+  x[1] <- iconv("caf\u00e9", "UTF-8", "latin1")
+  expect_identical(x[[1]], "caf\u00e9")
+  expect_identical(Encoding(x[[1]]), "UTF-8")
+  x[2:3] <- c(1.5, NA)
+  expect_identical(x[2:3], c("1.5", NA))
+})
+
+test_that("an i8 past 2^53 warns when read as double, and 2^53 itself does not", {
+  skip_if_not_installed("bit64")
+  x <- empty(2, "i8")
+  x[] <- bit64::as.integer64(c("9007199254740993", "-9223372036854775807"))
+  expect_warning(x[1], "2\\^53")
+  expect_warning(x[], "2\\^53")
+  expect_identical(as.character(bit64::as.integer64(x)), c("9007199254740993", "-9223372036854775807"))
+  x[] <- 2^53
+  expect_silent(x[])
+})
+
+test_that("a shared array can be the value of its own assignment, overlapping or not", {
+  x <- empty(10)
+  x[] <- 1:10
+  x[2:10] <- x[1:9]
+  expect_identical(x[], c(1, 1:9))
+  x[] <- 1:10
+  y <- x
+  dim(y) <- c(2, 5)
+  x[10:1] <- x
+  expect_identical(x[], as.double(10:1))
+  y[] <- x
+  expect_identical(x[], as.double(10:1))
+  z <- empty(10, "i4")
+  z[] <- x
+  expect_identical(z[], 10:1)
+  w <- empty(10)
+  w[c(TRUE, FALSE)] <- x[1:5]
+  w[] <- x
+  expect_identical(w[], x[])
+  i <- empty(2, "i4")
+  i[] <- c(2L, 4L)
+  expect_identical(x[i], c(9, 7))
+})
+
+test_that("a scalar is read and written by x[], and has length 1 and no dim", {
+  x <- empty(integer(0))
+  x[] <- 3
+  expect_identical(x[], 3)
+  expect_identical(length(x), 1L)
+  expect_null(dim(x))
+  x[1] <- 4
+  expect_identical(x[[1]], 4)
+  expect_error(x[2], class = "sharedmem_index_error")
+  expect_warning(x[] <- 1:2)
+  expect_identical(x[], 1)
+})
+
+test_that("assignment changes the memory, also inside a function and through another handle", {
+  x <- empty(3)
+  y <- x
+  (function(v) v[2] <- 7)(x)
+  expect_identical(y[], c(0, 7, 0))
+})
+
+test_that("drop, exact and empty subscripts work as R's", {
+  m <- matrix(1:6 + 0, 2, dimnames = list(c("a", "b"), NULL))
+  x <- empty(c(2, 3))
+  x[] <- m
+  dimnames(x) <- dimnames(m)
+  expect_identical(x[1, , drop = FALSE], m[1, , drop = FALSE])
+  expect_identical(x[, 2], m[, 2])
+  expect_identical(x[, ], m[, ])
+  expect_identical(x[drop = FALSE], m[drop = FALSE])
+  expect_identical(x["b", 3], m["b", 3])
+  expect_identical(x[["b", 3]], m[["b", 3]])
+  v <- empty(2)
+  names(v) <- c("alpha", "beta")
+  v[] <- 1:2
+  expect_identical(v[["al", exact = FALSE]], 1)
+  expect_error(v[["al"]], class = "sharedmem_index_error")
+  x[, 2] <- c(8, 9)
+  x[1, ] <- 0
+  expect_identical(as.vector(x), c(0, 2, 0, 9, 0, 6))
+  a <- empty(c(2, 3, 2))
+  a[, , 2] <- 1:6
+  expect_identical(a[2, , 2], c(2, 4, 6))
+  expect_identical(dim(a[, , 1, drop = FALSE]), c(2L, 3L, 1L))
+})
+
+test_that("a compact range that C code has written to is read by its values", {
+  x <- empty(5)
+  x[] <- 1:5
+  i <- 1:3
+  expect_identical(x[i], c(1, 2, 3))
+  i[2] <- 5L
+  expect_identical(x[i], c(1, 5, 3))
+})
+
+test_that("positions past 2^31 are read and written", {
+  skip_on_cran()
+  skip_if(total_memory() < 6 * 2^30)
+  r <- run_script({
+    x <- empty(2^31 + 10, "u1")
+    n <- 2^31 + 10
+    x[n] <- 7
+    x[(n - 3):(n - 1)] <- 1:3
+    x[c(1, n - 5)] <- 9L
+    m <- x
+    dim(m) <- c(2, n / 2)
+    answer(list(length(x), x[(n - 5):n], x[n - 5], m[2, n / 2], tail(x, 2), x[[1]], inherits(try(x[n + 1], TRUE), "try-error")))
+  }, timeout = 120)
+  n <- 2^31 + 10
+  expect_identical(r$value, list(n, c(9L, 0L, 1L, 2L, 3L, 7L), 9L, 7L, c(3L, 7L), 9L, TRUE))
+})

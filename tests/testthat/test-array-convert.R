@@ -1,0 +1,35 @@
+test_that("conversions give what R gives for the same values", {
+  ref <- matrix(c(0, 1, 2, NA), 2, dimnames = list(c("a", "b"), NULL))
+  x <- copy(ref)
+  for (f in list(as.vector, as.double, as.numeric, as.integer, as.logical, as.complex, as.character, as.list, as.matrix, as.array,
+                 as.data.frame, c))
+    expect_identical(f(x), f(ref))
+  expect_identical(as.vector(x, "list"), as.vector(ref, "list"))
+  expect_identical(rep(x, times = 2), rep(ref, times = 2))
+  expect_identical(rep(x, length.out = 3), rep(ref, length.out = 3))
+  expect_identical(c(x, 5, x), c(ref, 5, ref))
+  v <- copy(c(p = 1L, q = 2L))
+  expect_identical(c(v, r = 3L), c(p = 1L, q = 2L, r = 3L))
+  expect_identical(as.list(v), list(p = 1L, q = 2L))
+  expect_identical(as.data.frame(v)$v, c(1L, 2L))
+  expect_identical(data.frame(v, w = v)$w, c(1L, 2L))
+  expect_identical(as.raw(copy(as.raw(1:3))), as.raw(1:3))
+})
+
+test_that("apply(), lapply() and sapply() work on the values", {
+  ref <- matrix(1:6 + 0, 2)
+  x <- copy(ref)
+  expect_identical(apply(x, 1, sum), apply(ref, 1, sum))
+  expect_identical(apply(x, c(1, 2), identity), ref)
+  expect_identical(lapply(x, sqrt), lapply(ref, sqrt))
+  expect_identical(sapply(x, sqrt), sapply(ref, sqrt))
+  expect_identical(vapply(x, sqrt, 0), vapply(ref, sqrt, 0))
+})
+
+test_that("as.integer64() keeps all digits of an i8", {
+  skip_if_not_installed("bit64")
+  x <- empty(2, "i8")
+  x[] <- bit64::as.integer64(c("9007199254740993", "3"))
+  expect_identical(as.character(bit64::as.integer64(x)), c("9007199254740993", "3"))
+  expect_identical(bit64::as.integer64(copy(c(1, 2))), bit64::as.integer64(c(1, 2)))
+})

@@ -1,0 +1,35 @@
+test_that("order and rearrangement give what R gives", {
+  set.seed(4)
+  for (ref in list(c(3, 1, NA, 2, 1), c(b = 2L, a = 1L, c = 2L), c("b", "a", NA, "\u00e9"), c(TRUE, NA, FALSE), c(2i, 1 + 0i))) {
+    x <- copy(ref)
+    for (f in list(sort, order, rank, rev, unique, duplicated, anyDuplicated, xtfrm, head, tail, t, function(v) as.vector(table(v))))
+      expect_identical(f(x), f(ref), info = deparse(ref))
+    expect_identical(sort(x, decreasing = TRUE), sort(ref, decreasing = TRUE))
+    expect_identical(sort(x, na.last = TRUE), sort(ref, na.last = TRUE))
+    expect_identical(order(x, decreasing = TRUE), order(ref, decreasing = TRUE))
+    expect_identical(head(x, -1), head(ref, -1))
+    expect_identical(tail(x, 2), tail(ref, 2))
+  }
+})
+
+test_that("matrices and arrays rearrange as R's", {
+  ref <- array(rnorm(24), c(2, 3, 4), list(NULL, letters[1:3], NULL))
+  x <- copy(ref)
+  expect_identical(aperm(x), aperm(ref))
+  expect_identical(aperm(x, c(2, 1, 3)), aperm(ref, c(2, 1, 3)))
+  m <- copy(ref[, , 1])
+  expect_identical(t(m), t(ref[, , 1]))
+  expect_identical(scale(m), scale(ref[, , 1]))
+  expect_identical(scale(m, center = FALSE), scale(ref[, , 1], center = FALSE))
+  expect_identical(head(m, 1), head(ref[, , 1], 1))
+  expect_identical(tail(m, 1), tail(ref[, , 1], 1))
+  expect_identical(head(x, c(1, 2, 2)), head(ref, c(1, 2, 2)))
+  expect_identical(unique(m), unique(ref[, , 1]))
+})
+
+test_that("all.equal() compares values", {
+  x <- copy(c(1, 2))
+  expect_true(all.equal(x, c(1, 2)))
+  expect_true(all.equal(x, copy(c(1, 2))))
+  expect_type(all.equal(x, c(1, 3)), "character")
+})

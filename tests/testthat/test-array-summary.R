@@ -1,0 +1,40 @@
+test_that("summaries give what R gives, with further values and na.rm", {
+  for (code in c("f8", "f4", "i4", "u2", "i8")) {
+    ref <- c(4, 1, 3, 3)
+    if (code %in% c("i4", "u2")) ref <- as.integer(ref)
+    x <- empty(4, code)
+    x[] <- ref
+    for (f in c("sum", "prod", "max", "min", "range")) {
+      expect_identical(match.fun(f)(x), match.fun(f)(ref), info = paste(code, f))
+      expect_identical(match.fun(f)(x, 10, x), match.fun(f)(ref, 10, ref), info = paste(code, f))
+    }
+    for (f in list(mean, median, quantile, summary, is.na, anyNA, is.nan, is.finite, is.infinite))
+      expect_identical(f(x), f(ref), info = code)
+    expect_identical(quantile(x, 0.1, type = 6), quantile(ref, 0.1, type = 6))
+    expect_identical(mean(x, trim = 0.25), mean(ref, trim = 0.25))
+  }
+  x <- empty(3)
+  x[] <- c(1, NA, 3)
+  expect_identical(sum(x), NA_real_)
+  expect_identical(sum(x, na.rm = TRUE), 4)
+  expect_identical(range(x, 2, na.rm = TRUE), c(1, 3))
+  expect_identical(median(x, na.rm = TRUE), 2)
+  expect_identical(is.na(x), c(FALSE, TRUE, FALSE))
+  expect_true(anyNA(x))
+})
+
+test_that("any() and all() work on b1", {
+  x <- empty(2, "b1")
+  expect_false(any(x))
+  x[] <- TRUE
+  expect_true(all(x))
+  x[1] <- NA
+  expect_identical(all(x), NA)
+})
+
+test_that("is.numeric() says what the values are", {
+  numeric <- vapply(c("f8", "f4", "i1", "i8", "u4", "b1", "c16", "raw", "S3"), function(code) is.numeric(empty(1, code)), NA)
+  expect_identical(unname(numeric), c(TRUE, TRUE, TRUE, TRUE, TRUE, FALSE, FALSE, FALSE, FALSE))
+  expect_false(is.numeric(copy(factor("a"))))
+  expect_false(is.numeric(copy(Sys.Date())))
+})
