@@ -78,6 +78,7 @@ static int right(const sm_keys *k, const int64_t *place, int64_t length, sm_miss
 
 static void sort_and_check(sm_keys k, const char *what, int detail) {
   for (int variant = 0; variant < 6; variant++) {
+    if (k.n > 100000 && variant % 4 != detail % 4) continue; /* the large ones take long under a sanitizer */
     int np = 1 + variant % 3;
     sm_missing missing = (sm_missing)(variant % 3);
     sm_place_type type = (sm_place_type)((variant + detail) % 3);
