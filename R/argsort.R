@@ -5,7 +5,8 @@
 #'
 #' Missing values (NA and NaN are equal here) go last, first or away, by `na_last`; -0 and 0 are equal. Strings are in
 #' the order of the C locale. Factors are sorted by their codes, and dates, times and integer64 by their numbers; any
-#' other class by [xtfrm()]. Complex values are sorted by [order()].
+#' other class by [xtfrm()]. Complex values are sorted by [order()], by their real, then
+#' their imaginary parts.
 #'
 #' Beside the result it takes scratch memory: at most 16 bytes an element, 24 for strings (and 8 for the addresses
 #' of an ordinary character vector), and 64 KiB a thread. It can be interrupted at any time; `out` then holds no permutation.
@@ -37,10 +38,15 @@ argsort <- function(data, out = NULL, decreasing = FALSE, na_last = TRUE, np = N
   data <- sortable(data, "data")
   np <- kernel_threads(np, length(data))
   if (is.complex(data) || (is_shared(data) && dtype(data) == "c16")) {
-    place <- order(as.vector(data), decreasing = decreasing, na.last = na_last, method = "radix")
+    place <- order_complex(as.vector(data), decreasing, na_last)
     if (is.null(out)) return(place)
     out[] <- place
     return(out)
   }
   .Call(ffi_argsort_run, data, out, decreasing, na_last, np)
+}
+
+order_complex <- function(z, decreasing, na_last) {
+  z[is.na(z)] <- NA_complex_
+  order(Re(z), Im(z), decreasing = decreasing, na.last = na_last, method = "radix")
 }

