@@ -50,6 +50,6 @@ matrixOps.shared_array <- function(x, y) {
 }
 
 # A shared array beside an object of another class: its values are taken first, then that class decides.
-#' @name shared_array-arithmetic
+#' @noRd
 #' @rawNamespace if (getRversion() >= "4.3.0") S3method(chooseOpsMethod, shared_array)
 chooseOpsMethod.shared_array <- function(x, y, mx, my, cl, reverse) TRUE

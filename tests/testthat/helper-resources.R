@@ -9,10 +9,11 @@ process_table <- function() {
     return(p)
   }
   pids <- grep("^[0-9]+$", list.files("/proc"), value = TRUE)
-  stat <- vapply(pids, function(pid)
+  stat <- lapply(pids, function(pid)      # nothing where the process has gone meanwhile
     tryCatch(readLines(file.path("/proc", pid, "stat"), n = 1L, warn = FALSE),
-             error = function(e) "", warning = function(w) ""), "")
-  stat <- stat[nzchar(stat)]
+             error = function(e) NULL, warning = function(w) NULL))
+  names(stat) <- pids
+  stat <- unlist(stat)
   rest <- strsplit(sub("^.*\\) ", "", stat), " ")      # the command's name may hold anything
   data.frame(pid = as.integer(names(stat)), ppid = as.integer(vapply(rest, `[`, "", 2L)),
              pgid = as.integer(vapply(rest, `[`, "", 3L)), state = vapply(rest, `[`, "", 1L))
