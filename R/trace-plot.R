@@ -238,7 +238,7 @@ draw_unknown <- function(x, half, xlim) {
 
 time_unit <- function(elapsed) {
   if (elapsed >= 600) c(unit = "min", per = 60) else if (elapsed >= 1) c(unit = "s", per = 1)
-  else if (elapsed >= 1e-3) c(unit = "ms", per = 1e-3) else c(unit = "\u00b5s", per = 1e-6)
+  else if (elapsed >= 1e-3) c(unit = "ms", per = 1e-3) else c(unit = "microseconds", per = 1e-6)
 }
 
 draw_axes <- function(x, s, xlim, long) {
@@ -272,7 +272,7 @@ draw_legend <- function(x, xlim) {
   has <- function(...) any(c(...) %in% c(kinds, gone))
   entry <- function(label, fill, density = -1, angle = 0) list(label = label, fill = fill, density = density, angle = angle)
   all <- list(
-    item = entry("item (first \u2192 last)", NA),
+    item = entry("items, first to last", NA),
     if (has("wait_critical")) entry("waits for critical", trace_colours$critical, 30, 45),
     if (has("wait_ordered")) entry("waits for ordered", trace_colours$ordered, 30, 135),
     if (has("wait_ring")) entry("waits for the master", trace_colours$ring, 30, 90),
@@ -282,9 +282,7 @@ draw_legend <- function(x, xlim) {
     if (has("lost")) entry("lost: worker died", "white"),
     entry("idle", trace_colours$idle))
   all <- all[!vapply(all, is.null, NA)]
-  cex <- 0.8
-  size <- graphics::strheight("M", cex = cex) * 1.2
-  place_legend(all, xlim, cex)
+  place_legend(all, xlim, 0.8)
 }
 
 # In one line under the axis title, or two.

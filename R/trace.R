@@ -117,6 +117,13 @@ last_ends <- function(trace) {
   pmin(pmax(last, dropped), trace$elapsed)
 }
 
+# When each rank did its first thing.
+first_starts <- function(trace) {
+  e <- trace$events
+  first <- if (nrow(e)) tapply(e$start, factor(e$rank, seq_len(trace$np) - 1L), min) else rep(NA, trace$np)
+  ifelse(is.na(first), 0, first)
+}
+
 worker_times <- function(trace) {
   sums <- trace_totals(trace)
   t <- sums$total
@@ -153,7 +160,10 @@ summary.sharedmem_trace <- function(object, ...) {
               serialization = sum(w$serialize), ring = sum(w$ring), collection = sum(w$gc),
               processor = sum(w$starved, na.rm = TRUE),
               master = max(0, object$elapsed - max(last)) * object$np)
-  losses["dispatch"] <- sum(w$dispatch) + max(0, sum(w$idle) - losses[["tail"]] - losses[["master"]])
+  # idle is: not yet forked, between items, nothing left to do, and the master's own time at the end
+  unborn <- sum(pmin(first_starts(object), w$idle))
+  losses["startup"] <- losses[["startup"]] + unborn
+  losses["dispatch"] <- sum(w$dispatch) + max(0, sum(w$idle) - unborn - losses[["tail"]] - losses[["master"]])
   s <- list(elapsed = object$elapsed, np = object$np, nitems = object$nitems, workers = w,
             busy = if (room > 0) sum(w$busy) / room else 0,
             balance = if (sum(w$busy) > 0) max(w$busy) / mean(w$busy) else 1,
@@ -183,7 +193,7 @@ trace_reason <- function(s) {
     tail = sprintf("the tail: workers had nothing left to do for %s while others still worked; %s", loss, longest),
     dispatch = sprintf("dispatch: %s between items; an item took %s on average", loss,
                        format_seconds(sum(s$workers$busy) / max(1, sum(s$workers$items)))),
-    startup = sprintf("starting: forking the workers and their first steps took %s", loss),
+    startup = sprintf("starting: until they were forked and ready the workers lost %s", loss),
     serialization = sprintf("serialization: sending results took %s", loss),
     ring = sprintf("the master: workers waited %s until it took results", loss),
     collection = sprintf("memory: garbage collection took %s", loss),

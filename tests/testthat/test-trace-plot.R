@@ -1,0 +1,62 @@
+# Counts what is drawn, and where, through a device that writes text.
+drawn <- function(trace, ..., width = 9, height = 5) {
+  file <- tempfile(fileext = ".svg")
+  skip_if_not(capabilities("cairo"))
+  grDevices::svg(file, width = width, height = height)
+  plot(trace, ...)
+  grDevices::dev.off()
+  on.exit(unlink(file))
+  readLines(file, warn = FALSE)
+}
+
+test_that("balanced, unbalanced, lock-bound, ordered and tail-bound maps are drawn on 2, 16 and 64 workers", {
+  grDevices::pdf(NULL, width = 8, height = 5)
+  on.exit(grDevices::dev.off())
+  for (np in c(2, 16, 64)) for (trace in synthetic_examples(np)) expect_identical(plot(trace), trace)
+})
+
+test_that("plot() leaves the graphical parameters as they were", {
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  before <- graphics::par(c("mar", "mgp", "las", "xpd"))
+  plot(synthetic_examples(2)$lock)
+  expect_identical(graphics::par(c("mar", "mgp", "las", "xpd")), before)
+})
+
+test_that("narrow items are drawn by columns: the drawing of 10^5 items is no larger than the page is wide", {
+  n <- 1e5
+  start <- (seq_len(n) - 1) / n
+  trace <- sharedmem:::new_trace(raw_trace(rep(0:1, length.out = n), rep("item", n), seq_len(n), start, start + 1 / n, 2, 1), n)
+  few <- length(drawn(trace))
+  expect_lt(few, 10000)
+})
+
+test_that("coverage() is the exact share of each column", {
+  exact <- function(e, n) vapply(seq_len(n) - 1, function(k)
+    sum(pmax(0, pmin(e$end, k + 1) - pmax(e$start, k))), 0)
+  set.seed(4)
+  for (k in 1:50) {
+    edges <- sort(runif(20, 0, 10))
+    e <- data.frame(start = edges[c(TRUE, FALSE)], end = edges[c(FALSE, TRUE)])
+    expect_equal(sharedmem:::coverage(e, 0, 1, 10L), exact(e, 10L))
+  }
+  expect_equal(sharedmem:::coverage(data.frame(start = 0, end = 10), 0, 1, 10L), rep(1, 10))
+  expect_equal(sharedmem:::coverage(data.frame(start = numeric(), end = numeric()), 0, 1, 3L), c(0, 0, 0))
+})
+
+test_that("a lane whose events found no room is marked, and the title says so", {
+  trace <- synthetic_examples(2)$balanced
+  trace$dropped$n[1, "item"] <- 5
+  trace$dropped$last[1, "item"] <- trace$elapsed
+  expect_identical(sharedmem:::events_dropped(trace), 5)
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  expect_identical(plot(trace), trace)
+})
+
+test_that("bad arguments are named", {
+  trace <- synthetic_trace(1, 0.01)
+  expect_error(plot(trace, main = 1), class = "sharedmem_argument_error")
+  expect_error(plot(trace, legend = NA), class = "sharedmem_argument_error")
+  expect_error(plot(trace, xlim = c(1, 0)), class = "sharedmem_argument_error")
+})
