@@ -271,7 +271,8 @@ region_spawn <- function(p, ptr, nproc, plan, code, frame) {
     message = function(m) member_relay(m, ptr, 2L))
   }
   collect_garbage_before_fork()
-  .Call(ffi_region_spawn, ptr, main, function() member_jumped(ptr))
+  before <- geterrmessage()
+  .Call(ffi_region_spawn, ptr, main, function() member_jumped(ptr, before))
 }
 
 member_error <- function(e, ptr) {
@@ -282,10 +283,12 @@ member_error <- function(e, ptr) {
   .Call(ffi_region_exit, ptr)
 }
 
-# After a jump to top level: what R says of it is all there is.
-member_jumped <- function(ptr) {
+# After a jump to top level: R's last error message, if it is not what it was at the fork, is all there is.
+member_jumped <- function(ptr, before) {
   text <- sub("\n+$", "", sub("^Error[^:]*: ", "", geterrmessage()))
-  member_error(simpleError(if (nzchar(text)) text else "the process jumped to top level"), ptr)
+  e <- simpleError(if (identical(geterrmessage(), before)) "the process jumped to top level" else text)
+  if (.Call(ffi_region_fail, ptr)) .Call(ffi_region_send, ptr, frame_error, list(e, character(), FALSE), TRUE)
+  .Call(ffi_region_exit, ptr)
 }
 
 member_relay <- function(cond, ptr, kind) {
