@@ -66,7 +66,6 @@
 #' p$var$count
 #'
 #' # sections in the order of the loop, whoever runs the items
-#' seen <- integer(0)
 #' p <- Parallel(Shared(n = 0L, order = integer(6)), num_threads = 2)
 #' with(p, p$forloop(1:6, schedule = "dynamic", ordered = TRUE, body = function(i, ordered) {
 #'   sq <- i^2
@@ -147,8 +146,7 @@ region_run <- function(p, state, code, frame) {
   nproc <- if (debug || !fork_is_safe()) 1L else max(1L, resolve_np(state$requested))
   id <- the$regions <- the$regions + 1L
   budget <- the$budget
-  ptr <- .Call(ffi_region_new, nproc, id)
-  state$ptr <- ptr
+  ptr <- NULL
   on.exit({
     .Call(ffi_region_end, ptr)
     state$ptr <- NULL
@@ -156,6 +154,7 @@ region_run <- function(p, state, code, frame) {
     region_place(p, 0L, state$requested)
     variables_end(p$var)
   })
+  state$ptr <- ptr <- .Call(ffi_region_new, nproc, id)
   the$budget <- max(1, floor(min(budget, state$requested) / nproc))
   variables_begin(p$var)
   region_place(p, 0L, nproc)
