@@ -66,7 +66,6 @@
 #' p$var$count
 #'
 #' # sections in the order of the loop, whoever runs the items
-#' seen <- integer(0)
 #' p <- Parallel(Shared(n = 0L, order = integer(6)), num_threads = 2)
 #' with(p, p$forloop(1:6, schedule = "dynamic", ordered = TRUE, body = function(i, ordered) {
 #'   sq <- i^2
@@ -147,8 +146,7 @@ region_run <- function(p, state, code, frame) {
   nproc <- if (debug || !fork_is_safe()) 1L else max(1L, resolve_np(state$requested))
   id <- the$regions <- the$regions + 1L
   budget <- the$budget
-  ptr <- .Call(ffi_region_new, nproc, id)
-  state$ptr <- ptr
+  ptr <- NULL
   on.exit({
     .Call(ffi_region_end, ptr)
     state$ptr <- NULL
@@ -156,6 +154,7 @@ region_run <- function(p, state, code, frame) {
     region_place(p, 0L, state$requested)
     variables_end(p$var)
   })
+  state$ptr <- ptr <- .Call(ffi_region_new, nproc, id)
   the$budget <- max(1, floor(min(budget, state$requested) / nproc))
   variables_begin(p$var)
   region_place(p, 0L, nproc)
@@ -271,7 +270,8 @@ region_spawn <- function(p, ptr, nproc, plan, code, frame) {
     message = function(m) member_relay(m, ptr, 2L))
   }
   collect_garbage_before_fork()
-  .Call(ffi_region_spawn, ptr, main, function() member_jumped(ptr))
+  before <- geterrmessage()
+  .Call(ffi_region_spawn, ptr, main, function() member_jumped(ptr, before))
 }
 
 member_error <- function(e, ptr) {
@@ -282,10 +282,12 @@ member_error <- function(e, ptr) {
   .Call(ffi_region_exit, ptr)
 }
 
-# After a jump to top level: what R says of it is all there is.
-member_jumped <- function(ptr) {
+# After a jump to top level: R's last error message, if it is not what it was at the fork, is all there is.
+member_jumped <- function(ptr, before) {
   text <- sub("\n+$", "", sub("^Error[^:]*: ", "", geterrmessage()))
-  member_error(simpleError(if (nzchar(text)) text else "the process jumped to top level"), ptr)
+  e <- simpleError(if (identical(geterrmessage(), before)) "the process jumped to top level" else text)
+  if (.Call(ffi_region_fail, ptr)) .Call(ffi_region_send, ptr, frame_error, list(e, character(), FALSE), TRUE)
+  .Call(ffi_region_exit, ptr)
 }
 
 member_relay <- function(cond, ptr, kind) {

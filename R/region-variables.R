@@ -117,7 +117,7 @@ check_operation <- function(op, no_identity) {
 # The value a reduction starts from in every process.
 reduction_start <- function(clause, value) {
   if (is.null(clause$op$identity)) return(clause$identity)
-  if (!is.numeric(value) && !is.logical(value) && !is.complex(value))
+  if (!is.numeric(value) && !is.logical(value) && !(is.complex(value) && clause$op$name %in% c("+", "*")))
     abort_argument("...", describe_value(value), sprintf("numbers for the reduction \"%s\"", clause$op$name))
   start <- value
   start[] <- clause$op$identity(value)

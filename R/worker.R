@@ -8,8 +8,9 @@ frame_condition <- 4L
 calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
   is_item <- vapply(calls[seq_len(last)], function(cl) identical(cl, item_call), NA)
   from <- if (any(is_item)) max(which(is_item)) else 1L
-  while (last > from && is.name(calls[[last]][[1L]]) &&
-         as.character(calls[[last]][[1L]]) %in% c(".handleSimpleError", "h", "stop", "abort_class")) last <- last - 1L
+  ours <- function(cl) identical(cl, quote(h(simpleError(msg, call)))) ||
+    is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% c(".handleSimpleError", "stop", "abort_class")
+  while (last > from && ours(calls[[last]])) last <- last - 1L
   calls <- calls[seq.int(from, last)]
   if (length(calls) > 60L) calls <- c(calls[1:30], list(quote(...)), calls[(length(calls) - 28L):length(calls)])
   vapply(calls, function(cl) deparse(cl, nlines = 1L, width.cutoff = 80L)[1L], "")

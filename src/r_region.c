@@ -261,8 +261,9 @@ void r_region_end(r_region *r) {
   }
 }
 
+/* ptr: a region, also one that has ended, or NULL. */
 SEXP ffi_region_end(SEXP ptr) {
-  r_region *r = R_ExternalPtrAddr(ptr);
+  r_region *r = TYPEOF(ptr) == EXTPTRSXP ? R_ExternalPtrAddr(ptr) : NULL;
   if (r && r->owner == getpid()) {
     R_ClearExternalPtr(ptr);
     region_free(r);

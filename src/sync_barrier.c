@@ -8,13 +8,14 @@
 
 #include <limits.h>
 
-#define SPINS 200
+#define SPINS_MOST 200
+#define SPINS_LEAST 20
 
 void sm_barrier_init(sm_barrier_shm *b, int nproc, bool spin) {
   atomic_store(&b->round, 0);
   atomic_store(&b->sleepers, 0);
   b->nproc = (uint32_t)nproc;
-  b->spins = spin ? SPINS : 1;
+  atomic_store(&b->spins, spin ? SPINS_MOST : 0);
   atomic_store(&b->tag[0], 0);
   atomic_store(&b->tag[1], 0);
   atomic_store(&b->arrived, 0);
@@ -46,12 +47,25 @@ static int look(sm_barrier_shm *b, uint32_t round) {
   return left ? SM_EGONE : 1;
 }
 
-int sm_barrier_await(sm_barrier_shm *b, uint32_t round, const sm_watch *watch) {
+/* Look for a while. The limit moves to about twice of what was needed, and down where it was in vain: on a machine
+ * that others use too, the process waited for may not be running at all. */
+static int spin(sm_barrier_shm *b, uint32_t round) {
   int rc = look(b, round);
-  for (uint32_t i = 0; rc == 1 && i < b->spins; i++) {
+  int limit = (int)atomic_load_explicit(&b->spins, memory_order_relaxed), i = 0;
+  if (rc != 1 || limit == 0) return rc;
+  for (; rc == 1 && i < limit; i++) {
     sm_spin_pause();
     rc = look(b, round);
   }
+  limit += rc == 1 ? -(limit / 4) : (2 * i - limit) / 8;
+  if (limit < SPINS_LEAST) limit = SPINS_LEAST;
+  if (limit > SPINS_MOST) limit = SPINS_MOST;
+  atomic_store_explicit(&b->spins, (uint32_t)limit, memory_order_relaxed);
+  return rc;
+}
+
+int sm_barrier_await(sm_barrier_shm *b, uint32_t round, const sm_watch *watch) {
+  int rc = spin(b, round);
   if (rc != 1) return rc;
   atomic_fetch_add(&b->sleepers, 1);
   for (;;) {

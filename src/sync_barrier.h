@@ -16,7 +16,7 @@ typedef struct {
   _Atomic uint32_t round;    /*   0 futex */
   _Atomic uint32_t sleepers; /*   4 asleep, or about to be */
   uint32_t nproc;            /*   8 */
-  uint32_t spins;            /*  12 looks before a wait sleeps */
+  _Atomic uint32_t spins;    /*  12 looks before a wait sleeps: follows what has paid off of late; 0 for none */
   uint8_t line1[SM_CACHELINE - 16];
   _Atomic uint64_t tag[2];   /*  64 what this round and the next are about; 0 while nobody has come */
   _Atomic uint32_t arrived;  /*  80 */
@@ -26,8 +26,8 @@ typedef struct {
 
 _Static_assert(sizeof(sm_barrier_shm) == 2 * SM_CACHELINE, "sm_barrier_shm layout");
 
-/* Once, before the processes are forked. spin: processors suffice for all nproc, so that looking for a
- * few microseconds before going to sleep takes time from nobody. */
+/* Once, before the processes are forked. spin: processors suffice for all nproc, so that it may pay to look for a
+ * few microseconds before going to sleep. */
 void sm_barrier_init(sm_barrier_shm *b, int nproc, bool spin);
 
 /* Arrive. tag: nonzero, says what the process believes this barrier is. Gives the round to wait for in
