@@ -15,31 +15,34 @@ calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
   vapply(calls, function(cl) deparse(cl, nlines = 1L, width.cutoff = 80L)[1L], "")
 }
 
-# The error of an item: publish it, then end (or go on with the next item).
+# The error of an item: first out of the item, so that its on.exit() code runs; then worker_failed().
 worker_error <- function(e, collect) {
+  if (!collect || inherits(e, "StopProcessGroup")) .Call(ffi_worker_stop_all)
+  n <- sys.nframe()
+  traceback <- tryCatch(calls_of_item(sys.calls(), n - 1L), error = function(e) character())
+  invokeRestart("sharedmem_failed", e, traceback)
+}
+
+# Publish it, then end (or go on with the next item).
+worker_failed <- function(e, traceback, collect) {
   if (inherits(e, "StopProcessGroup")) {
-    .Call(ffi_worker_stop_all)
     .Call(ffi_worker_send, frame_stopped, NULL, NULL, TRUE)
     .Call(ffi_worker_end)
   }
-  if (!collect) .Call(ffi_worker_stop_all)
-  n <- sys.nframe()
-  traceback <- tryCatch(calls_of_item(sys.calls(), n - 1L), error = function(e) character())
   worker_report(e, traceback, NULL)
   if (!collect) .Call(ffi_worker_end)
-  invokeRestart("sharedmem_next")
 }
 
 worker_report <- function(e, traceback, item) {
   tryCatch(.Call(ffi_worker_send, frame_error, list(e, traceback, FALSE), item, TRUE), error = function(e2) {
-    plain <- simpleError(paste0(conditionMessage(e)))
+    plain <- simpleError(message_of(e))
     .Call(ffi_worker_send, frame_error, list(plain, traceback, TRUE), item, TRUE)
   })
 }
 
 # Called from C: the result of an item (0-based here) could not be serialized.
 worker_unsendable <- function(e, item) {
-  e$message <- paste0("the result cannot be sent to the master: ", conditionMessage(e))
+  e <- simpleError(paste0("the result cannot be sent to the master: ", message_of(e)))
   worker_report(e, character(), item)
   if (!isTRUE(the$collect)) {
     .Call(ffi_worker_stop_all)
@@ -58,6 +61,7 @@ worker_jumped <- function() {
 
 # Warnings and messages go to the master, if their default handling would show them; past the limit they are counted.
 worker_relay <- function(cond, kind) {
+  if (kind == 1L && isTRUE(getOption("warn") >= 2)) return() # about to become an error, here
   restart <- c("muffleWarning", "muffleMessage")[kind]
   for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
     the$said[kind] <- the$said[kind] + 1
@@ -74,11 +78,15 @@ worker_relay <- function(cond, kind) {
 worker_loop <- function(func, sequence, collect, ...) {
   frame <- environment()
   handlers <- function() withCallingHandlers(
-    { .Call(ffi_worker_loop, frame, sequence); TRUE },
+    { .Call(ffi_worker_loop, frame, sequence); NULL },
     error = function(e) worker_error(e, collect),
     warning = function(w) worker_relay(w, 1L),
     message = function(m) worker_relay(m, 2L))
-  repeat if (withRestarts(handlers(), sharedmem_next = function() FALSE)) break
+  repeat {
+    failed <- withRestarts(handlers(), sharedmem_failed = function(e, traceback) list(e, traceback))
+    if (is.null(failed)) break
+    worker_failed(failed[[1L]], failed[[2L]], collect)
+  }
 }
 
 # What the workers of a map are told, made in the master.
