@@ -33,6 +33,7 @@ background <- function(func, ...) {
   bg$started <- Sys.time()
   bg$ended <- NULL
   bg$map <- NULL
+  bg$out <- vector("list", 1L) # outlives a wait that ends between the value and the process
   bg$value <- bg$error <- bg$setup <- NULL
   bg$pid <- Sys.getpid()
   bg$is_alive <- function() background_alive(bg)
@@ -49,7 +50,7 @@ background <- function(func, ...) {
   bg$setup <- setup
   main <- function(map, rank) {
     worker_setup(setup)
-    worker_loop(function(item, ...) func(...), list(NULL), FALSE, ...)
+    worker_loop(function(item) func(...), list(NULL), FALSE)
   }
   bg$map <- map
   .Call(ffi_map_spawn, map, main)
@@ -79,12 +80,11 @@ background_wait <- function(bg, timeout) {
   if (!is.numeric(timeout) || length(timeout) != 1L || is.na(timeout))
     abort_argument("timeout", describe_value(timeout), "a number of seconds")
   if (bg$state == "running") {
-    out <- vector("list", 1L)
-    end <- .Call(ffi_map_drive, bg$map, out, NULL, map_events(FALSE), timeout, TRUE)
+    end <- .Call(ffi_map_drive, bg$map, bg$out, NULL, map_events(FALSE), timeout, TRUE)
     if (end[[1L]] == "timeout")
       abort_class("sharedmem_timeout_error", sprintf("process %d still runs after %s seconds", bg$pid, format(timeout)),
                   timeout = timeout, pid = bg$pid)
-    if (end[[1L]] == "failed") bg$error <- end[[2L]] else bg$value <- out[[1L]]
+    if (end[[1L]] == "failed") bg$error <- end[[2L]] else bg$value <- bg$out[[1L]]
     background_settle(bg, if (end[[1L]] == "failed") "failed" else "done")
   }
   if (!is.null(bg$error)) stop(bg$error)

@@ -76,18 +76,26 @@ StopProcessGroup <- function(message = "the map is ended early")
 LostExceptionType <- function(message = "a worker's condition could not be serialized; its class is lost")
   structure(class = c("LostExceptionType", "warning", "condition"), list(message = message, call = NULL))
 
+# The message of a condition, also where the class has a broken conditionMessage().
+message_of <- function(cond) {
+  text <- tryCatch(conditionMessage(cond), error = function(e) NULL)
+  if (is.character(text) && length(text) == 1L && !is.na(text)) text
+  else if (is.character(text) && length(text) > 1L) paste(text, collapse = "\n")
+  else sprintf("a condition of class <%s> without a message", paste(class(cond), collapse = "/"))
+}
+
 at_item <- function(item) if (is.na(item)) "" else sprintf(" at item %.0f", item)
 
 worker_message <- function(reason, item, rank, pid) {
-  call <- conditionCall(reason)
-  sprintf("%s\n(worker %d, pid %d%s%s)", conditionMessage(reason), rank, pid, at_item(item),
+  call <- tryCatch(conditionCall(reason), error = function(e) NULL)
+  sprintf("%s\n(worker %d, pid %d%s%s)", message_of(reason), rank, pid, at_item(item),
           if (is.null(call)) "" else paste0(", in ", deparse(call, nlines = 1L, width.cutoff = 60L)[1L]))
 }
 
 #' @export
 print.WorkerException <- function(x, ...) {
   cat(sprintf("<WorkerException: worker %d, pid %d%s>\n", x$rank, x$pid, at_item(x$item)))
-  cat(sprintf("reason <%s>: %s\n", paste(class(x$reason), collapse = "/"), conditionMessage(x$reason)))
+  cat(sprintf("reason <%s>: %s\n", paste(class(x$reason), collapse = "/"), message_of(x$reason)))
   if (length(x$traceback)) cat("calls in the worker:", paste0("  ", x$traceback), sep = "\n")
   invisible(x)
 }

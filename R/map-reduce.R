@@ -93,16 +93,20 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
     list(...) # forced here: an error in an argument is the caller's
     n <- length(sequence)
     out <- vector("list", n)
-    names(out) <- names(sequence)
+    names(out) <- item_names(sequence, n)
     if (n == 0L) return(out)
-    each <- if (star) function(item, ...) do.call(func, c(as.list(item), list(...)), quote = TRUE) else func
+    # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
+    each <- if (star) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
+            else if (...length()) function(item) func(item, ...)
+            else func
     np <- if (n < minlength || get_debug() || backend$name != "process") 0L else min(resolve_np(pool$np), n)
     if (np > 0L && !fork_is_safe()) np <- 0L
     # a map inside a worker of the same pool has the pool to itself until it ends
     outer <- list(map = state$map, item = state$item, local = pool$local)
     on.exit(restore_pool(pool, state, outer))
-    if (np == 0L) map_here(pool, state, each, sequence, n, out, reduce, ...)
-    else map_forked(pool, state, each, sequence, n, out, reduce, np, ...)
+    sweep_background()
+    if (np == 0L) map_here(pool, state, each, sequence, n, out, reduce)
+    else map_forked(pool, state, each, sequence, n, out, reduce, np)
   }
   lockEnvironment(pool)
   structure(pool, class = "MapReduce")
@@ -182,6 +186,14 @@ check_map <- function(func, sequence, reduce, star, minlength) {
     abort_argument("minlength", describe_value(minlength), "a number")
 }
 
+# Names of the items, or NULL. Those of an environment behind a class are its variables, not its items.
+item_names <- function(sequence, n) {
+  names <- names(sequence)
+  if (!is.character(names) || length(names) != n) return(NULL)
+  if (is.environment(sequence) && setequal(names, ls(sequence, all.names = TRUE))) return(NULL)
+  names
+}
+
 new_local <- function(rank) {
   local <- new.env(parent = emptyenv())
   local$rank <- rank
@@ -200,7 +212,7 @@ restore_pool <- function(pool, state, outer) {
 
 # ---- in forked workers ----
 
-map_forked <- function(pool, state, each, sequence, n, out, reduce, np, ...) {
+map_forked <- function(pool, state, each, sequence, n, out, reduce, np) {
   opts <- pool$options
   collect <- opts$on_error == "collect"
   setup <- worker_plan(max(1, floor(min(the$budget, pool$np) / np)), collect, opts)
@@ -209,13 +221,13 @@ map_forked <- function(pool, state, each, sequence, n, out, reduce, np, ...) {
   state$map <- map
   progress <- watch_map(pool, map, n, np)
   on.exit({
-    unwatch_map(pool, map, n, names(sequence), progress)
+    unwatch_map(pool, map, n, names(out), progress)
     unlink_worker_files(setup)
   })
   main <- function(map, rank) {
     worker_setup(setup)
     set_local(pool, new_local(rank))
-    worker_loop(each, sequence, collect, ...)
+    worker_loop(each, sequence, collect)
   }
   collect_garbage_before_fork()
   .Call(ffi_map_spawn, map, main)
@@ -318,7 +330,7 @@ collect_garbage_before_fork <- function() {
 
 # ---- in this process ----
 
-map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
+map_here <- function(pool, state, each, sequence, n, out, reduce) {
   collect <- pool$options$on_error == "collect"
   map <- .Call(ffi_map_new, 0L, as.double(n), NA_integer_, Inf, 1L)
   seed <- seed_here(map_seed(pool$options))
@@ -326,7 +338,7 @@ map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
   ranks <- if (pool$backend$name == "thread") lapply(seq_len(max(1L, pool$np)) - 1L, new_local) else list(new_local(0L))
   progress <- watch_map(pool, map, n, length(ranks))
   on.exit({
-    unwatch_map(pool, map, n, names(sequence), progress)
+    unwatch_map(pool, map, n, names(out), progress)
     seed$restore()
   })
   traced <- pool$options$trace
@@ -339,7 +351,7 @@ map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
     done <<- i
     seed$item(i)
     if (traced) .Call(ffi_trace_begin_here, map, pool$local$rank, i)
-    value <- each(sequence[[i]], ...)
+    value <- each(sequence[[i]])
     if (traced) .Call(ffi_trace_end_here, map)
     progress$tick(i)
     if (!is.null(reduce)) {
@@ -351,7 +363,7 @@ map_here <- function(pool, state, each, sequence, n, out, reduce, ...) {
   }
   guarded <- function() withCallingHandlers(run(), error = function(e) {
     if (reducing || inherits(e, "StopProcessGroup")) return()
-    calls <- calls_of_item(sys.calls(), sys.nframe() - 1L, quote(each(sequence[[i]], ...)))
+    calls <- calls_of_item(sys.calls(), sys.nframe() - 1L, quote(each(sequence[[i]])))
     e <- WorkerException(e, calls, state$item, pool$local$rank, Sys.getpid())
     if (collect) invokeRestart("sharedmem_next", e) else stop(e)
   })

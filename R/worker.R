@@ -16,32 +16,37 @@ calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
   vapply(calls, function(cl) deparse(cl, nlines = 1L, width.cutoff = 80L)[1L], "")
 }
 
-# The error of an item: publish it, then end (or go on with the next item).
+# The error of an item: what worker_failed() will need, once the stack has been left so that the item's on.exit()
+# code runs. NULL if the error was raised while finished results were sent: C has then tried them one by one and
+# reported those that cannot be.
 worker_error <- function(e, collect) {
-  # raised while finished results were sent: C tries them one by one and reports those that cannot be
   if (.Call(ffi_worker_resend)) return()
+  if (!collect || inherits(e, "StopProcessGroup")) .Call(ffi_worker_stop_all)
+  n <- sys.nframe()
+  traceback <- tryCatch(calls_of_item(sys.calls(), n - 1L), error = function(e) character())
+  list(e, traceback)
+}
+
+# Publish it, then end (or go on with the next item).
+worker_failed <- function(e, traceback, collect) {
   if (inherits(e, "StopProcessGroup")) {
-    .Call(ffi_worker_stop_all)
     .Call(ffi_worker_send, frame_stopped, NULL, NULL, TRUE)
     .Call(ffi_worker_end)
   }
-  if (!collect) .Call(ffi_worker_stop_all)
-  n <- sys.nframe()
-  traceback <- tryCatch(calls_of_item(sys.calls(), n - 1L), error = function(e) character())
   worker_report(e, traceback, NULL)
   if (!collect) .Call(ffi_worker_end)
 }
 
 worker_report <- function(e, traceback, item) {
   tryCatch(.Call(ffi_worker_send, frame_error, list(e, traceback, FALSE), item, TRUE), error = function(e2) {
-    plain <- simpleError(paste0(conditionMessage(e)))
+    plain <- simpleError(message_of(e))
     .Call(ffi_worker_send, frame_error, list(plain, traceback, TRUE), item, TRUE)
   })
 }
 
 # Called from C: the result of an item (0-based here) could not be serialized.
 worker_unsendable <- function(e, item) {
-  e$message <- paste0("the result cannot be sent to the master: ", conditionMessage(e))
+  e <- simpleError(paste0("the result cannot be sent to the master: ", message_of(e)))
   worker_report(e, character(), item)
   if (!isTRUE(the$collect)) {
     .Call(ffi_worker_stop_all)
@@ -60,6 +65,7 @@ worker_jumped <- function() {
 
 # Warnings and messages go to the master, if their default handling would show them; past the limit they are counted.
 worker_relay <- function(cond, kind) {
+  if (kind == 1L && isTRUE(getOption("warn") >= 2)) return() # about to become an error, here
   restart <- c("muffleWarning", "muffleMessage")[kind]
   for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
     the$said[kind] <- the$said[kind] + 1
@@ -73,20 +79,26 @@ worker_relay <- function(cond, kind) {
 }
 
 # The loop of a worker. `item` is set by C before each call of `func(item, ...)`. The handlers are set once, not
-# once an item; after an error that does not end the worker, `next_item` leaves the loop, which then goes on.
+# once an item; `leave` returns from the frame of
+# worker_items(), whatever lies above it; the loop then goes on.
 worker_loop <- function(func, sequence, collect, ...) {
   frame <- environment()
-  repeat if (worker_items(frame, sequence, collect)) break
+  repeat {
+    failed <- worker_items(frame, sequence, collect)
+    if (isTRUE(failed)) break
+    if (!is.null(failed)) worker_failed(failed[[1L]], failed[[2L]], collect)
+  }
 }
 
 worker_items <- function(frame, sequence, collect) {
-  delayedAssign("next_item", return(FALSE))
+  failed <- NULL
+  delayedAssign("leave", return(failed))
   withCallingHandlers({
     .Call(ffi_worker_loop, frame, sequence)
     TRUE
   }, error = function(e) {
-    worker_error(e, collect)
-    next_item
+    failed <<- worker_error(e, collect)
+    leave
   }, warning = function(w) worker_relay(w, 1L), message = function(m) worker_relay(m, 2L))
 }
 

@@ -63,6 +63,17 @@ int sm_socket_send_fd(int sock, int fd, const sm_watch *watch) {
   }
 }
 
+/* The one descriptor of a message; of several none is kept (the padding of fd_control has room for two). */
+static void take_fd(struct cmsghdr *h, int *fd) {
+  size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  for (size_t i = 0; i < n; i++) {
+    int got;
+    memcpy(&got, CMSG_DATA(h) + i * sizeof got, sizeof got);
+    if (n == 1 && *fd < 0) *fd = got;
+    else close(got);
+  }
+}
+
 int sm_socket_recv(int sock, int *fd) {
   char c;
   struct iovec v = {&c, 1};
@@ -79,13 +90,13 @@ int sm_socket_recv(int sock, int *fd) {
   while (n < 0 && errno == EINTR);
   if (n == 0) return SM_EGONE;
   if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : errno == ECONNRESET ? SM_EGONE : -errno;
-  for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
-    if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int))) {
-      memcpy(fd, CMSG_DATA(h), sizeof *fd);
+  for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
+    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+    take_fd(h, fd);
 #if !defined(__linux__)
-      fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    if (*fd >= 0) fcntl(*fd, F_SETFD, FD_CLOEXEC);
 #endif
-    }
+  }
   if (c == SM_SOCK_FD && *fd < 0) return m.msg_flags & MSG_CTRUNC ? -EMFILE : SM_EFORMAT;
   return c;
 }

@@ -30,7 +30,7 @@ static SEXP call_reduce(r_drive *d, SEXP value) {
     args = PROTECT(R_NilValue);
     for (R_xlen_t i = XLENGTH(value); i-- > 0;) {
       SEXP v = PROTECT(quoted(VECTOR_ELT(value, i)));
-      args = Rf_lcons(v, args);
+      args = Rf_cons(v, args);
       UNPROTECT(2);
       PROTECT(args);
       if (names != R_NilValue && CHAR(STRING_ELT(names, i))[0]) SET_TAG(args, Rf_installTrChar(STRING_ELT(names, i)));
@@ -38,7 +38,7 @@ static SEXP call_reduce(r_drive *d, SEXP value) {
     UNPROTECT(2);
   } else {
     SEXP v = PROTECT(quoted(value));
-    args = Rf_lcons(v, R_NilValue);
+    args = Rf_cons(v, R_NilValue);
     UNPROTECT(1);
   }
   PROTECT(args);
@@ -51,12 +51,12 @@ static SEXP call_reduce(r_drive *d, SEXP value) {
 SEXP r_drive_event(r_drive *d, const char *kind, SEXP value, int64_t item, int rank) {
   PROTECT(value);
   SEXP args = R_NilValue;
-  PROTECT(args = Rf_lcons(Rf_ScalarReal((double)d->m->low), args));
-  PROTECT(args = Rf_lcons(Rf_ScalarInteger(rank < 0 ? NA_INTEGER : (int)d->m->worker[rank].proc.pid), args));
-  PROTECT(args = Rf_lcons(Rf_ScalarInteger(rank), args));
-  PROTECT(args = Rf_lcons(Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1), args));
-  PROTECT(args = Rf_lcons(quoted(value), args));
-  PROTECT(args = Rf_lcons(Rf_mkString(kind), args));
+  PROTECT(args = Rf_cons(Rf_ScalarReal((double)d->m->low), args));
+  PROTECT(args = Rf_cons(Rf_ScalarInteger(rank < 0 ? NA_INTEGER : (int)d->m->worker[rank].proc.pid), args));
+  PROTECT(args = Rf_cons(Rf_ScalarInteger(rank), args));
+  PROTECT(args = Rf_cons(Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1), args));
+  PROTECT(args = Rf_cons(quoted(value), args));
+  PROTECT(args = Rf_cons(Rf_mkString(kind), args));
   SEXP call = PROTECT(Rf_lcons(d->events, args));
   SEXP out = Rf_eval(call, R_GlobalEnv);
   UNPROTECT(8);

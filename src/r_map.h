@@ -56,6 +56,14 @@ typedef struct {
   r_stream stream[2];
 } r_worker;
 
+/* What this process holds of the map's sections; see r_sync.c. */
+typedef struct {
+  pid_t pid;
+  bool critical, ordered;
+  int64_t through;                  /* item that has used its turn, -1 */
+  uint64_t critical_ns, ordered_ns; /* since when they are held; 0 unless traced */
+} r_held;
+
 typedef struct r_map {
   uint32_t magic;
   pid_t owner;
@@ -88,6 +96,7 @@ typedef struct r_map {
   int trace_outer_rank;
   int64_t here_item;  /* the item that runs in this process, and since when; traced maps without workers */
   uint64_t here_ns;
+  r_held held;
   struct r_map *next; /* maps of this process that may have workers */
 } r_map;
 

@@ -81,6 +81,7 @@ void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   W.item = -1;
   W.watch = (sm_watch){&m->ctl->failed, orphan_check, NULL};
   r_trace_block = NULL;
+  R_PreserveObject(ffi_worker_guard_exit()); /* the newest runs first: before those of the master's objects */
   SEXP r = PROTECT(Rf_ScalarInteger(rank));
   eval_state e = {PROTECT(Rf_lang3(main, ptr, r))};
   if (R_ToplevelExec(eval_main, &e)) r_worker_end(SM_FRAME_BYE);

@@ -1,0 +1,156 @@
+/* chan_socket: wake-ups and descriptors between two processes, and peers that go away. */
+#include "../../src/chan_socket.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "../../src/mem_file.h"
+#include "check.h"
+
+static int count_fds(void) {
+  int n = 0;
+  DIR *d = opendir("/dev/fd");
+  while (d && readdir(d)) n++;
+  if (d) closedir(d);
+  return n;
+}
+
+static void pair_of(int s[2]) {
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, s)) exit(2);
+}
+
+static void wake_ups(void) {
+  int s[2], fd = 7;
+  pair_of(s);
+  check(sm_socket_recv(s[1], &fd) == 0 && fd == -1, "nothing sent, nothing there, and no wait");
+  check(sm_socket_wake(s[0]) == 0 && sm_socket_recv(s[1], &fd) == SM_SOCK_WAKE && fd == -1, "a wake-up arrives");
+  int rc = 0;
+  for (int i = 0; i < 1000000 && rc == 0; i++) rc = sm_socket_wake(s[0]);
+  check(rc == 0, "wake-ups that nobody reads never block and are no error");
+  int n = 0;
+  while (sm_socket_recv(s[1], &fd) == SM_SOCK_WAKE) n++;
+  check(n > 0, "those that fitted are there");
+  close(s[0]);
+  check(sm_socket_recv(s[1], &fd) == SM_EGONE, "the end of the other side is seen");
+  check(sm_socket_wake(s[1]) == SM_EGONE, "a wake-up to a closed peer is an error code, no signal");
+  check(sm_socket_send_fd(s[1], 0, NULL) == SM_EGONE, "so is a descriptor");
+  close(s[1]);
+}
+
+static void descriptors(void) {
+  int s[2], got;
+  pair_of(s);
+  int before = count_fds(), ok = 1;
+  for (int i = 0; i < 100; i++) {
+    int fd = sm_anon_file();
+    ok &= write(fd, &i, sizeof i) == sizeof i && sm_socket_wake(s[0]) == 0 && sm_socket_send_fd(s[0], fd, NULL) == 0;
+    close(fd);
+    ok &= sm_socket_recv(s[1], &got) == SM_SOCK_WAKE && got == -1;
+    ok &= sm_socket_recv(s[1], &got) == SM_SOCK_FD && got >= 0;
+    int back = -1;
+    ok &= pread(got, &back, sizeof back, 0) == sizeof back && back == i;
+    ok &= (fcntl(got, F_GETFD) & FD_CLOEXEC) != 0;
+    close(got);
+  }
+  check(ok, "a descriptor arrives in its place among the wake-ups, close-on-exec, for the same file");
+  check(count_fds() == before, "and no other stays open");
+
+  char c = SM_SOCK_FD;
+  check(send(s[0], &c, 1, 0) == 1 && sm_socket_recv(s[1], &got) == SM_EFORMAT && got == -1, "one that was announced and did not come is malformed");
+
+  /* two in one message: ours never does that */
+  struct iovec v = {&c, 1};
+  union { struct cmsghdr align; char space[CMSG_SPACE(2 * sizeof(int))]; } u;
+  struct msghdr m;
+  memset(&m, 0, sizeof m);
+  memset(&u, 0, sizeof u);
+  m.msg_iov = &v;
+  m.msg_iovlen = 1;
+  m.msg_control = u.space;
+  m.msg_controllen = sizeof u.space;
+  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+  h->cmsg_level = SOL_SOCKET;
+  h->cmsg_type = SCM_RIGHTS;
+  h->cmsg_len = CMSG_LEN(2 * sizeof(int));
+  int two[2] = {s[0], s[1]};
+  memcpy(CMSG_DATA(h), two, sizeof two);
+  before = count_fds();
+  check(sendmsg(s[0], &m, 0) == 1 && sm_socket_recv(s[1], &got) == SM_EFORMAT && got == -1, "two in one message are malformed");
+  check(count_fds() == before, "and closed again");
+
+  struct rlimit old, none;
+  getrlimit(RLIMIT_NOFILE, &old);
+  none = old;
+  sm_socket_send_fd(s[0], s[0], NULL);
+  none.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &none);
+  int rc = sm_socket_recv(s[1], &got);
+  setrlimit(RLIMIT_NOFILE, &old);
+  check(rc < 0 && got == -1, "no descriptor to be had here is an error code");
+  close(s[0]);
+  close(s[1]);
+}
+
+static int ask(void *arg) { return ++*(int *)arg >= 2; }
+
+static void full(void) {
+  int s[2], rc;
+  pair_of(s);
+  char junk[4096] = {0};
+  while (send(s[0], junk, sizeof junk, MSG_DONTWAIT) > 0) {}
+  while (send(s[0], junk, 1, MSG_DONTWAIT) > 0) {}
+  _Atomic uint32_t flag;
+  atomic_init(&flag, 1);
+  sm_watch w = {&flag, NULL, NULL};
+  rc = sm_socket_send_fd(s[0], 0, &w);
+  check(rc == SM_EFAILED, "a sender that waits for room leaves when the group has failed");
+  int asked = 0;
+  w = (sm_watch){NULL, ask, &asked};
+  check(sm_socket_send_fd(s[0], 0, &w) == SM_EINTR, "and when its interrupt check says so");
+  close(s[1]);
+  check(sm_socket_send_fd(s[0], 0, NULL) == SM_EGONE, "and when the other side closes");
+  close(s[0]);
+}
+
+static void send_many(void *arg, int rank) {
+  int *s = arg;
+  (void)rank;
+  close(s[1]);
+  for (int i = 0; i < 3000; i++) {
+    int fd = sm_anon_file();
+    if (fd < 0 || write(fd, &i, sizeof i) != sizeof i || sm_socket_send_fd(s[0], fd, NULL) != 0) _exit(1);
+    close(fd);
+  }
+}
+
+static void many(void) {
+  int s[2], got, at = 0, ok = 1;
+  pair_of(s);
+  pid_t pid = start_child(send_many, s, 0);
+  close(s[0]);
+  for (;;) {
+    int rc = sm_socket_recv(s[1], &got);
+    if (rc == SM_EGONE) break;
+    if (rc == 0) {
+      usleep(50);
+      continue;
+    }
+    int back = -1;
+    ok &= rc == SM_SOCK_FD && pread(got, &back, sizeof back, 0) == sizeof back && back == at++;
+    close(got);
+  }
+  check(end_of(pid) == 0 && ok && at == 3000, "thousands of descriptors arrive in order, past any limit of those in flight");
+  close(s[1]);
+}
+
+int main(void) {
+  wake_ups();
+  descriptors();
+  full();
+  many();
+  return report();
+}
