@@ -91,6 +91,7 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
   pool$map <- function(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...) {
     check_map(func, sequence, reduce, star, minlength)
     list(...) # forced here: an error in an argument is the caller's
+    func <- compiled(func)
     n <- length(sequence)
     out <- vector("list", n)
     names(out) <- item_names(sequence, n)
@@ -106,7 +107,7 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
     on.exit(restore_pool(pool, state, outer))
     sweep_background()
     if (np == 0L) map_here(pool, state, each, sequence, n, out, reduce)
-    else map_forked(pool, state, each, sequence, n, out, reduce, np)
+    else map_forked(pool, state, func, each, sequence, n, out, reduce, np)
   }
   lockEnvironment(pool)
   structure(pool, class = "MapReduce")
@@ -212,10 +213,11 @@ restore_pool <- function(pool, state, outer) {
 
 # ---- in forked workers ----
 
-map_forked <- function(pool, state, each, sequence, n, out, reduce, np) {
+map_forked <- function(pool, state, func, each, sequence, n, out, reduce, np) {
   opts <- pool$options
   collect <- opts$on_error == "collect"
   setup <- worker_plan(max(1, floor(min(the$budget, pool$np) / np)), collect, opts)
+  setup$globals <- compiled_globals(func)
   retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
   map <- .Call(ffi_map_new, np, as.double(n), retries, opts$timeout, match(opts$output, output_modes) - 1L)
   state$map <- map

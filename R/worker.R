@@ -121,6 +121,7 @@ worker_plan <- function(budget, collect, options) {
 worker_setup <- function(plan) {
   .Call(ffi_worker_setup, the, plan)
   if (plan$sinks) drop_sinks()
+  if (length(plan$globals)) list2env(plan$globals, globalenv())
 }
 
 # Sinks of the master are the master's: what is printed here goes to this process's stdout.

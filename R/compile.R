@@ -1,0 +1,37 @@
+# Closures with loops are byte-compiled in the master, once, not in every worker at their first call. What has no loop
+# is left to R's own compiler, which workers keep (base parallel turns it off in its children).
+
+# The compiled form of a function; itself where that would not pay or cannot be had. Those of the global
+# environment are kept by identity, so that a map in a loop compiles once; others would keep alive what they enclose.
+compiled <- function(f) {
+  if (!is.function(f) || is.primitive(f) || !has_loop(f)) return(f)
+  for (known in the$compiled) if (identical(known[[1L]], f)) return(known[[2L]])
+  fast <- tryCatch(compiler::cmpfun(f, options = list(suppressAll = TRUE)), error = function(e) f)
+  if (identical(environment(f), globalenv())) the$compiled <- c(list(list(f, fast)), utils::head(the$compiled, 15L))
+  fast
+}
+
+has_loop <- function(f) any(c("for", "while", "repeat") %in% all.names(body(f)))
+
+# Functions of the global environment that f reaches, compiled: a named list. Frames of functions are not
+# searched: what stands there may be a promise that nobody has asked for yet.
+compiled_globals <- function(f) {
+  if (is.primitive(f)) return(list())
+  seen <- character()
+  found <- list()
+  queue <- list(f)
+  while (length(queue) && length(seen) < 200L) {
+    names <- setdiff(unique(all.names(body(queue[[1L]]))), seen)
+    queue <- queue[-1L]
+    seen <- c(seen, names)
+    for (name in names[names %in% ls(globalenv(), sorted = FALSE)]) {
+      if (bindingIsActive(name, globalenv())) next
+      g <- get(name, envir = globalenv(), inherits = FALSE)
+      if (!is.function(g) || is.primitive(g)) next
+      queue <- c(queue, list(g))
+      fast <- compiled(g)
+      if (!identical(fast, g, ignore.bytecode = FALSE)) found[[name]] <- fast
+    }
+  }
+  found
+}
