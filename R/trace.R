@@ -232,9 +232,9 @@ worker_table <- function(s) {
     rows <- sort(c(by[1:5], by[length(by) - 4:0]))
   }
   one <- data.frame(worker = as.character(w$rank[rows]), items = format_count(w$items[rows]),
-                    lapply(w[rows, times, drop = FALSE], cell, room = s$elapsed), memory = format_bytes(w$private_bytes[rows]))
+                    lapply(w[rows, times, drop = FALSE], cell, room = s$elapsed), memory = format_size(w$private_bytes[rows]))
   all <- data.frame(worker = "all", items = format_count(sum(w$items)), lapply(lapply(w[times], sum), cell, room = s$elapsed * s$np),
-                    memory = format_bytes(if (all(is.na(w$private_bytes))) NA else sum(w$private_bytes, na.rm = TRUE)))
+                    memory = format_size(if (all(is.na(w$private_bytes))) NA else sum(w$private_bytes, na.rm = TRUE)))
   out <- rbind(one, all)
   if (all(out$memory == "")) out$memory <- NULL
   names(out)[names(out) == "critical"] <- "for lock"
@@ -261,7 +261,7 @@ format_seconds <- function(x, fixed = FALSE) {
   else if (x >= 1e-3) sprintf("%.3g ms", x * 1e3) else sprintf("%.3g us", x * 1e6)
 }
 
-format_bytes <- function(n) {
+format_size <- function(n) {
   unit <- pmax(0, pmin(4, floor(log(pmax(n, 1), 1024))))
   ifelse(is.na(n), "", sprintf("%.*f %s", ifelse(unit > 0 & n / 1024^unit < 100, 1L, 0L), n / 1024^unit,
                                c("B", "KiB", "MiB", "GiB", "TiB")[ifelse(is.na(unit), 0, unit) + 1]))
