@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the targets of the Makefile need beyond R and its C toolchain, where it is missing.
 #
-#   tools/setup.sh test     testthat
+#   tools/setup.sh test     testthat, and the packages of Suggests that some tests use, where they can be had
 #   tools/setup.sh check    and what R CMD check and the vignette need
 #   tools/setup.sh lint     and roxygen2 and clang with its sanitizers
 #   tools/setup.sh bench    and the packages that the benchmarks compare with
@@ -49,6 +49,14 @@ need_packages() {
   [ -z "$missing" ] || { echo "setup: could not install:" $missing >&2; return 1; }
 }
 
+# As need_packages, for packages that can be done without: each is tried once in this checkout.
+want_packages() {
+  for p in "$@"; do
+    [ ! -e "$lib/.tried-$p" ] || continue
+    need_packages "$p" 2>/dev/null || { echo "setup: going on without $p"; : >"$lib/.tried-$p"; }
+  done
+}
+
 # need_program PROGRAM PACKAGE...
 need_program() {
   command -v "$1" >/dev/null && return 0
@@ -61,7 +69,12 @@ need_program() {
   command -v "$program" >/dev/null || echo "setup: there is no $program here; what needs it is skipped" >&2
 }
 
-setup_test() { need_packages testthat; }
+setup_test() {
+  need_packages testthat || return 1
+  want_packages $(Rscript --vanilla -e '
+    suggests <- gsub("[[:space:]]|[(][^)]*[)]", "", read.dcf(commandArgs(TRUE), "Suggests"))
+    cat(setdiff(strsplit(suggests, ",")[[1L]], c("testthat", "knitr", "rmarkdown")))' "$top/DESCRIPTION")
+}
 
 setup_check() {
   setup_test && need_packages knitr rmarkdown || return 1
@@ -83,10 +96,8 @@ setup_lint() {
 
 # Peers are optional: each is tried by itself, and the benchmarks name those that are missing.
 setup_bench() {
-  for p in future.apply BiocParallel foreach doMC pbmcapply mirai synchronicity bigmemory data.table \
-           SharedObject filelock; do
-    need_packages "$p" || :
-  done
+  want_packages future.apply BiocParallel foreach doMC pbmcapply mirai synchronicity bigmemory data.table \
+    SharedObject filelock
 }
 
 for what in "$@"; do

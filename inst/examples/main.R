@@ -46,7 +46,7 @@ demo_integral <- function(pool, chunk = 2^20) {
       big(n), big(n * 8 / 2^20), n / chunk)
   parallel <- seconds(sums <- integral(pool, n, chunk))
   gc()
-  serial <- seconds(alone <- integral(MapReduce(np = 0), n, chunk))
+  serial <- seconds(alone <- integral(MapReduce(np = 0, progress = TRUE), n, chunk))
   say("   sum of what the chunks returned   %.12f", sums[["results"]])
   say("   sum added up under the lock       %.12f", sums[["lock"]])
   say("   sum over the array                %.12f", sums[["array"]])
@@ -140,7 +140,7 @@ demo_words <- function(pool) {
   report_times(pool, parallel, serial)
 }
 
-pool <- MapReduce()
+pool <- MapReduce(progress = TRUE)
 say("sharedmem %s, R %s, %d workers", format(packageVersion("sharedmem")), getRversion(), pool$np)
 demo_integral(pool)
 demo_words(pool)
