@@ -38,6 +38,7 @@ SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
+SEXP ffi_test_kill_at(SEXP);
 SEXP ffi_worker_count(SEXP);
 SEXP ffi_worker_end(void);
 SEXP ffi_worker_guard_exit(void);
@@ -139,6 +140,7 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_rng_stream, 2),
   ROW(ffi_rng_touch, 1),
   ROW(ffi_threads_find, 0),
+  ROW(ffi_test_kill_at, 1),
   ROW(ffi_worker_count, 1),
   ROW(ffi_worker_end, 0),
   ROW(ffi_worker_guard_exit, 0),

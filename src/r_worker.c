@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "r_kill.h"
 #include "r_rng.h"
 #include "r_threads.h"
 #include "r_trace.h"
@@ -35,6 +36,18 @@ static struct {
   uint64_t traced_ns; /* when the running item began; 0 unless traced */
 } W = {.item = -1};
 
+int r_kill_at = R_KILL_NONE;
+
+void r_kill_self(void) {
+  if (W.map && W.pid == getpid() && W.rank == 0 && W.parent == W.map->owner) sm_proc_end_self();
+}
+
+/* For tests: see r_kill.h. Set before the map. */
+SEXP ffi_test_kill_at(SEXP where) {
+  r_kill_at = Rf_asInteger(where);
+  return R_NilValue;
+}
+
 int r_worker_rank(const r_map *m) { return m && W.map == m && W.pid == getpid() ? W.rank : -1; }
 int64_t r_worker_item(void) { return W.item; }
 const sm_watch *r_worker_watch(void) { return &W.watch; }
@@ -50,6 +63,7 @@ static r_channel *channel(void) { return &W.map->worker[W.rank].chan; }
 void r_worker_end(uint32_t last_frame) {
   r_trace_leave();
   r_frame_send(channel(), last_frame, R_NilValue, W.item, 0, &W.watch);
+  r_kill_point(R_KILL_LAST_FRAME);
   sm_proc_end_self();
 }
 
@@ -175,6 +189,7 @@ static void flush_results(void) {
   send_span(&all);
   W.sending = false;
   r_trace_end(SM_TRACE_SERIALIZE, W.first, t0);
+  r_kill_point(R_KILL_PUBLISHED);
   results_sent();
 }
 
@@ -264,6 +279,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     r_trace_end(SM_TRACE_STARTUP, -1, W.map->worker[W.rank].forked_ns);
   }
   uint64_t now = sm_clock_ns();
+  r_kill_point(R_KILL_BEFORE_ITEMS);
   for (;;) {
     int64_t item = sm_queue_take(q, W.rank);
     if (item < 0) {
@@ -276,6 +292,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
       if (rc == 0) break;
       continue;
     }
+    r_kill_point(R_KILL_TAKEN);
     W.item = item;
     W.traced_ns = r_trace_block ? now : 0;
     atomic_store_explicit(&slot->since_ns, now, memory_order_relaxed);
