@@ -54,7 +54,7 @@ start_source <- function(source, timeout, env, vars, package) {
   group <- if (nzchar(Sys.which("setsid"))) "setsid" else "perl -e 'setpgrp(0, 0); exec @ARGV' --"
   writeLines(c(
     "trap : INT TERM HUP",
-    sprintf("cd %s", shQuote(dir)),
+    sprintf("cd %s || exit", shQuote(dir)),
     "echo $$ >pgid.tmp; mv pgid.tmp pgid",
     sprintf("%s sh -c \"sleep %d; : >late; kill -s KILL -- -$$\" </dev/null >/dev/null 2>&1 &",
             group, as.integer(ceiling(timeout))),
@@ -66,7 +66,7 @@ start_source <- function(source, timeout, env, vars, package) {
             shQuote(at("code.R")), shQuote(at("stdout")), shQuote(at("stderr"))),
     "status=$?",
     "kill -s KILL -- -$watchdog",
-    sprintf("cd %s", shQuote(dir)),
+    sprintf("cd %s || exit", shQuote(dir)),
     "echo $status >status.tmp; mv status.tmp status"), at("run.sh"))
   handle <- new.env()
   handle$dir <- dir
