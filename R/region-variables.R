@@ -128,18 +128,22 @@ reduction_start <- function(clause, value) {
 
 new_variables <- function(clauses) {
   v <- new.env(parent = emptyenv())
-  v$clause <- list()                      # by variable: the clause it came in
-  v$shared <- list()                      # by variable: the shared array, or list of them
-  v$value <- new.env(parent = emptyenv()) # by variable: this process's private values and reductions
-  v$given <- NULL                         # while a region runs: those values as they were before
+  v$clause <- list()                       # by variable: the clause it came in
+  v$shared <- new.env(parent = emptyenv()) # by variable: the shared array, or list of them
+  v$single <- new.env(parent = emptyenv()) # those of them that read as a plain value
+  v$value <- new.env(parent = emptyenv())  # by variable: this process's private values and reductions
+  v$given <- NULL                          # while a region runs: those values as they were before
   for (clause in clauses) {
     if (!inherits(clause, "sharedmem_clause")) abort_argument("...", describe_value(clause), "Shared(), Private() or Reduction()")
     twice <- c(intersect(names(clause$values), names(v$clause)), names(clause$values)[duplicated(names(clause$values))])
     if (length(twice)) abort_argument("...", sprintf("`%s` twice", twice[1L]), "variables of different names")
     for (name in names(clause$values)) {
       v$clause[[name]] <- clause
-      if (clause$kind == "shared") v$shared[[name]] <- clause$values[[name]]
-      else {
+      if (clause$kind == "shared") {
+        x <- clause$values[[name]]
+        assign(name, x, envir = v$shared)
+        if (is_shared(x) && length(x) == 1L && is.null(dim(x))) assign(name, x, envir = v$single)
+      } else {
         if (clause$kind == "reduction") reduction_start(clause, clause$values[[name]])
         assign(name, clause$values[[name]], envir = v$value)
       }
@@ -149,31 +153,39 @@ new_variables <- function(clauses) {
   structure(v, class = "sharedmem_variables")
 }
 
+# Values come first, since a loop reads them often; NULL is a value too.
 read_variable <- function(v, name) {
-  clause <- .subset2(v, "clause")[[name]]
-  if (is.null(clause))
-    abort_class("sharedmem_argument_error", sprintf("the region has no variable `%s`", name), arg = name)
-  if (clause$kind != "shared") return(get(name, envir = .subset2(v, "value"), inherits = FALSE))
-  x <- .subset2(v, "shared")[[name]]
-  if (is_shared(x) && length(x) == 1L && is.null(dim(x))) x[] else x
+  value <- .subset2(.subset2(v, "value"), name)
+  if (!is.null(value)) return(value)
+  single <- .subset2(.subset2(v, "single"), name)
+  if (!is.null(single)) return(single[])
+  shared <- .subset2(.subset2(v, "shared"), name)
+  if (is.null(shared)) clause_of(v, name)
+  shared
 }
 
 write_variable <- function(v, name, value) {
-  clause <- .subset2(v, "clause")[[name]]
-  if (is.null(clause))
-    abort_class("sharedmem_argument_error", sprintf("the region has no variable `%s`", name), arg = name)
-  if (clause$kind != "shared") {
+  shared <- .subset2(.subset2(v, "shared"), name)
+  if (is.null(shared)) {
+    if (is.null(.subset2(.subset2(v, "value"), name))) clause_of(v, name)
     assign(name, value, envir = .subset2(v, "value"))
-    return(v)
-  }
-  x <- .subset2(v, "shared")[[name]]
-  if (identical(x, value)) return(v)
+  } else if (!identical(shared, value)) write_shared(shared, name, value)
+  v
+}
+
+write_shared <- function(x, name, value) {
   if (!is_shared(x))
     abort_argument(name, describe_value(value), "left as it is: assign to its columns or elements")
   if (length(value) != length(x))
     abort_argument(name, describe_value(value), sprintf("of length %.0f, like the shared variable", length(x)))
   x[] <- if (is_shared(value)) value[] else value
-  v
+}
+
+clause_of <- function(v, name) {
+  clause <- .subset2(v, "clause")[[name]]
+  if (is.null(clause))
+    abort_class("sharedmem_argument_error", sprintf("the region has no variable `%s`", name), arg = name)
+  clause
 }
 
 #' @export
