@@ -279,7 +279,7 @@ draw_legend <- function(x, xlim) {
     if (has("hold_critical", "hold_ordered")) entry("in a section", trace_colours$section),
     if (has("gc")) entry("garbage collection", trace_colours$gc),
     if (has("startup", "serialize", "dispatch")) entry("overhead", trace_colours$overhead),
-    if (has("lost")) entry("lost: worker died", "white"),
+    if (has("lost")) entry("lost item", "white"),
     entry("idle", trace_colours$idle))
   all <- all[!vapply(all, is.null, NA)]
   place_legend(all, xlim, 0.8)

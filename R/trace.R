@@ -17,7 +17,7 @@
 #' - `serialize`: results on their way to the master; contains `wait_ring`: the master had not made room yet.
 #' - `gc`: R's garbage collector, as [gc.time()] counts it (whole milliseconds).
 #' - `startup`: from before the fork to the first request for an item. `dispatch`: getting the next items.
-#' - `lost`: the item a worker was at when it died.
+#' - `lost`: the item a worker was at when it died or the map was ended.
 #'
 #' @section Columns of the summary:
 #' Seconds of each worker, in `$workers`: `busy` (in items, without waits), `critical`, `ordered` and `ring` (waits), `overhead`
@@ -26,7 +26,7 @@
 #' at work), `cpu` (processor time of the worker), `starved` (time it could have run but no processor was free; Linux), `private_bytes` (memory that it did not share with the master when it ended). Load
 #' balance is the largest busy time over the mean: 1 is perfect.
 #'
-#' @param x,object,trace A trace, of class `sharedmem_trace`.
+#' @param x,object A trace, of class `sharedmem_trace`.
 #' @param row.names,optional,... Unused.
 #' @return `as.data.frame()`: a data frame with a row an event and columns `rank` (integer, 0 ... np-1), `kind` (factor), `item`
 #'   (its number in the sequence, `NA` for none), `start` and `end` (seconds since the map's start), ordered by rank and start; and

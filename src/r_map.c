@@ -220,6 +220,7 @@ void r_map_end(r_map *m) {
     sm_proc_forget(&m->worker[i].proc);
     r_output_close(m->worker[i].stream);
     r_channel_close(&m->worker[i].chan);
+    r_trace_lost(m, i, atomic_load(&sm_queue_slot(m->queue, i)->item));
   }
   r_output_close(m->shared);
   r_output_close_ends(m->shared_ends);

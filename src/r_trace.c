@@ -77,10 +77,21 @@ void r_trace_leave(void) {
   sm_trace_set_memory(r_trace_block, r_trace_rank, sm_trace_private_bytes());
 }
 
+/* The last item that the ring has whole; -1 for none. */
+static int64_t last_item(const sm_trace_shm *t, int rank) {
+  sm_trace_view v;
+  sm_trace_read(t, rank, &v);
+  for (uint32_t i = v.count; i-- > 0;)
+    if (v.events[i].kind == SM_TRACE_ITEM) return v.events[i].item;
+  return -1;
+}
+
 void r_trace_lost(r_map *m, int rank, int64_t item) {
-  if (!m->trace || item < 0) return;
-  uint64_t now = sm_clock_ns(), since = atomic_load(&sm_queue_slot(m->queue, rank)->since_ns);
+  if (!m->trace || item < 0 || item >= m->nitems || last_item(m->trace, rank) == item) return;
+  sm_queue_slot_shm *slot = sm_queue_slot(m->queue, rank);
+  uint64_t now = sm_clock_ns(), since = atomic_load(&slot->since_ns);
   sm_trace_record(m->trace, rank, SM_TRACE_LOST, item, since >= m->trace->begin_ns && since < now ? since : now, now);
+  atomic_store(&slot->item, -1);
 }
 
 /* ---- entry points ---- */

@@ -33,7 +33,7 @@ void r_trace_attach(sm_trace_shm *t, int rank);
 struct r_map;
 void r_trace_close(struct r_map *m);
 
-/* By the master, after the death of the worker of rank: the item that it was at, or -1. */
+/* By the owner, after the end of the worker of rank: the item that it was at, or -1. Told once. */
 void r_trace_lost(struct r_map *m, int rank, int64_t item);
 
 /* Report private memory and processor time of this worker, which is about to end. */

@@ -220,9 +220,13 @@ static void buffer_result(int64_t item, SEXP value) {
   SET_VECTOR_ELT(W.buffer, W.buffered++, value);
 }
 
-static void leave_item(int64_t item) {
+static void trace_item(int64_t item) {
   r_trace_end(SM_TRACE_ITEM, item, W.traced_ns);
   W.traced_ns = 0;
+}
+
+static void leave_item(int64_t item) {
+  trace_item(item);
   sm_turnstile_pass(W.map->turn, item);
   if (atomic_load_explicit(&W.map->turn->used, memory_order_relaxed)) atomic_store(&W.map->queue->single, 1);
   atomic_store_explicit(&sm_queue_slot(W.map->queue, W.rank)->item, -1, memory_order_release);
@@ -317,7 +321,10 @@ SEXP ffi_worker_send(SEXP type, SEXP value, SEXP item, SEXP ends) {
   if (!W.map || W.pid != getpid()) r_abort("sharedmem_misuse_error", "not in a worker");
   int64_t at = item == R_NilValue ? W.item : (int64_t)Rf_asReal(item);
   bool last = Rf_asLogical(ends) == TRUE;
-  if (last && item == R_NilValue) flush_results();
+  if (last && item == R_NilValue) {
+    trace_item(at); /* what is sent may be this process's death */
+    flush_results();
+  }
   int rc = r_frame_send(channel(), (uint32_t)Rf_asInteger(type), value, at, 1, &W.watch);
   if (rc < 0) sm_proc_end_self();
   if (last && item == R_NilValue && at >= 0) {

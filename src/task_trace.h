@@ -28,7 +28,7 @@ typedef enum {
   SM_TRACE_GC,            /* R's collector */
   SM_TRACE_STARTUP,       /* from before the fork to the first request for an item */
   SM_TRACE_DISPATCH,      /* getting the next batch */
-  SM_TRACE_LOST,          /* written by the parent: the item that a worker was at when it died */
+  SM_TRACE_LOST,          /* written by the parent: the item that a worker was at when it ended */
   SM_TRACE_NKINDS
 } sm_trace_kind;
 

@@ -26,7 +26,7 @@ if (check) {
 suppressMessages(roxygen2::roxygenise(dir, load_code = roxygen2::load_installed))
 if (!check) quit(status = 0L)
 
-generated <- c("NAMESPACE", file.path("man", union(list.files("man"), list.files(file.path(dir, "man")))))
+generated <- c("NAMESPACE", file.path("man", union(list.files("man", "\\.Rd$"), list.files(file.path(dir, "man"), "\\.Rd$"))))
 text <- function(file) if (file.exists(file)) readLines(file)
 stale <- generated[!mapply(function(a, b) identical(text(a), text(b)), generated, file.path(dir, generated))]
 if (length(stale)) {

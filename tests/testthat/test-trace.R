@@ -86,6 +86,20 @@ test_that("what a killed worker did is in the trace, and the item it was lost in
   expect_identical(sum(retried$kind == "startup" & retried$rank == rank), 2L)
 })
 
+test_that("what other workers were at when a failure ended the map is in the trace", {
+  local_np()
+  pool <- MapReduce(np = 2, trace = TRUE)
+  begun <- full(1, 0)
+  expect_error(pool$map(function(i) {
+    if (i == 1) { begun[1] <- 1; repeat Sys.sleep(0.01) }
+    while (begun[1] == 0) Sys.sleep(0.001)
+    stop("no")
+  }, 1:2), class = "WorkerException")
+  e <- as.data.frame(pool$trace)
+  expect_identical(e$item[e$kind == "lost"], 1L)
+  expect_identical(e$item[e$kind == "item"], 2L)
+})
+
 test_that("an item that fails is in the trace", {
   local_np()
   pool <- MapReduce(np = 2, trace = TRUE, on_error = "collect")
