@@ -28,7 +28,7 @@ void sm_proc_init(sm_proc *p);
 
 /* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, SIGINT is
  * ignored, fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent
- * (Linux). On failure: a negative code, nothing is open, nothing runs. stdio must be flushed before. */
+ * (Linux); exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs. stdio must be flushed before. */
 int sm_proc_spawn(sm_proc *p, int *child_sock);
 
 /* In the child: close the parent's ends of siblings that were spawned earlier. Never touches processes. */

@@ -71,6 +71,32 @@ static void ends(void) {
   check(no_children(), "no child is left");
 }
 
+static int *tidied; /* shared: exit handlers that ran */
+static void tidy(void) { if (tidied) ++*tidied; }
+
+static void foreign_exit(void) {
+  sm_proc p;
+  int sock;
+  FILE *f = tmpfile();
+  char line[16];
+  tidied = shared_memory(sizeof *tidied);
+  atexit(tidy);
+  for (int i = 0; i < 4; i++) fprintf(f, "line %d\n", i);
+  rewind(f);
+  check(fgets(line, sizeof line, f) != NULL, "a file is being read");
+  fflush(NULL);
+  sm_proc_init(&p);
+  if (sm_proc_spawn(&p, &sock) == 1) exit(3);
+  check(sm_proc_wait(&p, 30000) && WIFEXITED(p.status) && WEXITSTATUS(p.status) == 3, "exit() in a child gives its status");
+  check(*tidied == 0, "runs no exit handler of the parent");
+  int n = 1;
+  while (fgets(line, sizeof line, f)) n++;
+  check(n == 4, "and does not make the parent read a file again");
+  sm_proc_close(&p);
+  fclose(f);
+  tidied = NULL;
+}
+
 static volatile sig_atomic_t caught;
 static void on_signal(int sig) { caught = sig; }
 
@@ -228,6 +254,7 @@ static void nothing_left(void) {
 
 int main(void) {
   ends();
+  foreign_exit();
   child_state();
   no_stdin();
   foreign();

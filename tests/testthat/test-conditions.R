@@ -1,0 +1,56 @@
+test_that("a WorkerException has its fields and classes, also under its old name", {
+  reason <- simpleError("bad", quote(f(x)))
+  e <- WorkerException(reason, c("a()", "b()"), item = 3, rank = 1L, pid = 99L)
+  expect_s3_class(e, c("WorkerException", "SlaveException", "sharedmem_error", "error", "condition"), exact = TRUE)
+  expect_identical(e[c("reason", "traceback", "item", "rank", "pid")],
+                   list(reason = reason, traceback = c("a()", "b()"), item = 3, rank = 1L, pid = 99L))
+  expect_match(conditionMessage(e), "bad.*worker 1, pid 99 at item 3")
+  expect_identical(SlaveException(reason), WorkerException(reason))
+  expect_output(print(e), "a\\(\\).*")
+  expect_error(stop(e), class = "SlaveException")
+})
+
+test_that("a reason without a usable message does not spoil the exception", {
+  for (message in list(NULL, NA_character_, 5, c("a", "b"), character())) {
+    e <- WorkerException(structure(class = c("odd", "error", "condition"), list(message = message, call = NULL)))
+    expect_type(conditionMessage(e), "character")
+    expect_length(conditionMessage(e), 1)
+    expect_output(print(e), "odd")
+  }
+})
+
+test_that("StopProcessGroup and LostExceptionType are an error and a warning", {
+  expect_s3_class(StopProcessGroup(), c("StopProcessGroup", "error", "condition"), exact = TRUE)
+  expect_s3_class(LostExceptionType(), c("LostExceptionType", "warning", "condition"), exact = TRUE)
+})
+
+test_that("abort_argument() names the argument, what came and what was expected", {
+  e <- tryCatch(sharedmem:::abort_argument("x", "NULL", "a number"), error = identity)
+  expect_s3_class(e, c("sharedmem_argument_error", "sharedmem_error", "error", "condition"), exact = TRUE)
+  expect_identical(e[c("arg", "got", "expected")], list(arg = "x", got = "NULL", expected = "a number"))
+})
+
+test_that("values are described shortly", {
+  d <- sharedmem:::describe_value
+  expect_identical(d(NULL), "NULL")
+  expect_identical(d(sum), "a function")
+  expect_identical(d("a\nb"), "\"a\\nb\"")
+  expect_identical(d(NA_character_), "NA")
+  expect_identical(d(1.5), "1.5")
+  expect_identical(d(1:3), "integer of length 3")
+  expect_identical(d(list(1)), "an object of class <list>")
+  expect_lt(nchar(d(strrep("x", 1e5))), 100)
+})
+
+test_that("wait statuses are told in words", {
+  d <- sharedmem:::describe_status
+  expect_match(d(9L, "Linux"), "signal 9 \\(SIGKILL\\); .*out of memory")
+  expect_match(d(11L, "Linux"), "signal 11 \\(SIGSEGV\\)$")
+  expect_match(d(7L, "Linux"), "SIGBUS")
+  expect_match(d(10L, "Darwin"), "SIGBUS")
+  expect_match(d(139L, "Linux"), "SIGSEGV") # with a core dump
+  expect_match(d(3L * 256L, "Linux"), "exit status 3")
+  expect_match(d(0L, "Linux"), "exit status 0")
+  expect_match(d(64L, "Linux"), "signal 64")
+  expect_match(d(-1L, "Linux"), "unknown")
+})

@@ -1,0 +1,115 @@
+set_env <- function(..., frame = parent.frame()) {
+  new <- c(...)
+  old <- Sys.getenv(names(new), NA, names = TRUE)
+  put_env(new)
+  do.call(on.exit, list(substitute(put_env(old), list(put_env = put_env, old = old)), add = TRUE), envir = frame)
+}
+put_env <- function(vars) {
+  if (anyNA(vars)) Sys.unsetenv(names(vars)[is.na(vars)])
+  if (!all(is.na(vars))) do.call(Sys.setenv, as.list(vars[!is.na(vars)]))
+}
+none <- c(OMP_NUM_THREADS = NA, PBS_NUM_PPN = NA, SLURM_CPUS_PER_TASK = NA)
+
+test_that("the variables count in their order, the first number of OMP_NUM_THREADS", {
+  set_env(OMP_NUM_THREADS = "3,2", PBS_NUM_PPN = "5", SLURM_CPUS_PER_TASK = "7")
+  expect_identical(cpu_count(), 3L)
+  Sys.setenv(OMP_NUM_THREADS = " 4 ")
+  expect_identical(cpu_count(), 4L)
+  Sys.unsetenv("OMP_NUM_THREADS")
+  expect_identical(cpu_count(), 5L)
+  Sys.unsetenv("PBS_NUM_PPN")
+  expect_identical(cpu_count(), 7L)
+})
+
+test_that("what is not a positive number is passed over with a warning", {
+  set_env(none)
+  for (bad in c("zero", "-1", "0", "1.5", "1e99", "NA", ",2", "Inf", "0x")) {
+    Sys.setenv(OMP_NUM_THREADS = bad, PBS_NUM_PPN = "6")
+    expect_warning(n <- cpu_count(), "OMP_NUM_THREADS")
+    expect_identical(n, 6L)
+  }
+  Sys.setenv(OMP_NUM_THREADS = "")
+  expect_silent(n <- cpu_count())
+  expect_identical(n, 6L)
+})
+
+test_that("without variables it is what the affinity and the quota allow", {
+  set_env(none)
+  n <- cpu_count()
+  expect_type(n, "integer")
+  expect_gte(n, 1L)
+  a <- sharedmem:::affinity_count
+  expect_identical(a("Cpus_allowed_list:\t0-3,8"), 5L)
+  expect_identical(a("Cpus_allowed_list:\t7"), 1L)
+  expect_null(a(character()))
+  skip_if(!nzchar(Sys.which("taskset")), "no taskset")
+  r <- system(sprintf("taskset -c 0 %s -e %s", shQuote(file.path(R.home("bin"), "Rscript")),
+                      shQuote(sprintf(".libPaths(c('%s', .libPaths())); cat(sharedmem::cpu_count())", dirname(getNamespaceInfo("sharedmem", "path"))))), intern = TRUE)
+  expect_identical(r[length(r)], "1")
+})
+
+test_that("quotas of cgroups of both versions are read, above the own group too", {
+  root <- tempfile()
+  dir.create(file.path(root, "a", "b"), recursive = TRUE)
+  on.exit(unlink(root, recursive = TRUE))
+  dirs <- sharedmem:::cgroup_dirs("cpu", root, "0::/a/b")
+  expect_true(all(c(file.path(root, "a", "b"), file.path(root, "a"), root) %in% dirs))
+  quota <- function() sharedmem:::quota_count(dirs)
+  expect_identical(quota(), Inf)
+  writeLines("max 100000", file.path(root, "a", "b", "cpu.max"))
+  expect_identical(quota(), Inf)
+  writeLines("250000 100000", file.path(root, "a", "cpu.max"))
+  expect_identical(quota(), 2.5)
+  writeLines("50000 100000", file.path(root, "a", "b", "cpu.max"))
+  expect_identical(quota(), 0.5)
+  v1 <- sharedmem:::cgroup_dirs("cpu", root, "4:cpu,cpuacct:/x")
+  expect_true(file.path(root, "cpu") %in% v1)
+  dir.create(file.path(root, "cpu"))
+  writeLines("300000", file.path(root, "cpu", "cpu.cfs_quota_us"))
+  writeLines("100000", file.path(root, "cpu", "cpu.cfs_period_us"))
+  expect_identical(sharedmem:::quota_count(v1), 3)
+  writeLines("-1", file.path(root, "cpu", "cpu.cfs_quota_us"))
+  expect_identical(sharedmem:::quota_count(v1), Inf)
+  writeLines("garbage", file.path(root, "cpu", "cpu.cfs_quota_us"))
+  expect_identical(sharedmem:::quota_count(v1), Inf)
+})
+
+test_that("total_memory is a positive number of bytes, at most the machine's", {
+  m <- total_memory()
+  expect_true(is.numeric(m) && length(m) == 1L && m > 2^20)
+  skip_if(!file.exists("/proc/meminfo"), "no /proc/meminfo")
+  kb <- as.numeric(sub("\\D*(\\d+).*", "\\1", grep("^MemTotal", readLines("/proc/meminfo"), value = TRUE)))
+  expect_lte(m, kb * 1024)
+})
+
+test_that("np = NULL means cpu_count()", {
+  local_np(3)
+  expect_identical(MapReduce()$np, 3L)
+  expect_identical(MapReduce(np = 5)$np, 5L)
+})
+
+test_that("in a session that hangs when forked the work runs in the master, with one warning", {
+  r <- run_script({
+    ns <- asNamespace("sharedmem")
+    unlockBinding("is_gui_session", ns)
+    assign("is_gui_session", function(...) TRUE, ns)
+    pool <- MapReduce(np = 2)
+    count <- 0
+    first <- tryCatch(pool$map(function(i) Sys.getpid(), 1:2), warning = function(w) "warned")
+    again <- tryCatch(pool$map(function(i) Sys.getpid(), 1:2), warning = function(w) "warned")
+    options(sharedmem.fork = TRUE)
+    forked <- pool$map(function(i) Sys.getpid(), 1:2)
+    answer(list(first, again, unlist(forked) == Sys.getpid(), Sys.getpid()))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value[[1]], "warned")
+  expect_identical(r$value[[2]], rep(list(r$value[[4]]), 2))
+  expect_identical(r$value[[3]], c(FALSE, FALSE))
+})
+
+test_that("GUI sessions are known by their names", {
+  g <- sharedmem:::is_gui_session
+  expect_true(g("RStudio", c()))
+  expect_true(g("Positron", c()))
+  expect_false(g("X11", Sys.getenv()))
+})
