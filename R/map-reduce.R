@@ -91,11 +91,11 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
   pool$map <- function(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...) {
     check_map(func, sequence, reduce, star, minlength)
     list(...) # forced here: an error in an argument is the caller's
-    func <- compiled(func)
     n <- length(sequence)
     out <- vector("list", n)
     names(out) <- item_names(sequence, n)
     if (n == 0L) return(out)
+    func <- compiled(func, n > 2 * pool$np)
     # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
     each <- if (star) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
             else if (...length()) function(item) func(item, ...)
@@ -217,7 +217,7 @@ map_forked <- function(pool, state, func, each, sequence, n, out, reduce, np) {
   opts <- pool$options
   collect <- opts$on_error == "collect"
   setup <- worker_plan(max(1, floor(min(the$budget, pool$np) / np)), collect, opts)
-  setup$globals <- compiled_globals(func)
+  setup$globals <- compiled_globals(func, n > 2 * np)
   retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
   map <- .Call(ffi_map_new, np, as.double(n), retries, opts$timeout, match(opts$output, output_modes) - 1L)
   state$map <- map

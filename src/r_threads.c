@@ -5,12 +5,12 @@
  * libraries that are loaded but private.
  */
 #define _GNU_SOURCE
+#include "r_threads.h"
+
 #include <dlfcn.h>
 #ifdef __linux__
 #include <link.h>
 #endif
-
-#include "r_threads.h"
 
 #include "r_util.h"
 
