@@ -95,13 +95,13 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
     out <- vector("list", n)
     names(out) <- item_names(sequence, n)
     if (n == 0L) return(out)
-    func <- compiled(func, n > 2 * pool$np)
+    np <- if (n < minlength || get_debug() || backend$name != "process") 0L else min(resolve_np(pool$np), n)
+    if (np > 0L && !fork_is_safe()) np <- 0L
+    if (np > 0L) func <- compiled(func, n > 2 * np)
     # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
     each <- if (star) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
             else if (...length()) function(item) func(item, ...)
             else func
-    np <- if (n < minlength || get_debug() || backend$name != "process") 0L else min(resolve_np(pool$np), n)
-    if (np > 0L && !fork_is_safe()) np <- 0L
     # a map inside a worker of the same pool has the pool to itself until it ends
     outer <- list(map = state$map, item = state$item, local = pool$local)
     on.exit(restore_pool(pool, state, outer))
