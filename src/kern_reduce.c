@@ -43,8 +43,8 @@ static const double *as_doubles(sm_dtype d, const uint8_t *x, int64_t n, double 
   return buffer;
 }
 
-typedef double pair __attribute__((vector_size(16)));
-typedef int64_t mask __attribute__((vector_size(16)));
+typedef double quad __attribute__((vector_size(32)));
+typedef int64_t mask __attribute__((vector_size(32)));
 
 static inline void two_sum(double *sum, double *error, double v) {
   double t = *sum + v, z = t - *sum;
@@ -52,63 +52,92 @@ static inline void two_sum(double *sum, double *error, double v) {
   *sum = t;
 }
 
-static void sum_block(const void *arg, const double *v, int64_t n, part *p) {
-  const job *j = arg;
-  pair s[4] = {{0}}, e[4] = {{0}}, x[4];
+/* Eight lanes, whatever the width of the machine's vectors, so that all machines of one arithmetic agree. */
+static inline __attribute__((always_inline)) void sum_lanes(bool skip, const double *v, int64_t n, part *p) {
+  quad s[2] = {{0}}, e[2] = {{0}}, x[2];
   mask there = {0};
   int64_t i = 0;
   for (; i + 8 <= n; i += 8) {
     memcpy(x, v + i, sizeof x);
-    for (int l = 0; l < 4; l++) {
-      if (j->skip) {
+    for (int l = 0; l < 2; l++) {
+      if (skip) {
         mask is = (mask)(x[l] == x[l]);
-        x[l] = (pair)(is & (mask)x[l]);
+        x[l] = (quad)(is & (mask)x[l]);
         there -= is;
       }
-      pair t = s[l] + x[l], z = t - s[l];
+      quad t = s[l] + x[l], z = t - s[l];
       e[l] += (s[l] - (t - z)) + (x[l] - z);
       s[l] = t;
     }
   }
-  for (int l = 0; l < 4; l++)
-    for (int h = 0; h < 2; h++) {
+  for (int l = 0; l < 2; l++)
+    for (int h = 0; h < 4; h++) {
       two_sum(&p->sum, &p->error, s[l][h]);
       p->error += e[l][h];
     }
-  p->n += j->skip ? (int64_t)(there[0] + there[1]) : i;
+  p->n += skip ? (int64_t)(there[0] + there[1] + there[2] + there[3]) : i;
   for (; i < n; i++)
-    if (!j->skip || v[i] == v[i]) {
+    if (!skip || v[i] == v[i]) {
       two_sum(&p->sum, &p->error, v[i]);
       p->n++;
     }
 }
 
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("avx2"))) static void sum_wide(bool skip, const double *v, int64_t n, part *p) {
+  if (skip)
+    sum_lanes(true, v, n, p);
+  else
+    sum_lanes(false, v, n, p);
+}
+#define HAVE_WIDE __builtin_cpu_supports("avx2")
+#else
+#define sum_wide sum_lanes
+#define HAVE_WIDE false
+#endif
+
+static void sum_block(const void *arg, const double *v, int64_t n, part *p) {
+  const job *j = arg;
+  if (HAVE_WIDE)
+    sum_wide(j->skip, v, n, p);
+  else if (j->skip)
+    sum_lanes(true, v, n, p);
+  else
+    sum_lanes(false, v, n, p);
+}
+
+static void note_missing(double v, part *p) {
+  if (sm_is_na_real(v))
+    p->na = true;
+  else
+    p->nan = true;
+}
+
 static void long_sum_block(const void *arg, const double *v, int64_t n, part *p) {
   const job *j = arg;
+  long double total = p->total;
   for (int64_t i = 0; i < n; i++) {
-    if (v[i] == v[i]) {
-      p->total += (long double)v[i];
+    if (v[i] == v[i])
       p->n++;
-      continue;
-    }
-    if (sm_is_na_real(v[i]))
-      p->na = true;
     else
-      p->nan = true;
-    if (!j->skip) p->total += (long double)v[i];
+      note_missing(v[i], p);
+    if (v[i] == v[i] || !j->skip) total += (long double)v[i];
   }
+  p->total = total;
 }
 
 static void prod_block(const void *arg, const double *v, int64_t n, part *p) {
   const job *j = arg;
+  long double total = p->total;
   for (int64_t i = 0; i < n; i++) {
-    bool there = v[i] == v[i];
-    if (!there && sm_is_na_real(v[i])) p->na = true;
-    if (!there && !sm_is_na_real(v[i])) p->nan = true;
-    if (!there && j->skip) continue;
+    if (v[i] != v[i]) {
+      note_missing(v[i], p);
+      if (j->skip) continue;
+    }
     p->n++;
-    p->total *= (long double)v[i];
+    total *= (long double)v[i];
   }
+  p->total = total;
 }
 
 static void extremes_block(const void *arg, const double *v, int64_t n, part *p) {
@@ -134,10 +163,7 @@ static void extremes_block(const void *arg, const double *v, int64_t n, part *p)
   }
   p->n += present;
   for (i = 0; present < n && i < n; i++)
-    if (v[i] != v[i]) {
-      if (sm_is_na_real(v[i])) p->na = true;
-      else p->nan = true;
-    }
+    if (v[i] != v[i]) note_missing(v[i], p);
 }
 
 static void count_block(const void *arg, const double *v, int64_t n, part *p) {
@@ -145,10 +171,7 @@ static void count_block(const void *arg, const double *v, int64_t n, part *p) {
   for (int64_t i = 0; i < n; i++) {
     p->n += v[i] == v[i];
     p->nonzero += v[i] == v[i] && v[i] != 0;
-    if (v[i] != v[i]) {
-      if (sm_is_na_real(v[i])) p->na = true;
-      else p->nan = true;
-    }
+    if (v[i] != v[i]) note_missing(v[i], p);
   }
 }
 

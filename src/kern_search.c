@@ -148,6 +148,35 @@ static int64_t bisect_doubles(const double *x, int64_t n, double v, bool right) 
   return at - x + go;
 }
 
+/* find() for doubles, the needle not NaN. */
+static int64_t find_double(const double *x, int64_t n, double v, bool right, int64_t hint) {
+#define BEFORE(i) (right ? x[i] <= v : x[i] < v)
+  int64_t lo = 0, hi = hint, step = 1;
+  if (hint < n && BEFORE(hint)) {
+    lo = hint + 1;
+    for (hi = lo; hi < n && BEFORE(hi); hi = n - hi > step ? hi + step : n) {
+      lo = hi + 1;
+      step *= 2;
+    }
+  } else {
+    for (int64_t at = hint; at > 0 && lo == 0; step *= 2) {
+      at = at > step ? at - step : 0;
+      if (BEFORE(at))
+        lo = at + 1;
+      else
+        hi = at;
+    }
+  }
+  while (lo < hi) {
+    int64_t mid = lo + (hi - lo) / 2;
+    if (BEFORE(mid))
+      lo = mid + 1;
+    else
+      hi = mid;
+  }
+  return lo;
+}
+
 static void search_work(void *arg, int rank, int np) {
   search_job *j = arg;
   const sm_keys *d = j->data, *q = j->needle;
@@ -159,8 +188,8 @@ static void search_work(void *arg, int rank, int np) {
     bool sorted = true;
     for (int64_t e = i + 1; doubles && e < end; e++) sorted &= x[e - 1] <= x[e];
     for (int64_t e = i; e < end; e++) {
-      if (doubles && !sorted && x[e] == x[e]) {
-        hint = bisect_doubles(d->data, d->n, x[e], j->right);
+      if (doubles && x[e] == x[e]) {
+        hint = sorted ? find_double(d->data, d->n, x[e], j->right, hint) : bisect_doubles(d->data, d->n, x[e], j->right);
       } else {
         value v = value_at(q, e);
         hint = find(j, &v, hint);
