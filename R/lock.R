@@ -47,7 +47,8 @@ print.sharedmem_section <- function(x, ...) {
 #' @examples
 #' lock <- Lock()
 #' count <- full(1, 0)
-#' invisible(parallel::mclapply(1:2, function(i) for (k in 1:100) lock(count[1] <- count[1] + 1), mc.cores = 2))
+#' add <- function(i) for (k in 1:100) lock(count[1] <- count[1] + 1)
+#' invisible(parallel::mclapply(1:2, add, mc.cores = 2))
 #' count[1]
 #' @export
 Lock <- function() {
