@@ -9,7 +9,7 @@
 #include <limits.h>
 
 #define SPINS_MOST 200
-#define SPINS_LEAST 20
+#define SPINS_LEAST 4
 
 void sm_barrier_init(sm_barrier_shm *b, int nproc, bool spin) {
   atomic_store(&b->round, 0);
@@ -47,20 +47,24 @@ static int look(sm_barrier_shm *b, uint32_t round) {
   return left ? SM_EGONE : 1;
 }
 
-/* Look for a while. The limit moves to about twice of what was needed, and down where it was in vain: on a machine
- * that others use too, the process waited for may not be running at all. */
+/* Look for a while. The limit follows twice of what was needed, and falls where it was in vain: on a machine that others
+ * use too, the process waited for may not be running at all, or wait for this very processor. One round in 64
+ * looks for long, to find out when that has changed. */
 static int spin(sm_barrier_shm *b, uint32_t round) {
   int rc = look(b, round);
   int limit = (int)atomic_load_explicit(&b->spins, memory_order_relaxed), i = 0;
   if (rc != 1 || limit == 0) return rc;
-  for (; rc == 1 && i < limit; i++) {
+  bool probe = round % 64 == 0;
+  for (; rc == 1 && i < (probe ? SPINS_MOST : limit); i++) {
     sm_spin_pause();
     rc = look(b, round);
   }
-  limit += rc == 1 ? -(limit / 4) : (2 * i - limit) / 8;
-  if (limit < SPINS_LEAST) limit = SPINS_LEAST;
-  if (limit > SPINS_MOST) limit = SPINS_MOST;
-  atomic_store_explicit(&b->spins, (uint32_t)limit, memory_order_relaxed);
+  int next = 2 * i + SPINS_LEAST;
+  if (rc != 1 && next < limit) next = limit - (limit - next) / 8;
+  if (rc == 1) next = probe ? limit : limit - (limit + 3) / 4;
+  if (next < SPINS_LEAST) next = SPINS_LEAST;
+  if (next > SPINS_MOST) next = SPINS_MOST;
+  atomic_store_explicit(&b->spins, (uint32_t)next, memory_order_relaxed);
   return rc;
 }
 
