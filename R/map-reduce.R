@@ -92,6 +92,8 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
     check_map(func, sequence, reduce, star, minlength)
     list(...) # forced here: an error in an argument is the caller's
     n <- length(sequence)
+    if (!is.numeric(n) || length(n) != 1L || is.na(n) || n < 0 || n != floor(n))
+      abort_argument("sequence", sprintf("an object whose length() is %s", describe_value(n)), "something with length() and [[")
     out <- vector("list", n)
     names(out) <- item_names(sequence, n)
     if (n == 0L) return(out)

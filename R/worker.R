@@ -80,7 +80,8 @@ worker_relay <- function(cond, kind) {
 
 # The loop of a worker. `item` is set by C before each call of `func(item, ...)`. The handlers are set once, not
 # once an item; `leave` returns from the frame of
-# worker_items(), whatever lies above it; the loop then goes on.
+# worker_items(), whatever lies above it; the loop then goes on. It is made anew for each error: on the way out on.exit()
+# code may raise another.
 worker_loop <- function(func, sequence, collect, ...) {
   frame <- environment()
   repeat {
@@ -92,12 +93,13 @@ worker_loop <- function(func, sequence, collect, ...) {
 
 worker_items <- function(frame, sequence, collect) {
   failed <- NULL
-  delayedAssign("leave", return(failed))
+  here <- environment()
   withCallingHandlers({
     .Call(ffi_worker_loop, frame, sequence)
     TRUE
   }, error = function(e) {
     failed <<- worker_error(e, collect)
+    delayedAssign("leave", return(failed), here)
     leave
   }, warning = function(w) worker_relay(w, 1L), message = function(m) worker_relay(m, 2L))
 }

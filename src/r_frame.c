@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -181,17 +182,6 @@ int r_channel_drain_socket(r_channel *c) {
   return c->eof ? SM_EGONE : 0;
 }
 
-/* The oldest descriptor that has come; the caller's from now on. */
-static int claim_fd(r_channel *c) {
-  if (c->nfds == 0) r_channel_drain_socket(c);
-  if (c->fd_lost) return -EMFILE;
-  if (c->nfds == 0) return SM_EFORMAT;
-  int fd = c->fds[0];
-  c->nfds--;
-  memmove(c->fds, c->fds + 1, (size_t)c->nfds * sizeof c->fds[0]);
-  return fd;
-}
-
 typedef struct {
   r_channel *c;
   const sm_frame *f;
@@ -200,7 +190,25 @@ typedef struct {
   uint64_t checked;      /* bytes since the last look for an interrupt */
   sm_segment **segments; /* of arrays in the value, held while it is read; nsegments of them */
   uint32_t nsegments;
+  int claimed;           /* descriptors of the channel that belong to this frame */
 } in_state;
+
+/* The next descriptor of this frame. It stays the channel's until the value has been read: who is interrupted on
+ * the way may read the frame again. */
+static int claim_fd(in_state *in) {
+  r_channel *c = in->c;
+  if (in->claimed >= c->nfds) r_channel_drain_socket(c);
+  if (c->fd_lost) return -EMFILE;
+  return in->claimed < c->nfds ? c->fds[in->claimed++] : SM_EFORMAT;
+}
+
+static void drop_claimed(in_state *in) {
+  r_channel *c = in->c;
+  for (int i = 0; i < in->claimed; i++) close(c->fds[i]);
+  c->nfds -= in->claimed;
+  memmove(c->fds, c->fds + in->claimed, (size_t)c->nfds * sizeof c->fds[0]);
+  in->claimed = 0;
+}
 
 #define INTERRUPT_BYTES (UINT64_C(32) << 20)
 
@@ -239,7 +247,8 @@ static void adopt_segments(in_state *in) {
   uint32_t n = in->f->flags >> SM_FRAME_SEGMENT_SHIFT;
   in->segments = (sm_segment **)R_alloc(n, sizeof *in->segments);
   for (; in->nsegments < n; in->nsegments++) {
-    int fd = claim_fd(in->c);
+    int fd = claim_fd(in);
+    if (fd >= 0 && (fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) fd = -errno;
     int rc = fd < 0 ? fd : sm_segment_adopt(fd, &in->segments[in->nsegments]);
     if (rc < 0 && fd >= 0) close(fd);
     if (rc < 0) abort_fd(rc);
@@ -249,9 +258,8 @@ static void adopt_segments(in_state *in) {
 static void map_spilled(in_state *in) {
   uint64_t size = 0;
   int rc = sm_ring_get(&in->c->ring, in->f, 0, &size, sizeof size);
-  int fd = rc < 0 ? rc : claim_fd(in->c);
+  int fd = rc < 0 ? rc : claim_fd(in);
   rc = fd < 0 ? fd : sm_spill_map(fd, size, &in->mapped);
-  if (fd >= 0) close(fd);
   if (rc < 0) abort_fd(rc);
   in->nbytes = size;
 }
@@ -267,7 +275,7 @@ static SEXP unserialize_body(void *data) {
 
 static void release_after(void *data, Rboolean jump) {
   in_state *in = data;
-  (void)jump;
+  if (!jump) drop_claimed(in);
   if (in->mapped) sm_spill_unmap(in->mapped, in->nbytes);
   in->mapped = NULL;
   while (in->nsegments > 0) sm_segment_unref(in->segments[--in->nsegments]);
@@ -275,7 +283,7 @@ static void release_after(void *data, Rboolean jump) {
 
 SEXP r_frame_read(r_channel *c, const sm_frame *f) {
   if (f->nbytes == 0) return R_NilValue;
-  in_state in = {c, f, NULL, f->nbytes, 0, 0, NULL, 0};
+  in_state in = {c, f, NULL, f->nbytes, 0, 0, NULL, 0, 0};
   if (f->flags == 0) return unserialize_body(&in);
   SEXP token = PROTECT(R_MakeUnwindCont());
   SEXP value = R_UnwindProtect(unserialize_body, &in, release_after, &in, token);

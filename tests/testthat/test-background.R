@@ -9,7 +9,7 @@ test_that("background gives the value of its function, again and again", {
   expect_identical(bg$wait(0), r)
   expect_false(bg$is_alive())
   expect_null(background(function() NULL)$wait())
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("any name is good for an argument", {
@@ -23,7 +23,7 @@ test_that("many run at once and can be waited for in any order", {
   bgs <- lapply(1:30, function(i) background(function() { Sys.sleep(0.05); i^2 }))
   expect_length(unique(vapply(bgs, function(b) b$pid, 0L)), 30)
   for (i in c(30:16, 1:15)) expect_identical(bgs[[i]]$wait(), i^2)
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("results of any size arrive, also when nobody waits for long", {
@@ -60,6 +60,20 @@ test_that("a value that has come is not lost to a timeout that falls before the 
   expect_identical(lost, 0)
 })
 
+test_that("Ctrl-C while a large value is read leaves it to be read again", {
+  r <- run_script({
+    bg <- background(function() list(as.numeric(1:3e7), full(3, 7)))
+    while (bg$is_alive()) Sys.sleep(0.02)
+    system(sprintf("(sleep 0.06; kill -INT %d) &", Sys.getpid()))
+    first <- tryCatch({ v <- bg$wait(); Sys.sleep(1); "whole" }, interrupt = function(i) "interrupted")
+    v <- bg$wait()
+    fds <- length(list.files("/proc/self/fd"))
+    answer(list(first, length(v[[1]]), sum(v[[1]]), sum(v[[2]])))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list("interrupted", 30000000L, sum(as.numeric(1:3e7)), 21))
+})
+
 test_that("bad arguments are refused by name", {
   for (f in list(NULL, "sum", 1)) expect_identical(tryCatch(background(f), sharedmem_argument_error = function(e) e$arg), "func")
   bg <- background(function() 1)
@@ -83,7 +97,7 @@ test_that("errors and deaths raise a WorkerException, each time", {
   e <- tryCatch(background(function() q("no"))$wait(), error = identity)
   expect_s3_class(e, "WorkerException")
   expect_true(dir.exists(tempdir()))
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("cancel ends the process, and wait says so", {
@@ -99,7 +113,7 @@ test_that("cancel ends the process, and wait says so", {
   done$wait()
   done$cancel()
   expect_identical(done$wait(), 5)
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("those never waited for are reaped by the next call, map or background, and run on until they end", {
@@ -115,7 +129,7 @@ test_that("those never waited for are reaped by the next call, map or background
   MapReduce(np = 2)$map(identity, 1:2)
   expect_true(wait_until({ MapReduce(np = 1)$map(identity, 1); length(child_pids()) == length(before$children) }))
   gc()
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("background inside a map and a map inside background work", {

@@ -41,7 +41,7 @@ test_that("the lock is released when the expression fails, jumps, or its holder 
   e <- tryCatch(pool$map(function(i) pool$critical({ if (i == 3) tools::pskill(Sys.getpid(), 9); Sys.sleep(0.01); i }), 1:100), error = identity)
   expect_s3_class(e, "WorkerException")
   expect_equal(e$item, 3)
-  expect_nothing_left(before)
+  expect_map_clean(before)
   retry <- MapReduce(np = 2, on_error = "collect")
   r <- retry$map(function(i) retry$critical({ if (i == 3) tools::pskill(Sys.getpid(), 9); Sys.sleep(0.002); i }), 1:40)
   expect_s3_class(r[[3]], "WorkerException")
@@ -141,7 +141,7 @@ test_that("a worker killed in ordered leaves nobody waiting", {
   e <- tryCatch(pool$map(function(i) pool$ordered({ if (i == 5) tools::pskill(Sys.getpid(), 9); i }), 1:50), error = identity)
   expect_s3_class(e, "WorkerException")
   expect_equal(e$item, 5)
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("StopProcessGroup ends a map whose workers wait in ordered and critical", {

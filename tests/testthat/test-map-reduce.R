@@ -99,7 +99,7 @@ test_that("an error in reduce is raised as it is and stops the workers", {
     e <- raised(pool$map(function(i) i, 1:100, reduce = function(x) stop(structure(class = c("mine", "error", "condition"), list(message = "r", call = NULL)))))
     expect_identical(class(e), c("mine", "error", "condition"))
   }
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("a pool can be used again after an error", {
@@ -144,7 +144,7 @@ test_that("300 workers are no trouble", {
   pool <- MapReduce(np = 300)
   r <- pool$map(function(i) i, 1:600)
   expect_identical(unlist(r), 1:600)
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("more workers than there are descriptors is one classed error that names them, and nothing stays", {
@@ -260,7 +260,7 @@ test_that("the first error stops the map and says what, where and who", {
   expect_type(e$pid, "integer")
   expect_false(e$pid == Sys.getpid())
   expect_true(any(grepl("fail(i)", e$traceback, fixed = TRUE)))
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("an error stops the others between items", {
@@ -296,7 +296,7 @@ test_that("a worker that dies is named, with what killed it and the item it was 
     expect_match(conditionMessage(e), sprintf("pid %d", e$pid))
     expect_identical(grepl("out of memory", conditionMessage(e)), sig == 9L)
   }
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("q() in a worker is its death, never the master's, and removes nothing of the master's", {
@@ -310,7 +310,7 @@ test_that("q() in a worker is its death, never the master's, and removes nothing
     expect_equal(e$item, 2)
   }
   expect_true(file.exists(keep))
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("a finalizer of the master that runs at exit does not run when a worker quits", {
@@ -353,7 +353,7 @@ test_that("a result that cannot be serialized is that item's error", {
   before <- snapshot_resources()
   e <- raised(pool$map(function(i) if (i == 2) deep(1e6) else i, 1:4))
   expect_s3_class(e, "error")
-  expect_nothing_left(before)
+  expect_map_clean(before)
   expect_identical(pool$map(function(i) 1, 1), list(1))
 })
 
@@ -363,13 +363,13 @@ test_that("an error while an error is handled, and endless recursion, are errors
   forever <- function(n) forever(n + 1)
   e <- raised(pool$map(function(i) forever(1), 1:2))
   expect_s3_class(e, "WorkerException")
-  e <- raised(pool$map(function(i) { on.exit(stop("second")); stop("first") }, 1:2))
+  e <- expect_silent(raised(pool$map(function(i) { on.exit(stop("second")); stop("first") }, 1:2)))
   expect_s3_class(e, "WorkerException")
   e <- raised(pool$map(function(i) withCallingHandlers(stop("first"), error = function(e) stop("second")), 1))
   expect_s3_class(e, "WorkerException")
   e <- raised(pool$map(function(i) invokeRestart("abort"), 1))
   expect_s3_class(e, "WorkerException")
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("a condition that cannot be serialized keeps its message and a LostExceptionType warning is given", {
@@ -511,7 +511,7 @@ test_that("after 200 maps, some failed, there is no child, descriptor, mapping o
     if (k %% 20 == 0) expect_error(pool$map(function(i) stop("x"), 1:3), class = "WorkerException")
     else pool$map(function(i) { tempfile(); if (k %% 7 == 0) numeric(1e5) else i }, 1:3)
   }
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("bad arguments are refused by name", {
@@ -529,6 +529,10 @@ test_that("bad arguments are refused by name", {
   pool <- MapReduce(np = 2)
   for (f in list(NULL, 1, "sum", quote(f), list())) bad(pool$map(f, 1:2), "func")
   for (s in list(sum, quote(x), globalenv())) bad(pool$map(identity, s), "sequence")
+  for (n in list(-1, NA_integer_, 1.5, "2")) {
+    registerS3method("length", "sm_test_liar", function(x) n, envir = asNamespace("base"))
+    bad(pool$map(identity, structure(list(), class = "sm_test_liar")), "sequence")
+  }
   for (r in list(1, "sum", TRUE)) bad(pool$map(identity, 1:2, reduce = r), "reduce")
   for (s in list(NA, 1, "TRUE", c(TRUE, FALSE), NULL)) bad(pool$map(identity, 1:2, star = s), "star")
   for (m in list(NA, "a", c(1, 2), NULL)) bad(pool$map(identity, 1:2, minlength = m), "minlength")
