@@ -28,22 +28,26 @@ static inline double key_double(uint64_t key) {
   static void scan_##name(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {          \
     const T *x = data;                                                                             \
     T prev = x[from > 0 ? from - 1 : from], lo = 0, hi = 0;                                        \
-    bool any = false, asc = true, desc = true;                                                     \
-    int64_t missing = 0;                                                                           \
-    for (int64_t i = from; i < to; i++) {                                                          \
+    int64_t missing = 0, up = 0, down = 0, i = from;                                               \
+    for (; i < to; i++) { /* the first that is there */                                            \
       T v = x[i];                                                                                  \
-      asc &= prev <= v;                                                                            \
-      desc &= prev >= v;                                                                           \
-      prev = v;                                                                                    \
-      if (NA) {                                                                                    \
-        missing++;                                                                                 \
-        continue;                                                                                  \
+      if (!(NA)) {                                                                                 \
+        lo = hi = v;                                                                               \
+        break;                                                                                     \
       }                                                                                            \
-      if (!any) lo = hi = v, any = true;                                                           \
+    }                                                                                              \
+    bool any = i < to;                                                                             \
+    for (i = from; i < to; i++) {                                                                  \
+      T v = x[i];                                                                                  \
+      up |= prev < v;                                                                              \
+      down |= prev > v;                                                                            \
+      prev = v;                                                                                    \
+      missing += (NA);                                                                             \
+      v = (NA) ? hi : v;                                                                           \
       lo = v < lo ? v : lo;                                                                        \
       hi = v > hi ? v : hi;                                                                        \
     }                                                                                              \
-    *s = (sm_keys_stats){missing, asc, desc, false, any ? key_##name(lo) : UINT64_MAX, any ? key_##name(hi) : 0}; \
+    *s = (sm_keys_stats){missing, !down, !up, false, any ? key_##name(lo) : UINT64_MAX, any ? key_##name(hi) : 0};\
   }                                                                                                \
   static void code_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) { \
     const T *x = (const T *)data + from;                                                           \

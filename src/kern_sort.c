@@ -88,19 +88,19 @@ static void direct_work(void *arg, int rank, int np) {
   for (int64_t b = 0; b < j->buckets; b++) cursor[b] += j->at_present;
   cursor[j->buckets] += j->at_missing - j->starts[j->buckets];
   for (int64_t i = sm_share(n, rank, np, BLOCK); i < to && !sm_stop_due(j->stop, rank); i += BLOCK) {
-    int64_t m = i + BLOCK < to ? BLOCK : to - i, kept = 0, place[BLOCK];
+    int64_t m = i + BLOCK < to ? BLOCK : to - i;
     make_codes(j, i, m, q);
-    for (int64_t e = 0; e < m; e++) {
-      place[kept] = i + e + 1;
-      q[kept] = q[e];
-      kept += j->at_missing >= 0 || q[e] != (uint64_t)j->buckets;
-    }
-#define PUT(T) \
-  for (int64_t e = 0; e < kept; e++) ((T *)j->out)[cursor[q[e]]++] = (T)place[e];
+#define PUT(T)                                                                      \
+  if (j->at_missing < 0)                                                            \
+    for (int64_t e = 0; e < m; e++) {                                               \
+      if (q[e] != (uint64_t)j->buckets) out[cursor[q[e]]++] = (T)(i + e + 1);         \
+    }                                                                               \
+  else                                                                              \
+    for (int64_t e = 0; e < m; e++) out[cursor[q[e]]++] = (T)(i + e + 1);
     switch (j->type) {
-    case SM_PLACE_I4: PUT(int32_t) break;
-    case SM_PLACE_I8: PUT(int64_t) break;
-    case SM_PLACE_F8: PUT(double) break;
+    case SM_PLACE_I4: { int32_t *out = j->out; PUT(int32_t) break; }
+    case SM_PLACE_I8: { int64_t *out = j->out; PUT(int64_t) break; }
+    case SM_PLACE_F8: { double *out = j->out; PUT(double) break; }
     }
   }
 }

@@ -11,11 +11,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
+#define SMALL ((size_t)256 << 10) /* scratch below this comes from malloc() */
 
 void sm_stop_init(sm_stop *s, bool (*poll)(void *), void *arg) {
   atomic_init(&s->code, 0);
@@ -166,12 +168,16 @@ void sm_advise_huge(void *p, size_t nbytes) {
 }
 
 void *sm_scratch_new(size_t nbytes) {
-  void *p = mmap(NULL, nbytes > 0 ? nbytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (nbytes < SMALL) return malloc(nbytes > 0 ? nbytes : 1);
+  void *p = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return NULL;
   sm_advise_huge(p, nbytes);
   return p;
 }
 
 void sm_scratch_free(void *p, size_t nbytes) {
-  if (p) munmap(p, nbytes > 0 ? nbytes : 1);
+  if (nbytes < SMALL)
+    free(p);
+  else if (p)
+    munmap(p, nbytes);
 }

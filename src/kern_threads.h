@@ -49,7 +49,7 @@ int sm_threads_for(int np, int64_t n, int64_t grain);
 /* First element of rank's share of n in np shares, on a multiple of `align`; rank == np gives n. */
 int64_t sm_share(int64_t n, int rank, int np, int64_t align);
 
-/* Memory for scratch, zero-filled and, where large, advised to come in huge pages; NULL if there is none.
+/* Memory for scratch, not cleared and, where large, advised to come in huge pages; NULL if there is none.
  * Given back by sm_scratch_free() with the same size. */
 void *sm_scratch_new(size_t nbytes);
 void sm_scratch_free(void *p, size_t nbytes);
