@@ -34,6 +34,7 @@ static void drop_sent(r_channel *c) {
 
 void r_channel_close(r_channel *c) {
   drop_sent(c);
+  c->peer = 0;
   for (int i = 0; i < c->nfds; i++) close(c->fds[i]);
   free(c->fds);
   c->fds = NULL;

@@ -95,14 +95,27 @@ static size_t describe(SEXP x, size_t nbytes, sm_move_table *t) {
   return index;
 }
 
+static SEXP placeholder(SEXP x, size_t nbytes, out_state *o);
+
+/* The same for the names of x, where there are many: `copy` has x's attributes. */
+static void replace_names(SEXP x, SEXP copy, out_state *o) {
+  SEXP names = PROTECT(Rf_getAttrib(x, R_NamesSymbol));
+  size_t nbytes = TYPEOF(names) == STRSXP && Rf_getAttrib(x, R_DimSymbol) == R_NilValue ? moved_nbytes(names) : 0;
+  if (nbytes > 0) Rf_setAttrib(copy, R_NamesSymbol, placeholder(names, nbytes, o));
+  UNPROTECT(1);
+}
+
 static SEXP placeholder(SEXP x, size_t nbytes, out_state *o) {
   if (x == o->last) return o->last_holder;
   SEXP number = PROTECT(Rf_ScalarReal((double)describe(x, nbytes, o->t)));
   SEXP length = PROTECT(Rf_ScalarReal((double)XLENGTH(x)));
   SEXP p = R_new_altrep(class_for(TYPEOF(x)), number, length);
   UNPROTECT(2);
-  REPROTECT(p, o->at);
+  PROTECT(p);
   SHALLOW_DUPLICATE_ATTRIB(p, x);
+  replace_names(x, p, o);
+  REPROTECT(p, o->at);
+  UNPROTECT(1);
   o->last = x;
   o->last_holder = p;
   return p;
@@ -124,7 +137,10 @@ static SEXP replace(SEXP x, int depth, out_state *o) {
     SEXP r = replace(v, depth + 1, o);
     if (r == v) continue;
     PROTECT(r);
-    if (out == x) REPROTECT(out = Rf_shallow_duplicate(x), at);
+    if (out == x) {
+      REPROTECT(out = Rf_shallow_duplicate(x), at);
+      replace_names(x, out, o);
+    }
     SET_VECTOR_ELT(out, i, r);
     UNPROTECT(1);
   }
@@ -246,7 +262,7 @@ SEXP r_move_in(const sm_move_source *s, const sm_move_head_shm *head, int *rc) {
   *rc = sm_move_read(s, head->table, entry, (size_t)head->count * sizeof *entry);
   if (*rc < 0) return R_NilValue;
   SEXP vectors = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)head->count));
-  if (head->count > 1) sm_heap_keep();
+  sm_heap_keep();
   for (size_t i = 0; i < head->count; i++) SET_VECTOR_ELT(vectors, (R_xlen_t)i, room_for(&entry[i]));
   *rc = copy_all(s, entry, (size_t)head->count, vectors);
   for (size_t i = 0; *rc == 0 && i < head->count; i++)
