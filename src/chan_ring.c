@@ -55,6 +55,29 @@ int sm_ring_wait(sm_ring *r, const sm_watch *watch) {
   return 0;
 }
 
+int sm_ring_wait_released(sm_ring *r, uint64_t upto, uint32_t timeout_ms, const sm_watch *watch) {
+  uint64_t until = sm_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+  for (;;) {
+    uint32_t seen = atomic_load(&r->shm->freed);
+    if (atomic_load(&r->shm->tail) >= upto) return 0;
+    int rc = sm_watch_look(watch);
+    if (rc < 0) return rc;
+    uint64_t now = sm_clock_ns();
+    if (now >= until) return SM_EAGAIN;
+    uint64_t left = (until - now) / 1000000u + 1;
+    atomic_store(&r->shm->waiting, 1);
+    if (atomic_load(&r->shm->tail) < upto) sm_futex_wait(&r->shm->freed, seen, left < SM_SLICE_MS ? (uint32_t)left : SM_SLICE_MS);
+    atomic_store(&r->shm->waiting, 0);
+  }
+}
+
+void sm_ring_offer_open(sm_ring *r, uint64_t at) { atomic_store(&r->shm->offer, at | SM_OFFER_OPEN); }
+
+bool sm_ring_offer_move(sm_ring *r, uint64_t at, sm_ring_offer from, sm_ring_offer to) {
+  uint64_t expected = at | from;
+  return atomic_compare_exchange_strong(&r->shm->offer, &expected, at | to);
+}
+
 int sm_ring_commit(sm_ring *r, uint32_t type, uint32_t flags, int64_t first, int64_t count) {
   sm_frame f = {type, flags, r->pos - r->start - sizeof f, first, count};
   uint64_t end = padded(r->pos);

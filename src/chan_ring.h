@@ -26,8 +26,19 @@ typedef struct {
   _Atomic uint64_t tail;
   _Atomic uint32_t freed;   /* futex: changes when the reader frees space while the writer waits */
   _Atomic uint32_t waiting; /* the writer sleeps */
-  uint8_t line2[SM_CACHELINE - 16];
+  _Atomic uint64_t offer;   /* where the frame stands that points into its writer's memory (a multiple of 8), and its sm_ring_offer */
+  uint8_t line2[SM_CACHELINE - 24];
 } sm_ring_shm;
+
+/* A writer that publishes a frame that points into its own memory waits until the frame is released. While
+ * nobody has taken it, it may take the offer back, and the frame then says nothing. */
+typedef enum {
+  SM_OFFER_NONE = 0,
+  SM_OFFER_OPEN,      /* writer, before the frame is published */
+  SM_OFFER_TAKEN,     /* reader, from OPEN: it reads now */
+  SM_OFFER_WITHDRAWN, /* writer, from OPEN */
+  SM_OFFER_DENIED     /* reader, from TAKEN: it may not read there */
+} sm_ring_offer;
 
 _Static_assert(sizeof(sm_frame) == 32, "sm_frame layout");
 _Static_assert(sizeof(sm_ring_shm) == 2 * SM_CACHELINE, "sm_ring_shm layout");
@@ -53,6 +64,11 @@ void sm_ring_begin(sm_ring *r);
 int sm_ring_put(sm_ring *r, const void *p, size_t n);
 int sm_ring_wait(sm_ring *r, const sm_watch *watch);
 int sm_ring_commit(sm_ring *r, uint32_t type, uint32_t flags, int64_t first, int64_t count);
+/* Wait until the reader has released all before `upto`: 0, SM_EAGAIN after timeout_ms, or as the watch says. */
+int sm_ring_wait_released(sm_ring *r, uint64_t upto, uint32_t timeout_ms, const sm_watch *watch);
+/* An offer for the frame that stands at `at`, and one step of it; false if it is not in that state (any more). */
+void sm_ring_offer_open(sm_ring *r, uint64_t at);
+bool sm_ring_offer_move(sm_ring *r, uint64_t at, sm_ring_offer from, sm_ring_offer to);
 /* Bytes of payload in the unfinished frame, and a copy of them. */
 size_t sm_ring_written(const sm_ring *r);
 void sm_ring_copy_written(const sm_ring *r, uint64_t from, void *p, size_t n);

@@ -28,7 +28,7 @@ int sm_spill_open(sm_spill *s) {
   return 0;
 }
 
-static int write_all(int fd, const uint8_t *p, size_t n) {
+int sm_write_all(int fd, const uint8_t *p, size_t n) {
   while (n > 0) {
     ssize_t k = write(fd, p, n < ((size_t)1 << 30) ? n : (size_t)1 << 30);
     if (k < 0 && errno == EINTR) continue;
@@ -40,7 +40,7 @@ static int write_all(int fd, const uint8_t *p, size_t n) {
 }
 
 static int flush_stage(sm_spill *s) {
-  int rc = write_all(s->fd, s->stage, s->staged);
+  int rc = sm_write_all(s->fd, s->stage, s->staged);
   s->staged = 0;
   return rc;
 }
@@ -54,7 +54,7 @@ int sm_spill_write(sm_spill *s, const void *p, size_t n) {
   }
   int rc = flush_stage(s);
   if (rc < 0) return rc;
-  if (n >= SM_SPILL_STAGE) return write_all(s->fd, p, n);
+  if (n >= SM_SPILL_STAGE) return sm_write_all(s->fd, p, n);
   memcpy(s->stage, p, n);
   s->staged = n;
   return 0;

@@ -24,6 +24,9 @@ int sm_spill_write(sm_spill *s, const void *p, size_t n);
 int sm_spill_finish(sm_spill *s);
 void sm_spill_close(sm_spill *s);
 
+/* n bytes at p into fd, through short writes and signals. SM_ENOROOM. */
+int sm_write_all(int fd, const uint8_t *p, size_t n);
+
 /* Reader: map nbytes of fd for reading. SM_EFORMAT if it is no sealed file of that size. fd stays the caller's. */
 int sm_spill_map(int fd, uint64_t nbytes, const uint8_t **out);
 void sm_spill_unmap(const uint8_t *p, uint64_t nbytes);

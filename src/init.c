@@ -65,6 +65,10 @@ SEXP ffi_array_plain(SEXP);
 SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
 void r_view_register(DllInfo *);
+
+/* moved vectors */
+void r_move_register(DllInfo *);
+void r_strings_register(DllInfo *);
 /* trace */
 SEXP ffi_trace_open(SEXP, SEXP, SEXP);
 SEXP ffi_trace_begin_here(SEXP, SEXP, SEXP);
@@ -207,6 +211,8 @@ static const R_CallMethodDef rows[] = {
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
   R_registerRoutines(dll, NULL, rows, NULL, NULL);
   r_view_register(dll);
+  r_move_register(dll);
+  r_strings_register(dll);
   R_useDynamicSymbols(dll, FALSE);
   R_forceSymbols(dll, TRUE);
 }

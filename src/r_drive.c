@@ -81,7 +81,12 @@ static void store(r_drive *d, int64_t item, SEXP value) {
 static void take_results(r_drive *d, const sm_frame *f, SEXP list) {
   if (TYPEOF(list) != VECSXP || XLENGTH(list) != f->count || f->first < 0 || f->count > d->m->nitems - f->first)
     r_abort("sharedmem_channel_error", "a worker's results are malformed");
-  for (int64_t i = 0; i < f->count; i++) store(d, f->first + i, VECTOR_ELT(list, (R_xlen_t)i));
+  for (int64_t i = 0; i < f->count; i++) {
+    SEXP value = PROTECT(VECTOR_ELT(list, (R_xlen_t)i));
+    SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */
+    store(d, f->first + i, value);
+    UNPROTECT(1);
+  }
 }
 
 void r_drive_fail(r_drive *d, const char *kind, SEXP value, int64_t item, int rank) {
@@ -107,6 +112,10 @@ static void handle(r_drive *d, int rank, const sm_frame *f) {
   r_worker *w = &d->m->worker[rank];
   SEXP value = PROTECT(r_frame_read(&w->chan, f));
   sm_ring_release(&w->chan.ring, f);
+  if (value == R_UnboundValue) {
+    UNPROTECT(1);
+    return;
+  }
   int64_t item = f->first >= 0 && f->first < d->m->nitems ? f->first : -1;
   switch (f->type) {
   case SM_FRAME_RESULTS: take_results(d, f, value); break;

@@ -2,7 +2,9 @@
  *
  * A channel is the ring and the socket between one worker and its master. A value is serialized (native
  * byte order) straight into the ring; one that passes half the ring's capacity goes on into an anonymous
- * file whose descriptor travels over the socket, named by a small frame (SM_FRAME_SPILLED).
+ * file whose descriptor travels over the socket, named by a small frame (SM_FRAME_SPILLED). Large vectors
+ * stay out of the stream (r_move.h): the reader copies them from the writer's memory while the writer waits, or, where it
+ * may not or does not come to it soon, from a file.
  */
 #ifndef R_FRAME_H
 #define R_FRAME_H
@@ -10,9 +12,11 @@
 #define R_NO_REMAP
 #include <Rinternals.h>
 
+#include "chan_move.h"
 #include "chan_ring.h"
 #include "chan_socket.h"
 #include "chan_spill.h"
+#include "r_move.h"
 
 typedef enum {
   SM_FRAME_RESULTS = 1, /* list of results of items [first, first + count) */
@@ -25,8 +29,10 @@ typedef enum {
 
 /* flags: bit 0 says that the payload is a uint64_t, the size of the file; from bit 8 on, the number of
  * segments whose descriptors have been sent since the frame before, for shared arrays that this process made. They
- * stand in the socket in that order, the file's descriptor last. */
+ * stand in the socket in that order, then that of the file with the vectors, the spilled payload's last. */
 #define SM_FRAME_SPILLED 1u
+#define SM_FRAME_MOVED 2u /* the payload begins with a sm_move_head_shm */
+#define SM_FRAME_FILED 4u /* its vectors are in a file */
 #define SM_FRAME_SEGMENT_SHIFT 8
 
 typedef struct {
@@ -34,7 +40,11 @@ typedef struct {
   int sock;
   _Atomic uint32_t *sleeping;  /* writer: the master sleeps in poll: wake it */
   sm_spill spill;              /* writer */
-  uint64_t spill_end;          /* writer: ring position behind the last spilled frame */
+  uint64_t spill_end;          /* writer: ring position behind the last frame with a file */
+  sm_move_table moved;         /* writer: the vectors of the frame being sent */
+  int moved_fd;                /* writer: file with them, -1 */
+  bool denied;                 /* writer: the reader may not read this process's memory */
+  pid_t peer;                  /* reader: the writer, if it is a child of this process; else 0 */
   uint32_t segments_sent;      /* writer: since the last frame, also by attempts that failed */
   int *fds;                    /* reader: descriptors received and not yet claimed, nfds of them */
   int nfds, fds_size;
@@ -51,7 +61,8 @@ void r_channel_close(r_channel *c);
  * master has gone. */
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch);
 
-/* Reader: the value of the frame peeked at. Raises an R error for malformed bytes. Releases nothing. */
+/* Reader: the value of the frame peeked at. Raises an R error for malformed bytes. Releases nothing.
+ * R_UnboundValue: the frame says nothing (it was withdrawn, or its writer ended too early): pass it over. */
 SEXP r_frame_read(r_channel *c, const sm_frame *f);
 
 /* Reader: take what stands in the socket. 0, or SM_EGONE at its end. */

@@ -184,6 +184,7 @@ static int spawn(r_map *m, int rank) {
   r_output_close_ends(ends);
   if (rc < 0) return rc;
   w->chan.sock = w->proc.sock;
+  w->chan.peer = w->proc.pid;
   w->state = R_WORKER_RUNNING;
   return 0;
 }

@@ -28,6 +28,10 @@ static void read_member(r_region *r, SEXP ptr, int rank) {
   while (!m->closed && (rc = sm_ring_peek(&m->chan.ring, &f)) == 1) {
     SEXP value = PROTECT(r_frame_read(&m->chan, &f));
     sm_ring_release(&m->chan.ring, &f);
+    if (value == R_UnboundValue) {
+      UNPROTECT(1);
+      continue;
+    }
     SEXP frame = PROTECT(frame_list(&f, rank, value));
     SEXP inbox = PROTECT(Rf_cons(frame, R_ExternalPtrProtected(ptr)));
     R_SetExternalPtrProtected(ptr, inbox);
