@@ -42,7 +42,8 @@
 #' @param ... Pool options, by name:
 #'   - `retries` (whole number, 0): after a worker's death its unfinished items run again in a fresh worker that sees
 #'     the same snapshot as the first ones, up to so many times an item. Results that had been delivered are kept; what an
-#'     item had written into shared arrays before it was killed stands, so let items write their own places.
+#'     item had written into shared arrays before it was killed stands, so let items write their own places. One that was
+#'     killed after its `ordered` section enters that again, at once and alone.
 #'   - `on_error`: `"stop"` (the default) or `"collect"`, which puts each failed item's [WorkerException]
 #'     in its place in the result.
 #'   - `timeout` (seconds, `Inf`): what an item may take; past it the worker is killed and the item fails or is retried.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "r_array.h"
+#include "r_kill.h"
 #include "r_trace.h"
 #include "r_util.h"
 
@@ -58,6 +59,7 @@ static void wake_master(r_channel *c) {
 
 static int wait_for_room(r_channel *c, const sm_watch *watch) {
   wake_master(c);
+  r_kill_point(R_KILL_RING_FULL);
   uint64_t t0 = r_trace_begin(r_trace_block);
   int rc = sm_ring_wait(&c->ring, watch);
   r_trace_end(SM_TRACE_WAIT_RING, -1, t0);
@@ -118,6 +120,7 @@ static int send_spill(out_state *o) {
   int rc = sm_spill_finish(&c->spill);
   if (rc < 0) r_abort("sharedmem_memory_error", "no room for a result of %.0f bytes: %s", (double)size, sm_error_text(rc));
   rc = sm_socket_send_fd(c->sock, c->spill.fd, o->watch);
+  r_kill_point(R_KILL_DESCRIPTOR);
   sm_spill_close(&c->spill);
   if (rc < 0) return rc;
   sm_ring_begin(&c->ring);
@@ -136,6 +139,7 @@ static SEXP name_array(SEXP x, SEXP data) {
   int fd = name == R_NilValue ? -1 : r_array_travel_fd(x, writing->me);
   if (fd >= 0 && fd != writing->last_fd) {
     int rc = sm_socket_send_fd(writing->c->sock, fd, writing->watch);
+    r_kill_point(R_KILL_DESCRIPTOR);
     if (rc < 0) r_abort("sharedmem_channel_error", "cannot send a shared array: %s", sm_error_text(rc));
     writing->c->segments_sent++;
     writing->last_fd = fd;

@@ -112,6 +112,7 @@ static int lay_out(r_map *m) {
   sm_turnstile_init(m->turn, m->nitems, m->np);
   rc = sm_queue_init(m->queue, m->nitems, m->np);
   if (rc == 0) rc = sm_lock_init(&m->ctl->critical);
+  if (rc == 0) rc = sm_lock_init(&m->ctl->ordered);
   for (int i = 0; rc == 0 && i < m->np; i++) {
     memset(m->rings + (size_t)i * ring, 0, sizeof(sm_ring_shm));
     sm_proc_init(&m->worker[i].proc);

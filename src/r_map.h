@@ -23,6 +23,7 @@ typedef struct {
   _Atomic uint32_t sleeping; /* the master sleeps in poll */
   uint8_t line[SM_CACHELINE - 8];
   sm_lock_shm critical;
+  sm_lock_shm ordered;       /* maps with successors: an item that runs again may have had its turn */
 } r_control_shm;
 
 typedef enum { R_WORKER_NONE = 0, R_WORKER_RUNNING, R_WORKER_BYE, R_WORKER_DEAD } r_worker_state;

@@ -69,6 +69,8 @@ SEXP ffi_ordered_enter(SEXP ptr, SEXP item) {
     uint64_t t0 = r_trace_begin(m->trace);
     atomic_store(&m->queue->single, 1);
     check_waited(sm_turnstile_enter(m->turn, r_worker_rank(m), i, r_worker_watch()), "ordered");
+    /* an item that runs again after its turn was used enters at once, but alone */
+    if (m->respawn) check_waited(sm_lock_lock(&m->ctl->ordered, r_worker_watch()), "ordered");
     held->ordered_ns = r_trace_end(SM_TRACE_WAIT_ORDERED, i, t0);
   }
   held->ordered = true;
@@ -83,6 +85,8 @@ SEXP ffi_ordered_leave(SEXP ptr) {
   held->ordered = false;
   r_trace_end(SM_TRACE_HOLD_ORDERED, held->through, held->ordered_ns);
   held->ordered_ns = 0;
-  if (m->np > 0) sm_turnstile_pass(m->turn, held->through);
+  if (m->np == 0) return R_NilValue;
+  if (m->respawn) sm_lock_unlock(&m->ctl->ordered);
+  sm_turnstile_pass(m->turn, held->through);
   return R_NilValue;
 }

@@ -41,7 +41,7 @@ child_pids <- function() {
 open_fds <- function() {
   fd <- list.files("/proc/self/fd", full.names = TRUE)
   target <- Sys.readlink(fd)
-  keep <- nzchar(target) & !grepl("^/proc/[0-9]+/fd$", target)
+  keep <- !is.na(target) & nzchar(target) & !grepl("^/proc/[0-9]+/fd$", target)
   paste(basename(fd), target)[keep]
 }
 

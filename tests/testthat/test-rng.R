@@ -1,0 +1,185 @@
+with_seed <- function(seed, code) {
+  set.seed(seed)
+  code
+}
+draw <- function(i) c(runif(2), rnorm(1), sample(1000, 2))
+
+test_that("after set.seed() a map gives the same for every np, backend and mode", {
+  ref <- with_seed(1, MapReduce(np = 0)$map(draw, 1:30))
+  for (np in c(1, 2, 7)) expect_identical(with_seed(1, MapReduce(np = np)$map(draw, 1:30)), ref)
+  expect_identical(with_seed(1, MapReduceByThread(3)$map(draw, 1:30)), ref)
+  expect_identical(with_seed(1, MapReduce(np = 2)$map(draw, 1:30, minlength = 100)), ref)
+  old <- set_debug(TRUE)
+  debug <- with_seed(1, MapReduce(np = 2)$map(draw, 1:30))
+  set_debug(old)
+  expect_identical(debug, ref)
+  expect_identical(with_seed(1, MapReduce(np = 2, trace = TRUE, output = "inherit", threads = NULL)$map(draw, 1:30)), ref)
+  expect_false(identical(with_seed(2, MapReduce(np = 2)$map(draw, 1:30)), ref))
+  expect_false(anyDuplicated(vapply(ref, `[`, 0, 1L)) > 0)
+})
+
+test_that("deaths with retries, and failures that are collected, change no other item's numbers", {
+  ref <- with_seed(1, MapReduce(np = 0)$map(draw, 1:30))
+  asked <- full(30, 0, "i4")
+  got <- with_seed(1, MapReduce(np = 3, retries = 2)$map(function(i) {
+    runif(i %% 3)
+    if (i %% 6 == 0 && atomic_add(asked, i, 1) == 1) tools::pskill(Sys.getpid(), 9)
+    if (i %% 3 == 0) draw(i)
+  }, 1:30))
+  expect_identical(got[1:10 * 3], ref[1:10 * 3])
+  r <- with_seed(1, MapReduce(np = 2, on_error = "collect")$map(function(i) { v <- draw(i); if (i %% 5 == 0) stop("x"); v }, 1:30))
+  expect_identical(r[(1:30) %% 5 != 0], ref[(1:30) %% 5 != 0])
+})
+
+test_that("thousands of tiny items, in batches, draw the same however they are cut", {
+  ref <- with_seed(3, MapReduce(np = 0)$map(function(i) runif(1), 1:5000))
+  for (np in c(1, 2, 5)) expect_identical(with_seed(3, MapReduce(np = np)$map(function(i) runif(1), 1:5000)), ref)
+  expect_identical(with_seed(3, MapReduce(np = 2)$map(function(i) if (i %% 10 == 0) runif(1), 1:5000))[1:500 * 10], ref[1:500 * 10])
+})
+
+test_that("nested maps draw the same, whether or not either forks", {
+  nest <- function(outer, inner) with_seed(4, {
+    a <- MapReduce(np = outer)
+    b <- MapReduce(np = inner)
+    a$map(function(i) list(b$map(function(j) runif(1) + i, 1:4), runif(1)), 1:5)
+  })
+  ref <- nest(0, 0)
+  expect_identical(nest(2, 0), ref)
+  expect_identical(nest(0, 2), ref)
+  expect_identical(nest(2, 2), ref)
+})
+
+test_that("the master's generator moves on by exactly one step, whatever the items draw", {
+  for (np in c(0, 2)) for (f in list(draw, identity, function(i) set.seed(1), function(i) RNGkind("Wichmann-Hill"))) {
+    set.seed(5)
+    MapReduce(np = np)$map(f, 1:10)
+    after <- .Random.seed
+    set.seed(5)
+    runif(1)
+    expect_identical(after, .Random.seed)
+  }
+  set.seed(5)
+  before <- .Random.seed
+  MapReduce(np = 2, seed = FALSE)$map(identity, 1:10)
+  expect_identical(.Random.seed, before)
+})
+
+test_that("the generator moves on and stays whole when the map fails", {
+  set.seed(6)
+  for (np in c(0, 2)) {
+    set.seed(6)
+    expect_error(MapReduce(np = np)$map(function(i) { runif(3); stop("x") }, 1:10), class = "WorkerException")
+    after <- .Random.seed
+    set.seed(6)
+    runif(1)
+    expect_identical(after, .Random.seed)
+  }
+})
+
+test_that("two maps after each other draw different numbers, and the same again after set.seed()", {
+  two <- function() with_seed(7, { p <- MapReduce(np = 2); list(p$map(draw, 1:5), p$map(draw, 1:5)) })
+  a <- two()
+  expect_false(identical(a[[1]], a[[2]]))
+  expect_identical(two(), a)
+})
+
+test_that("RNGkind is left alone, for every kind, and counts in the items", {
+  old <- RNGkind()
+  on.exit(suppressWarnings(do.call(RNGkind, as.list(old))))
+  for (kind in c("Wichmann-Hill", "Marsaglia-Multicarry", "Super-Duper", "Mersenne-Twister", "Knuth-TAOCP", "Knuth-TAOCP-2002", "L'Ecuyer-CMRG"))
+    for (normal in c("Inversion", "Ahrens-Dieter", "Box-Muller"))
+      for (sample_kind in c("Rejection", "Rounding")) {
+        suppressWarnings(RNGkind(kind, normal, sample_kind))
+        set.seed(8)
+        kinds <- RNGkind()
+        ref <- MapReduce(np = 0)$map(function(i) list(RNGkind(), draw(i)), 1:3)
+        expect_identical(RNGkind(), kinds)
+        set.seed(8)
+        got <- MapReduce(np = 2)$map(function(i) list(RNGkind(), draw(i)), 1:3)
+        expect_identical(RNGkind(), kinds)
+        expect_identical(got, ref)
+        expect_identical(got[[1]][[1]], c("L'Ecuyer-CMRG", kinds[-1]))
+      }
+})
+
+test_that("the streams of items are those of parallel::nextRNGStream(), one after the other", {
+  set.seed(9)
+  streams <- MapReduce(np = 2)$map(function(i) { runif(1); NULL -> x; set <- NULL; get(".Random.seed", globalenv()) }, 1:6)
+  set.seed(9)
+  seeds <- MapReduce(np = 2)$map(function(i) get(".Random.seed", globalenv()), 1:300)
+  expect_true(all(lengths(seeds) == 7))
+  for (i in 2:300) expect_identical(seeds[[i]], parallel::nextRNGStream(seeds[[i - 1]]))
+  # the first draw of an item comes from its stream
+  set.seed(9)
+  drawn <- MapReduce(np = 2)$map(function(i) runif(3), 1:6)
+  keep <- .Random.seed
+  for (i in 1:6) {
+    assign(".Random.seed", seeds[[i]], envir = globalenv())
+    expect_identical(drawn[[i]], runif(3))
+    expect_identical(streams[[i]], { assign(".Random.seed", seeds[[i]], envir = globalenv()); runif(1); get(".Random.seed", globalenv()) })
+  }
+  assign(".Random.seed", keep, envir = globalenv())
+})
+
+test_that("a session that has never drawn maps too, and then has a generator", {
+  r <- run_script({
+    had <- exists(".Random.seed", globalenv(), inherits = FALSE)
+    a <- unlist(MapReduce(np = 2)$map(function(i) runif(1), 1:50))
+    answer(list(had, a, exists(".Random.seed", globalenv(), inherits = FALSE), RNGkind()[1]))
+  })
+  expect_script_ok(r)
+  expect_false(r$value[[1]])
+  expect_identical(anyDuplicated(r$value[[2]]), 0L)
+  expect_true(r$value[[3]])
+  expect_identical(r$value[[4]], "Mersenne-Twister")
+  r <- run_script({
+    a <- MapReduce(np = 2, seed = FALSE)$map(function(i) i, 1:4)
+    answer(exists(".Random.seed", globalenv(), inherits = FALSE))
+  })
+  expect_script_ok(r)
+  expect_false(r$value)
+})
+
+test_that("what an item does to the generator ends with the item", {
+  ref <- with_seed(10, MapReduce(np = 0)$map(draw, 1:12))
+  meddle <- list(function() set.seed(1), function() RNGkind("Marsaglia-Multicarry"), function() rm(".Random.seed", envir = globalenv()),
+                 function() assign(".Random.seed", 5L, envir = globalenv()), function() RNGkind(normal.kind = "Box-Muller"), function() runif(1e4))
+  for (np in c(0, 1)) {
+    got <- with_seed(10, MapReduce(np = np)$map(function(i) {
+      v <- draw(i)
+      suppressWarnings(meddle[[(i - 1) %% 6 + 1]]())
+      v
+    }, 1:12))
+    expect_identical(got, ref)
+  }
+})
+
+test_that("set.seed() inside an item gives what it gives anywhere", {
+  f <- function(i) { set.seed(i); c(RNGkind()[1] == "L'Ecuyer-CMRG", runif(1)) }
+  expect_identical(with_seed(11, MapReduce(np = 2)$map(f, 1:5)), with_seed(12, MapReduce(np = 0)$map(f, 1:5)))
+})
+
+test_that("a generator supplied by the user, or a broken .Random.seed, is an error or works, never a crash", {
+  r <- run_script({
+    assign(".Random.seed", "junk", envir = globalenv())
+    a <- tryCatch(suppressWarnings(MapReduce(np = 2)$map(function(i) runif(1), 1:3)), error = function(e) e)
+    answer(if (inherits(a, "error")) "error" else all(vapply(a, is.numeric, NA)))
+  })
+  expect_script_ok(r)
+  expect_true(identical(r$value, "error") || isTRUE(r$value))
+})
+
+test_that("with seed = FALSE workers have the master's generator as it stood", {
+  set.seed(13)
+  expected <- { s <- .Random.seed; v <- runif(1); assign(".Random.seed", s, envir = globalenv()); v }
+  expect_identical(MapReduce(np = 1, seed = FALSE)$map(function(i) runif(1), 1), list(expected))
+})
+
+test_that("a background process draws from a stream of its own", {
+  set.seed(14)
+  a <- background(function() runif(3))$wait()
+  b <- background(function() runif(3))$wait()
+  expect_false(identical(a, b))
+  set.seed(14)
+  expect_identical(background(function() runif(3))$wait(), a)
+})
