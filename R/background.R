@@ -74,19 +74,25 @@ sweep_background <- function() {
   the$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$background)
 }
 
-background_alive <- function(bg) bg$state == "running" && .Call(ffi_map_alive, bg$map)
+# What has come is read, so that a process that tells much does not wait for a reader who only looks.
+background_alive <- function(bg) bg$state == "running" && !background_drive(bg, 0)
+
+# Reads until the process has ended or the time is up. TRUE once the state is final.
+background_drive <- function(bg, timeout) {
+  if (bg$state != "running") return(TRUE)
+  end <- .Call(ffi_map_drive, bg$map, bg$out, NULL, map_events(FALSE), timeout, TRUE)
+  if (end[[1L]] == "timeout") return(FALSE)
+  if (end[[1L]] == "failed") bg$error <- end[[2L]] else bg$value <- bg$out[[1L]]
+  background_settle(bg, if (end[[1L]] == "failed") "failed" else "done")
+  TRUE
+}
 
 background_wait <- function(bg, timeout) {
   if (!is.numeric(timeout) || length(timeout) != 1L || is.na(timeout))
     abort_argument("timeout", describe_value(timeout), "a number of seconds")
-  if (bg$state == "running") {
-    end <- .Call(ffi_map_drive, bg$map, bg$out, NULL, map_events(FALSE), timeout, TRUE)
-    if (end[[1L]] == "timeout")
-      abort_class("sharedmem_timeout_error", sprintf("process %d still runs after %s seconds", bg$pid, format(timeout)),
-                  timeout = timeout, pid = bg$pid)
-    if (end[[1L]] == "failed") bg$error <- end[[2L]] else bg$value <- bg$out[[1L]]
-    background_settle(bg, if (end[[1L]] == "failed") "failed" else "done")
-  }
+  if (!background_drive(bg, timeout))
+    abort_class("sharedmem_timeout_error", sprintf("process %d still runs after %s seconds", bg$pid, format(timeout)),
+                timeout = timeout, pid = bg$pid)
   if (!is.null(bg$error)) stop(bg$error)
   bg$value
 }

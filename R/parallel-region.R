@@ -284,8 +284,7 @@ member_error <- function(e, ptr) {
 
 # After a jump to top level: R's last error message, if it is not what it was at the fork, is all there is.
 member_jumped <- function(ptr, before) {
-  text <- sub("\n+$", "", sub("^Error[^:]*: ", "", geterrmessage()))
-  e <- simpleError(if (identical(geterrmessage(), before)) "the process jumped to top level" else text)
+  e <- jump_reason(before)
   if (.Call(ffi_region_fail, ptr)) .Call(ffi_region_send, ptr, frame_error, list(e, character(), FALSE), TRUE)
   .Call(ffi_region_exit, ptr)
 }

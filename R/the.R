@@ -10,6 +10,7 @@ the$regions <- 0L         # regions begun: their numbers
 the$collected_at <- 0      # private bytes after the last collection before a fork
 the$collect <- FALSE       # in a worker: failed items are collected
 the$said <- c(0, 0)        # in a worker: warnings and messages sent
+the$message_before <- ""   # R's last error message when the workers were forked
 the$compiled <- list()     # functions compiled lately, with their originals
 the$maps <- 0              # maps begun, for names of directories
 

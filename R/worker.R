@@ -56,11 +56,16 @@ worker_unsendable <- function(e, item) {
 
 # Called from C after a jump to top level: what R says of it is all there is.
 worker_jumped <- function() {
-  text <- sub("\n+$", "", sub("^Error[^:]*: ", "", geterrmessage()))
-  if (!nzchar(text)) text <- "the item jumped to top level"
   .Call(ffi_worker_stop_all)
-  .Call(ffi_worker_send, frame_error, list(simpleError(text), character(), FALSE), NULL, TRUE)
+  .Call(ffi_worker_send, frame_error, list(jump_reason(the$message_before), character(), FALSE), NULL, TRUE)
   .Call(ffi_worker_end)
+}
+
+# The error behind a jump to top level, as far as R's last error message tells; before: what that was at the fork.
+jump_reason <- function(before) {
+  last <- geterrmessage()
+  text <- sub("\n+$", "", sub("^Error[^:]*: ", "", last))
+  simpleError(if (identical(last, before) || !nzchar(text)) "it jumped to top level" else text)
 }
 
 # Warnings and messages go to the master, if their default handling would show them; past the limit they are counted.
@@ -107,6 +112,7 @@ worker_items <- function(frame, sequence, collect) {
 # What the workers of a map are told. Made in the master: what a worker does not have to make costs it no fresh pages.
 worker_plan <- function(budget, collect, options) {
   the$maps <- the$maps + 1
+  the$message_before <- geterrmessage()
   if (!is.null(options$threads)) .Call(ffi_threads_find)
   base <- file.path(tempdir(), sprintf("workers-%d-%.0f", Sys.getpid(), the$maps))
   list(budget = budget, collect = collect, seed = map_seed(options), seed_binding = seed_binding, threads = options$threads,
