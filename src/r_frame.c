@@ -290,6 +290,7 @@ static int claim_fd(in_state *in) {
 
 static void drop_claimed(in_state *in) {
   r_channel *c = in->c;
+  if (in->claimed == 0) return;
   for (int i = 0; i < in->claimed; i++) close(c->fds[i]);
   c->nfds -= in->claimed;
   memmove(c->fds, c->fds + in->claimed, (size_t)c->nfds * sizeof c->fds[0]);
