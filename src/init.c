@@ -36,6 +36,7 @@ SEXP ffi_ordered_leave(SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
+SEXP ffi_rng_restart(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_test_kill_at(SEXP);
@@ -138,6 +139,7 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_private_bytes, 0),
   ROW(ffi_rng_base, 0),
   ROW(ffi_rng_stream, 2),
+  ROW(ffi_rng_restart, 1),
   ROW(ffi_rng_touch, 1),
   ROW(ffi_threads_find, 0),
   ROW(ffi_test_kill_at, 1),

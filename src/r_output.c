@@ -80,14 +80,18 @@ void r_output_redirect(const r_map *m, int ends[2]) {
   r_output_close_ends(ends);
 }
 
+/* Zero bytes are dropped: R prints no such text. */
 static void print_text(int k, const char *p, size_t n) {
   r_progress_clear();
   while (n > 0) {
-    int part = n > 4000 ? 4000 : (int)n;
-    if (k == 0) Rprintf("%.*s", part, p);
-    else REprintf("%.*s", part, p);
+    size_t part = n > 4000 ? 4000 : n;
+    const char *zero = memchr(p, 0, part);
+    if (zero) part = (size_t)(zero - p);
+    if (k == 0) Rprintf("%.*s", (int)part, p);
+    else REprintf("%.*s", (int)part, p);
+    if (zero) part++;
     p += part;
-    n -= (size_t)part;
+    n -= part;
   }
 }
 
