@@ -11,6 +11,6 @@ seed_binding <- function(value) .Call(ffi_rng_touch, if (missing(value)) NULL el
 seed_here <- function(base) {
   if (is.null(base)) return(list(item = function(i) NULL, restore = function() NULL))
   old <- get(".Random.seed", envir = globalenv(), inherits = FALSE)
-  list(item = function(i) assign(".Random.seed", .Call(ffi_rng_stream, base, as.double(i)), envir = globalenv()),
-       restore = function() assign(".Random.seed", old, envir = globalenv()))
+  list(item = function(i) .Call(ffi_rng_restart, .Call(ffi_rng_stream, base, as.double(i))),
+       restore = function() .Call(ffi_rng_restart, old))
 }

@@ -122,14 +122,23 @@ worker_plan <- function(budget, collect, options) {
          own
        },
        on_error = quote(options(error = quote(invisible(NULL)))), said = c(0, 0), background = list(),
-       sinks = sink.number() > 0L || sink.number(type = "message") != 2L, tempdir = base)
+       devices = device_files(), sinks = sink.number() > 0L || sink.number(type = "message") != 2L, tempdir = base)
 }
 
 # First thing in every worker.
 worker_setup <- function(plan) {
   .Call(ffi_worker_setup, the, plan)
   if (plan$sinks) drop_sinks()
+  if (length(plan$devices)) .Call(ffi_output_silence, plan$devices)
   if (length(plan$globals)) list2env(plan$globals, globalenv())
+}
+
+# Files that graphics devices of the master write to. Drawing in a worker, or closing a device, must not reach them.
+device_files <- function() {
+  if (!exists(".Devices", envir = baseenv(), inherits = FALSE)) return(character())
+  files <- unlist(lapply(get(".Devices", envir = baseenv()), attr, "filepath"))
+  pages <- grepl("%", files, fixed = TRUE)
+  path.expand(as.character(c(files[!pages], Sys.glob(sub("%[-+ 0-9]*[diu]", "*", files[pages])))))
 }
 
 # Sinks of the master are the master's: what is printed here goes to this process's stdout.

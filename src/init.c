@@ -34,8 +34,10 @@ SEXP ffi_map_spawn(SEXP, SEXP);
 SEXP ffi_ordered_enter(SEXP, SEXP);
 SEXP ffi_ordered_leave(SEXP);
 SEXP ffi_private_bytes(void);
+SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
+SEXP ffi_rng_restart(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_test_kill_at(SEXP);
@@ -140,8 +142,10 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_ordered_enter, 2),
   ROW(ffi_ordered_leave, 1),
   ROW(ffi_private_bytes, 0),
+  ROW(ffi_output_silence, 1),
   ROW(ffi_rng_base, 0),
   ROW(ffi_rng_stream, 2),
+  ROW(ffi_rng_restart, 1),
   ROW(ffi_rng_touch, 1),
   ROW(ffi_threads_find, 0),
   ROW(ffi_test_kill_at, 1),

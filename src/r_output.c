@@ -3,11 +3,13 @@
 #include "r_output.h"
 
 #include <R.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "r_progress.h"
@@ -80,14 +82,36 @@ void r_output_redirect(const r_map *m, int ends[2]) {
   r_output_close_ends(ends);
 }
 
+/* In a worker: every descriptor of these files leads nowhere from now on. */
+SEXP ffi_output_silence(SEXP paths) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (R_xlen_t k = 0; null >= 0 && k < XLENGTH(paths); k++) {
+    struct stat file, open_file;
+    DIR *fds = stat(Rf_translateChar(STRING_ELT(paths, k)), &file) == 0 ? opendir("/dev/fd") : NULL;
+    const struct dirent *e;
+    while (fds && (e = readdir(fds))) {
+      int fd = atoi(e->d_name);
+      if (fd > 2 && fstat(fd, &open_file) == 0 && open_file.st_dev == file.st_dev && open_file.st_ino == file.st_ino)
+        dup2(null, fd);
+    }
+    if (fds) closedir(fds);
+  }
+  shut(&null);
+  return R_NilValue;
+}
+
+/* Zero bytes are dropped: R prints no such text. */
 static void print_text(int k, const char *p, size_t n) {
   r_progress_clear();
   while (n > 0) {
-    int part = n > 4000 ? 4000 : (int)n;
-    if (k == 0) Rprintf("%.*s", part, p);
-    else REprintf("%.*s", part, p);
+    size_t part = n > 4000 ? 4000 : n;
+    const char *zero = memchr(p, 0, part);
+    if (zero) part = (size_t)(zero - p);
+    if (k == 0) Rprintf("%.*s", (int)part, p);
+    else REprintf("%.*s", (int)part, p);
+    if (zero) part++;
     p += part;
-    n -= (size_t)part;
+    n -= part;
   }
 }
 

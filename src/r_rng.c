@@ -28,6 +28,31 @@ static struct {
 
 static SEXP seed_symbol(void) { return Rf_install(".Random.seed"); }
 
+static void put_seed(SEXP seed) { Rf_defineVar(seed_symbol(), seed, R_GlobalEnv); }
+
+/* seed becomes the generator's state. Box-Muller keeps every second normal deviate outside of it: that is dropped, by
+ * choosing the kind again. */
+static void restart_at(SEXP seed) {
+  PROTECT(seed);
+  put_seed(seed);
+  if (INTEGER_ELT(seed, 0) / 100 % 100 == BOX_MULLER) {
+    SEXP kind = PROTECT(Rf_mkString("Box-Muller"));
+    SEXP call = PROTECT(Rf_lang2(Rf_install("RNGkind"), kind));
+    SET_TAG(CDR(call), Rf_install("normal.kind"));
+    Rf_eval(call, R_BaseEnv);
+    put_seed(seed);
+    UNPROTECT(2);
+  }
+  UNPROTECT(1);
+}
+
+/* For maps that run in this process. */
+SEXP ffi_rng_restart(SEXP seed) {
+  if (TYPEOF(seed) != INTSXP || XLENGTH(seed) < 1) r_abort_argument("seed", Rf_type2char(TYPEOF(seed)), "an integer vector");
+  restart_at(seed);
+  return R_NilValue;
+}
+
 /* Draw once from R's generator, and make a base from its whole state after that. */
 SEXP ffi_rng_base(void) {
   GetRNGstate();
@@ -42,6 +67,7 @@ SEXP ffi_rng_base(void) {
   memset(&b, 0, sizeof b);
   sm_rng_base(hash, &b.state);
   b.code = p[0] - p[0] % 100 + LECUYER_CMRG;
+  restart_at(seed);
   SEXP out = PROTECT(Rf_allocVector(RAWSXP, sizeof b));
   memcpy(RAW(out), &b, sizeof b);
   UNPROTECT(2);
@@ -90,7 +116,5 @@ SEXP ffi_rng_touch(SEXP value) {
 void r_rng_begin_item(int64_t item) {
   G.item = item;
   if (!G.seeded || !G.plain) return;
-  SEXP seed = PROTECT(stream_of(&G.base, item));
-  Rf_defineVar(seed_symbol(), seed, R_GlobalEnv);
-  UNPROTECT(1);
+  restart_at(stream_of(&G.base, item));
 }

@@ -102,6 +102,20 @@ test_that("RNGkind is left alone, for every kind, and counts in the items", {
       }
 })
 
+test_that("the deviate that Box-Muller keeps back goes neither to the next item nor to or from the master", {
+  old <- RNGkind(normal.kind = "Box-Muller")
+  on.exit(RNGkind(normal.kind = old[2]))
+  run <- function(np) {
+    set.seed(20)
+    rnorm(1)
+    r <- MapReduce(np = np)$map(function(i) { Sys.sleep(0.003); rnorm(1) }, 1:12)
+    c(unlist(r), rnorm(3))
+  }
+  ref <- run(0)
+  expect_identical(anyDuplicated(ref), 0L)
+  for (np in c(1, 2, 7)) expect_identical(run(np), ref)
+})
+
 test_that("the streams of items are those of parallel::nextRNGStream(), one after the other", {
   set.seed(9)
   streams <- MapReduce(np = 2)$map(function(i) { runif(1); NULL -> x; set <- NULL; get(".Random.seed", globalenv()) }, 1:6)
