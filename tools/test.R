@@ -1,7 +1,7 @@
 # Runs the tests: each file of tests/testthat in an R process of its own, two at a time, under a time
 # limit; and a file that leaves a child process or a descriptor behind fails.
 #
-#   Rscript tools/test.R [--only=REGEX] [--jobs=2] [--limit=300]
+#   Rscript tools/test.R [--only=REGEX] [--jobs=2] [--limit=600]
 #
 # A test is a test_that() block. It counts as failed if any expectation in it fails or it raises, as
 # skipped if it was skipped, else as passed. A file that crashes, hangs, raises outside of a test or
@@ -9,7 +9,7 @@
 # COUNTS=FILE in the environment: the three numbers are written there too.
 # The package is the one on the library path (R_LIBS).
 
-options <- list(only = "", jobs = "2", limit = "300")
+options <- list(only = "", jobs = "2", limit = "600")
 for (arg in commandArgs(TRUE)) {
   name <- sub("^--([a-z]+)=.*$", "\\1", arg)
   if (!grepl("^--[a-z]+=", arg) || !name %in% names(options)) stop("unknown argument: ", arg)
@@ -30,7 +30,7 @@ one_file <- quote({
   library(testthat)
   before <- snapshot_resources()
   results <- test_file(file, package = "sharedmem", load_package = "installed", stop_on_failure = FALSE,
-                       reporter = MultiReporter$new(reporters = list(ListReporter$new(), CheckReporter$new())))
+                       reporter = MultiReporter$new(reporters = list(ListReporter$new(), SummaryReporter$new(show_praise = FALSE))))
   results <- as.data.frame(results)
   what <- c("children", "fds")
   invisible(wait_until(length(left_since(before, what)) == 0L, 5))

@@ -120,6 +120,10 @@ expect_script_ok <- function(result) {
   invisible(result)
 }
 
+# For tests of what a sanitizer's run-time changes: signals that reach R, descriptors and memory it may use.
+skip_under_sanitizer <- function()
+  testthat::skip_if(grepl("san", Sys.getenv("LD_PRELOAD")), "under a sanitizer")
+
 # Evaluates `cond` again and again until it is TRUE; FALSE if it is not within `timeout` seconds.
 wait_until <- function(cond, timeout = 10) {
   expr <- substitute(cond)

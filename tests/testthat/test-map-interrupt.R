@@ -14,6 +14,7 @@ interrupted <- function(code, when) {
 }
 
 test_that("Ctrl-C while waiting, in reduce and while a large result is read ends all workers and nothing stays", {
+  skip_under_sanitizer()
   for (code in c(
     "pool$map(function(i) { file.create(started); Sys.sleep(60) }, 1:4)",
     "pool$map(function(i) i, 1:4, reduce = function(x) { file.create(started); Sys.sleep(60) })",

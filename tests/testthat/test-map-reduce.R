@@ -148,7 +148,7 @@ test_that("300 workers are no trouble", {
 })
 
 test_that("more workers than there are descriptors is one classed error that names them, and nothing stays", {
-  skip_if(grepl("asan", Sys.getenv("LD_PRELOAD")), "hundreds of forks under the address sanitizer")
+  skip_under_sanitizer()
   code <- tempfile(fileext = ".R")
   out <- tempfile()
   lib <- dirname(getNamespaceInfo("sharedmem", "path"))
