@@ -169,6 +169,7 @@ static int send_frame(out_state *o, const message *m, const sm_move_head_shm *he
   int rc;
   if (c->moved_fd >= 0) {
     rc = sm_socket_send_fd(c->sock, c->moved_fd, o->watch);
+    r_kill_point(R_KILL_DESCRIPTOR);
     if (rc < 0) return rc;
     flags |= SM_FRAME_FILED;
   }
