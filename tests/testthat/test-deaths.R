@@ -160,7 +160,7 @@ test_that("a worker killed in the middle of a batch, its ring full, loses only w
 })
 
 test_that("a worker killed while it sends a descriptor leaves neither the descriptor nor a hole", {
-  expect_survives("descriptor", value = function(i) rep(i, 1e5), rerun = TRUE)
+  expect_survives("descriptor", value = function(i) as.list(rep(i, 5e4)), rerun = TRUE)
 })
 
 test_that("a worker killed while it sends a shared array of its own leaves no memory", {
