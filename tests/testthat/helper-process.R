@@ -99,6 +99,8 @@ finish_script <- function(handle, grace = 0) {
   wait_until(script_ended(handle), handle$timeout + 10)
   elapsed <- proc.time()[["elapsed"]] - handle$start
   timed_out <- !file.exists(at("status"))
+  # run.sh itself is still there for a moment after it has told the status
+  if (!timed_out) wait_until(!handle$pgid %in% group_members(handle$pgid), 5)
   if (!timed_out && grace > 0) wait_until(length(group_members(handle$pgid)) == 0L, grace)
   status <- if (timed_out) NA_integer_ else as.integer(lines("status"))
   signal <- if (!is.na(status) && status > 128L) status - 128L else NA_integer_
