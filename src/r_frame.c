@@ -53,12 +53,12 @@ typedef struct {
 
 static out_state *writing; /* for name_array(): R hands its hook no more than an R value */
 
-static void wake_master(r_channel *c) {
+void r_channel_wake(r_channel *c) {
   if (c->sleeping && atomic_load(c->sleeping) && atomic_exchange(c->sleeping, 0)) sm_socket_wake(c->sock);
 }
 
 static int wait_for_room(r_channel *c, const sm_watch *watch) {
-  wake_master(c);
+  r_channel_wake(c);
   r_kill_point(R_KILL_RING_FULL);
   uint64_t t0 = r_trace_begin(r_trace_block);
   int rc = sm_ring_wait(&c->ring, watch);
@@ -184,7 +184,7 @@ static int send_frame(out_state *o, const message *m, const sm_move_head_shm *he
   }
   c->segments_sent = 0;
   if (flags & (SM_FRAME_SPILLED | SM_FRAME_FILED)) c->spill_end = atomic_load(&c->ring.shm->head);
-  wake_master(c);
+  if (!(c->later && c->moved.count == 0)) r_channel_wake(c);
   return rc;
 }
 

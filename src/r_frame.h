@@ -45,6 +45,7 @@ typedef struct {
   int moved_fd;                /* writer: file with them, -1 */
   bool denied;                 /* writer: the reader may not read this process's memory */
   pid_t peer;                  /* reader: the writer, if it is a child of this process; else 0 */
+  bool later;                  /* writer: another frame follows at once, or r_channel_wake(): do not wake the master yet */
   uint32_t segments_sent;      /* writer: since the last frame, also by attempts that failed */
   int *fds;                    /* reader: descriptors received and not yet claimed, nfds of them */
   int nfds, fds_size;
@@ -55,6 +56,9 @@ typedef struct {
 void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity);
 /* Closes what the channel owns; the socket belongs to the process record. */
 void r_channel_close(r_channel *c);
+
+/* Writer: wake the master if it sleeps. */
+void r_channel_wake(r_channel *c);
 
 /* Writer. Serializes value (R_NilValue allowed) and publishes the frame. Raises an R error if value cannot be
  * serialized or there is no memory; then nothing of it is published. Gives 0, or a negative code when the

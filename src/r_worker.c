@@ -197,7 +197,7 @@ static void flush_results(void) {
  * reported. */
 SEXP ffi_worker_resend(void) {
   if (!W.sending || W.pid != getpid()) return Rf_ScalarLogical(FALSE);
-  W.sending = false;
+  W.sending = channel()->later = false;
   SEXP cond = R_NilValue;
   for (int64_t i = 0; i < W.buffered; i++) {
     span one = {i, 1};
@@ -287,13 +287,16 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
   for (;;) {
     int64_t item = sm_queue_take(q, W.rank);
     if (item < 0) {
+      channel()->later = true;
       flush_results();
+      channel()->later = false;
       now = sm_clock_ns();
       int rc = sm_queue_refill(q, W.rank, &W.pace, now, &W.watch);
       if (r_trace_block) now = r_trace_end(SM_TRACE_DISPATCH, -1, now);
       if (rc < 0) sm_proc_end_self();
       W.flushed_ns = W.pace.began_ns;
-      if (rc == 0) break;
+      if (rc == 0) break; /* the last frame wakes the master */
+      r_channel_wake(channel());
       continue;
     }
     r_kill_point(R_KILL_TAKEN);
