@@ -86,7 +86,7 @@ soak_kills <- function(quota) {
       pool$ordered({
         where[r] <- 2
         k <- logged[1]
-        if (k == 0 || log[k] != i) { log[k + 1] <- i; logged[1] <- k + 1 }
+        if (!i %in% log[seq_len(k)]) { log[k + 1] <- i; logged[1] <- k + 1 } # an item that runs again comes twice
         Sys.sleep(0.0005)
         where[r] <- 0
       })
@@ -174,9 +174,16 @@ soak_maps <- function(count) {
 
 soak_many_workers <- function() {
   before <- left_now()
+  here <- full(1, 0)
   t0 <- Sys.time()
-  r <- MapReduce(np = 600)$map(function(i) { Sys.sleep(0.2); Sys.getpid() }, 1:600)
+  r <- MapReduce(np = 600)$map(function(i) { # none goes on before all have come
+    atomic_add(here, 1, 1)
+    until <- Sys.time() + 120
+    while (here[1] < 600 && Sys.time() < until) Sys.sleep(0.5)
+    Sys.getpid()
+  }, 1:600)
   say("- 600 workers at once: %d different processes gave results, %.1f s", length(unique(unlist(r))), as.numeric(Sys.time() - t0, units = "secs"))
+  rm(here)
   report_left(before, left_now())
 }
 
