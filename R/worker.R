@@ -97,7 +97,7 @@ worker_loop <- function(func, sequence, collect, ...) {
 }
 
 worker_items <- function(frame, sequence, collect) {
-  failed <- NULL
+  failed <- leave <- NULL
   here <- environment()
   withCallingHandlers({
     .Call(ffi_worker_loop, frame, sequence)
