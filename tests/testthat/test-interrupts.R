@@ -19,6 +19,7 @@ test_that("20 maps interrupted at random moments leave no process, descriptor, m
     master <- Sys.getpid()
     set.seed(as.integer(Sys.time()))
     sent <- full(1, 0)
+    ready <- full(1, 0)
     before <- snapshot_resources()
     caught <- character()
     took <- numeric()
@@ -26,8 +27,9 @@ test_that("20 maps interrupted at random moments leave no process, descriptor, m
     delays <- runif(20, 0, 0.15)
     for (k in 1:20) {
       kind <- names(kinds)[(k - 1) %% length(kinds) + 1]
-      hunter <- background(function() { Sys.sleep(delays[k]); sent[1] <- as.numeric(Sys.time()); tools::pskill(master, 2) })
-      tryCatch({ kinds[[kind]](); Sys.sleep(30) }, interrupt = function(e) {
+      ready[1] <- 0
+      hunter <- background(function() { while (ready[1] == 0) Sys.sleep(0.001); Sys.sleep(delays[k]); sent[1] <- as.numeric(Sys.time()); tools::pskill(master, 2) })
+      tryCatch({ ready[1] <- 1; kinds[[kind]](); Sys.sleep(30) }, interrupt = function(e) {
         caught <<- c(caught, kind)
         took <<- c(took, as.numeric(Sys.time()) - sent[1])
       })
