@@ -114,6 +114,22 @@ static bool take_compact(sm_axis *a, int64_t extent, SEXP i) {
   return true;
 }
 
+/* A sequence a, a + 1, ... that is written out: looked through in blocks, at the speed of memory. */
+static bool take_run(sm_axis *a, int64_t extent, SEXP i) {
+  const int *p = DATAPTR_OR_NULL(i);
+  R_xlen_t n = XLENGTH(i);
+  if (!p || n < 64 || p[0] < 1 || (int64_t)p[0] + n - 1 > extent || (int64_t)p[n - 1] - p[0] != n - 1) return false;
+  unsigned first = (unsigned)p[0];
+  for (R_xlen_t at = 0; at < n; at += SM_BLOCK) {
+    R_xlen_t end = n - at < SM_BLOCK ? n : at + SM_BLOCK;
+    unsigned differs = 0;
+    for (R_xlen_t k = at; k < end; k++) differs |= ((unsigned)p[k] - (unsigned)k) ^ first;
+    if (differs) return false;
+  }
+  sm_axis_range(a, extent, first - 1, 1, (int64_t)n);
+  return true;
+}
+
 static index_src *new_src(SEXP i) {
   index_src *s = (index_src *)R_alloc(1, sizeof *s);
   memset(s, 0, sizeof *s);
@@ -143,7 +159,7 @@ static void take_axis(sm_axis *a, int64_t extent, SEXP i, int dim) {
     rc = sm_axis_logical(a, extent, fetch_lgl, new_src(i), (int64_t)XLENGTH(i), &f);
     break;
   case INTSXP:
-    if (take_compact(a, extent, i)) return;
+    if (take_compact(a, extent, i) || take_run(a, extent, i)) return;
     rc = sm_axis_numeric(a, extent, fetch_int, new_src(i), (int64_t)XLENGTH(i), &f);
     break;
   case REALSXP: {
