@@ -18,8 +18,11 @@ test_that("mclapply, mcparallel and mccollect between and during maps leave no z
     killed <- tryCatch(pool$map(function(i) tools::pskill(Sys.getpid(), 9), 1:2), error = function(e) class(e)[1])
     theirs <- suppressWarnings(mclapply(1:2, function(i) if (i == 1) tools::pskill(Sys.getpid(), 9) else i, mc.cores = 2))
     pv <- pvec(1:10, sqrt, mc.cores = 2)
-    answer(list(a, b, inside, around, got, bg$wait(), killed, theirs[[2]], pv, child_pids()))
-  }, vars = helpers())
+    bg <- bg$wait()
+    # pvec() and mclapply() return while children of theirs are still ending
+    wait_until(length(child_pids()) == 0L, 10)
+    answer(list(a, b, inside, around, got, bg, killed, theirs[[2]], pv, child_pids()))
+  }, vars = c(helpers(), wait_until = wait_until))
   expect_script_ok(r)
   v <- r$value
   expect_identical(v[[1]], 1:4)
