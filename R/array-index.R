@@ -33,16 +33,15 @@ NULL
 
 #' @rdname shared_array-index
 #' @export
-`[.shared_array` <- function(x, i, ...) {
+`[.shared_array` <- function(x, i = all_of, ...) {
   # few formals, one test: this is the inner loop of scalar code
-  if (nargs() == 2L && !missing(i)) .Call(ffi_index_get, x, i, NULL) else index_get(x, i, ...)
+  if (...length()) index_get(x, i, ...) else .Call(ffi_index_get, x, i, NULL)
 }
 
 index_get <- function(x, i, j, ..., drop = TRUE) {
   n <- nargs() - 1L - !missing(drop)
   if (n <= 1L) {
-    if (missing(i)) value <- .Call(ffi_index_get_all, x, FALSE, FALSE)
-    else value <- .Call(ffi_index_get, x, i, drop)
+    value <- .Call(ffi_index_get, x, if (missing(i)) all_of else i, drop)
   } else {
     value <- .Call(ffi_index_get_many, x, list_subscripts(n, missing(i), missing(j), i, j, ...), drop)
   }
@@ -51,22 +50,20 @@ index_get <- function(x, i, j, ..., drop = TRUE) {
 
 #' @rdname shared_array-index
 #' @export
-`[<-.shared_array` <- function(x, i, ..., value) {
-  if (nargs() == 3L && !missing(i)) .Call(ffi_index_set, x, i, value) else index_set(x, i, ..., value = value)
+`[<-.shared_array` <- function(x, i = all_of, ..., value) {
+  if (...length()) index_set(x, i, ..., value = value) else .Call(ffi_index_set, x, i, value)
 }
 
 index_set <- function(x, i, j, ..., value) {
-  n <- nargs()
-  if (n == 3L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value)
-  else if (n == 2L) .Call(ffi_index_set, x, all_of, value)
-  else .Call(ffi_index_set_many, x, list_subscripts(n - 2L, missing(i), missing(j), i, j, ...), value)
+  .Call(ffi_index_set_many, x, list_subscripts(nargs() - 2L, missing(i), missing(j), i, j, ...), value)
 }
 
 #' @rdname shared_array-index
 #' @export
-`[[.shared_array` <- function(x, i, ..., exact = TRUE) {
-  n <- nargs() - 1L - !missing(exact)
-  if (n > 1L) return(bare_element(.Call(ffi_index_get_many, x, check_single(list(i, ...), x, exact), TRUE)))
+`[[.shared_array` <- function(x, i = all_of, ..., exact = TRUE) {
+  if (...length()) return(bare_element(.Call(ffi_index_get_many, x, check_single(list(i, ...), x, exact), TRUE)))
+  value <- .Call(ffi_index_get_element, x, i)
+  if (!is.null(value)) return(value)
   if (missing(i)) abort_index("invalid subscript: [[ ]] needs one", NA, NULL, length(x), 0L)
   bare_element(.Call(ffi_index_get, x, check_one(i, x, exact), NULL))
 }
@@ -80,12 +77,16 @@ bare_element <- function(value) {
 
 #' @rdname shared_array-index
 #' @export
-`[[<-.shared_array` <- function(x, i, ..., value) {
+`[[<-.shared_array` <- function(x, i = all_of, ..., value) {
+  if (...length() == 0L && .Call(ffi_index_set_element, x, i, value)) x else element_set(x, i, ..., value = value)
+}
+
+element_set <- function(x, i, ..., value) {
   if (length(value) != 1L)
     abort_value(if (length(value)) "more elements supplied than there are to replace" else "replacement has length zero",
                 NA, NULL, dtype_code(x))
-  if (nargs() > 3L) .Call(ffi_index_set_many, x, check_single(list(i, ...), x, TRUE), value)
-  else if (missing(i)) abort_index("[[ ]] with missing subscript", NA, NULL, length(x), 0L)
+  if (...length()) .Call(ffi_index_set_many, x, check_single(list(i, ...), x, TRUE), value)
+  else if (is.symbol(i)) abort_index("[[ ]] with missing subscript", NA, NULL, length(x), 0L)
   else .Call(ffi_index_set, x, check_one(i, x, TRUE), value)
 }
 

@@ -1,23 +1,13 @@
 # critical and ordered sections of a pool. `state` is the pool's: state$map is the map that runs.
 
+# C evaluates `expr` in the section and leaves it however that ends.
+
 new_critical <- function(state) {
-  f <- function(expr) {
-    .Call(ffi_critical_enter, state$map)
-    on.exit(.Call(ffi_critical_leave, state$map))
-    expr
-  }
-  class(f) <- "sharedmem_section"
-  f
+  structure(function(expr) .External2(ffi_critical, state$map), class = "sharedmem_section")
 }
 
 new_ordered <- function(state) {
-  f <- function(expr) {
-    .Call(ffi_ordered_enter, state$map, state$item)
-    on.exit(.Call(ffi_ordered_leave, state$map))
-    expr
-  }
-  class(f) <- "sharedmem_section"
-  f
+  structure(function(expr) .External2(ffi_ordered, state$map, state$item), class = "sharedmem_section")
 }
 
 #' @export
@@ -54,9 +44,8 @@ print.sharedmem_section <- function(x, ...) {
 Lock <- function() {
   ptr <- .Call(ffi_lock_new)
   f <- function(expr) {
-    .Call(ffi_lock_enter, ptr)
-    on.exit(.Call(ffi_lock_leave, ptr))
-    expr
+    out <- .External2(ffi_lock, ptr)
+    if (out$visible) out$value else invisible(out$value)
   }
   class(f) <- c("Lock", "sharedmem_section")
   f

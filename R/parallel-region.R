@@ -88,16 +88,8 @@ Parallel <- function(..., num_threads = NULL) {
   p$num_threads <- state$requested
   p$var <- new_variables(clauses)
   p$barrier <- function() invisible(.Call(ffi_region_barrier, state$ptr, 1L))
-  p$critical <- region_section(function(expr) {
-    .Call(ffi_region_critical_enter, state$ptr)
-    on.exit(.Call(ffi_region_critical_leave, state$ptr))
-    expr
-  })
-  state$ordered <- region_section(function(expr) {
-    .Call(ffi_region_ordered_enter, state$ptr)
-    on.exit(.Call(ffi_region_ordered_leave, state$ptr))
-    expr
-  })
+  p$critical <- region_section(function(expr) .External2(ffi_region_critical, state$ptr))
+  state$ordered <- region_section(function(expr) .External2(ffi_region_ordered, state$ptr))
   p$single <- function(expr, nowait = FALSE) region_single(state, expr, nowait)
   p$forloop <- function(range, body, schedule = c("static", "dynamic", "guided"), chunk = NULL, ordered = FALSE, nowait = FALSE)
     region_forloop(state, range, body, schedule, chunk, ordered, nowait)

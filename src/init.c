@@ -19,11 +19,9 @@ SEXP ffi_memmap_flush(SEXP);
 SEXP ffi_memmap_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 
 /* map */
-SEXP ffi_critical_enter(SEXP);
-SEXP ffi_critical_leave(SEXP);
-SEXP ffi_lock_enter(SEXP);
+SEXP ffi_critical(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_lock(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_lock_held(SEXP);
-SEXP ffi_lock_leave(SEXP);
 SEXP ffi_lock_new(void);
 SEXP ffi_map_alive(SEXP);
 SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -31,8 +29,7 @@ SEXP ffi_map_end(SEXP);
 SEXP ffi_map_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP);
-SEXP ffi_ordered_enter(SEXP, SEXP);
-SEXP ffi_ordered_leave(SEXP);
+SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
@@ -58,8 +55,10 @@ SEXP ffi_array_meta(SEXP);
 SEXP ffi_array_reshape(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_index_get(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
+SEXP ffi_index_get_element(SEXP, SEXP);
 SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
 SEXP ffi_index_set(SEXP, SEXP, SEXP);
+SEXP ffi_index_set_element(SEXP, SEXP, SEXP);
 SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
 
 /* view, atomic */
@@ -93,8 +92,7 @@ SEXP ffi_search_run(SEXP, SEXP, SEXP, SEXP);
 /* region */
 SEXP ffi_region_barrier(SEXP, SEXP);
 SEXP ffi_region_collect(SEXP);
-SEXP ffi_region_critical_enter(SEXP);
-SEXP ffi_region_critical_leave(SEXP);
+SEXP ffi_region_critical(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_end(SEXP);
 SEXP ffi_region_exit(SEXP);
 SEXP ffi_region_fail(SEXP);
@@ -105,8 +103,7 @@ SEXP ffi_region_loop_claim(SEXP);
 SEXP ffi_region_loop_end(SEXP);
 SEXP ffi_region_loop_item(SEXP, SEXP);
 SEXP ffi_region_new(SEXP, SEXP);
-SEXP ffi_region_ordered_enter(SEXP);
-SEXP ffi_region_ordered_leave(SEXP);
+SEXP ffi_region_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_pids(SEXP);
 SEXP ffi_region_send(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_spawn(SEXP, SEXP, SEXP);
@@ -127,11 +124,7 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_memmap_flush, 1),
   ROW(ffi_memmap_new, 5),
   /* map */
-  ROW(ffi_critical_enter, 1),
-  ROW(ffi_critical_leave, 1),
-  ROW(ffi_lock_enter, 1),
   ROW(ffi_lock_held, 1),
-  ROW(ffi_lock_leave, 1),
   ROW(ffi_lock_new, 0),
   ROW(ffi_map_alive, 1),
   ROW(ffi_map_drive, 6),
@@ -139,8 +132,6 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_map_new, 5),
   ROW(ffi_map_pids, 1),
   ROW(ffi_map_spawn, 2),
-  ROW(ffi_ordered_enter, 2),
-  ROW(ffi_ordered_leave, 1),
   ROW(ffi_private_bytes, 0),
   ROW(ffi_output_silence, 1),
   ROW(ffi_rng_base, 0),
@@ -165,8 +156,10 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_array_reshape, 4),
   ROW(ffi_index_get, 3),
   ROW(ffi_index_get_all, 3),
+  ROW(ffi_index_get_element, 2),
   ROW(ffi_index_get_many, 3),
   ROW(ffi_index_set, 3),
+  ROW(ffi_index_set_element, 3),
   ROW(ffi_index_set_many, 3),
   /* view, atomic */
   ROW(ffi_array_plain, 1),
@@ -192,8 +185,6 @@ static const R_CallMethodDef rows[] = {
   /* region */
   ROW(ffi_region_barrier, 2),
   ROW(ffi_region_collect, 1),
-  ROW(ffi_region_critical_enter, 1),
-  ROW(ffi_region_critical_leave, 1),
   ROW(ffi_region_end, 1),
   ROW(ffi_region_exit, 1),
   ROW(ffi_region_fail, 1),
@@ -204,16 +195,24 @@ static const R_CallMethodDef rows[] = {
   ROW(ffi_region_loop_end, 1),
   ROW(ffi_region_loop_item, 2),
   ROW(ffi_region_new, 2),
-  ROW(ffi_region_ordered_enter, 1),
-  ROW(ffi_region_ordered_leave, 1),
   ROW(ffi_region_pids, 1),
   ROW(ffi_region_send, 4),
   ROW(ffi_region_spawn, 3),
   {NULL, NULL, 0},
 };
 
+/* .External2: they evaluate an argument of the R function that calls them */
+static const R_ExternalMethodDef sections[] = {
+  ROW(ffi_critical, 1),
+  ROW(ffi_lock, 1),
+  ROW(ffi_ordered, 2),
+  ROW(ffi_region_critical, 1),
+  ROW(ffi_region_ordered, 1),
+  {NULL, NULL, 0},
+};
+
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
-  R_registerRoutines(dll, NULL, rows, NULL, NULL);
+  R_registerRoutines(dll, NULL, rows, NULL, sections);
   r_view_register(dll);
   r_move_register(dll);
   r_strings_register(dll);

@@ -274,7 +274,7 @@ static void cleanup(void *data, Rboolean jump) {
 SEXP ffi_map_drive(SEXP ptr, SEXP results, SEXP reduce, SEXP events, SEXP timeout, SEXP keep) {
   r_drive d = {0};
   d.m = r_map_get(ptr);
-  if (d.m->owner != getpid()) r_abort("sharedmem_misuse_error", "this map belongs to another process");
+  if (d.m->owner != sm_pid()) r_abort("sharedmem_misuse_error", "this map belongs to another process");
   d.results = results;
   d.reduce = reduce;
   d.events = events;

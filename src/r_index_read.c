@@ -216,7 +216,8 @@ static SEXP add_class(SEXP ans, SEXP meta) {
   return r_list_get(meta, "class") == R_NilValue ? ans : r_call2("restore_class", ans, meta);
 }
 
-/* One element by a plain positive number: the path of every scalar loop. NULL if it is not that simple. */
+/* One element by a plain positive number, or all of an array of one: the path of every scalar loop. NULL if it is not
+ * that simple. */
 static SEXP read_scalar(SEXP x, SEXP i) {
   if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i)) return NULL;
   const sm_array *a = R_ExternalPtrAddr(x);
@@ -227,7 +228,8 @@ static SEXP read_scalar(SEXP x, SEXP i) {
     double v = REAL_ELT(i, 0);
     if (!(v >= 1 && v < 9e15)) return NULL;
     at = (int64_t)v;
-  } else return NULL;
+  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && a->vector) at = 1;
+  else return NULL;
   if (at < 1 || at > a->length) return NULL;
   const uint8_t *p = a->data + (size_t)(at - 1) * a->dtype.itemsize;
   union {
@@ -249,10 +251,19 @@ static SEXP read_scalar(SEXP x, SEXP i) {
   }
 }
 
-/* x[i] */
+SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide);
+
+/* x[[i]] in the plain case; NULL where R code must look closer. */
+SEXP ffi_index_get_element(SEXP x, SEXP i) {
+  SEXP fast = TYPEOF(i) == SYMSXP ? NULL : read_scalar(x, i);
+  return fast ? fast : R_NilValue;
+}
+
+/* x[i]; a symbol as i stands for all. */
 SEXP ffi_index_get(SEXP x, SEXP i, SEXP drop) {
   SEXP fast = drop == R_NilValue ? read_scalar(x, i) : NULL;
   if (fast) return fast;
+  if (TYPEOF(i) == SYMSXP) return ffi_index_get_all(x, Rf_ScalarLogical(FALSE), Rf_ScalarLogical(FALSE));
   const sm_array *a = r_array_get(x, "x");
   SEXP meta = r_array_meta(x);
   const void *vmax = vmaxget();

@@ -184,7 +184,7 @@ static const sm_array *writable(SEXP x) {
   return a;
 }
 
-/* One number to one place: the path of every scalar loop. False if it is not that simple. */
+/* One number to one place, or to all of an array of one: the path of every scalar loop. False if it is not that simple. */
 static bool write_scalar(SEXP x, SEXP i, SEXP value) {
   if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i) || Rf_isObject(value)) return false;
   const sm_array *a = R_ExternalPtrAddr(x);
@@ -196,6 +196,8 @@ static bool write_scalar(SEXP x, SEXP i, SEXP value) {
     double v = REAL_ELT(i, 0);
     if (!(v >= 1 && v < 9e15)) return false;
     at = (int64_t)v;
+  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && a->vector) {
+    at = 1;
   } else {
     return false;
   }
@@ -220,6 +222,11 @@ static bool write_scalar(SEXP x, SEXP i, SEXP value) {
   if (sm_convert_check(a->dtype, t, &v, 1, false) >= 0) return false;
   sm_convert_write(a->dtype, t, &v, 1, a->data + (size_t)(at - 1) * a->dtype.itemsize);
   return true;
+}
+
+/* x[[i]] <- value in the plain case; FALSE, and nothing done, where R code must look closer. */
+SEXP ffi_index_set_element(SEXP x, SEXP i, SEXP value) {
+  return Rf_ScalarLogical(TYPEOF(i) != SYMSXP && write_scalar(x, i, value));
 }
 
 /* x[i] <- value; a symbol as i stands for all. */

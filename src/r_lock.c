@@ -22,7 +22,7 @@ static void lock_finalize(SEXP x) {
   own_lock *l = R_ExternalPtrAddr(x);
   if (!l) return;
   R_ClearExternalPtr(x);
-  if (l->shm && l->holder != getpid()) sm_anon_unmap(l->shm, SM_PAGE);
+  if (l->shm && l->holder != sm_pid()) sm_anon_unmap(l->shm, SM_PAGE);
   l->magic = 0;
   free(l);
 }
@@ -52,29 +52,30 @@ static own_lock *get_lock(SEXP x) {
   return l;
 }
 
-SEXP ffi_lock_enter(SEXP x) {
-  own_lock *l = get_lock(x);
-  if (l->holder == getpid()) r_abort("sharedmem_lock_error", "the lock is entered twice: this process holds it already");
+static void leave(void *lock) {
+  own_lock *l = lock;
+  if (l->holder != sm_pid()) return;
+  l->holder = 0;
+  sm_lock_unlock(l->shm);
+}
+
+/* .External2(ffi_lock, lock): withVisible() of the caller's `expr`, while the lock is held. */
+SEXP ffi_lock(SEXP call, SEXP op, SEXP args, SEXP env) {
+  (void)call, (void)op;
+  own_lock *l = get_lock(CADR(args));
+  if (l->holder == sm_pid()) r_abort("sharedmem_lock_error", "the lock is entered twice: this process holds it already");
   int rc = sm_lock_trylock(l->shm);
   while (rc == SM_EAGAIN) {
     R_CheckUserInterrupt(); /* nothing is held when it jumps */
     rc = sm_lock_wait_slice(l->shm);
   }
   if (rc < 0) r_abort("sharedmem_lock_error", "lock: %s", sm_error_text(rc));
-  l->holder = getpid();
-  return R_NilValue;
-}
-
-SEXP ffi_lock_leave(SEXP x) {
-  own_lock *l = R_ExternalPtrAddr(x);
-  if (!l || l->magic != LOCK_MAGIC || l->holder != getpid()) return R_NilValue;
-  l->holder = 0;
-  sm_lock_unlock(l->shm);
-  return R_NilValue;
+  l->holder = sm_pid();
+  return r_eval_section(true, env, leave, l);
 }
 
 /* Does this process hold it? */
 SEXP ffi_lock_held(SEXP x) {
   own_lock *l = get_lock(x);
-  return Rf_ScalarLogical(l->holder == getpid());
+  return Rf_ScalarLogical(l->holder == sm_pid());
 }

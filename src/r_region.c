@@ -41,7 +41,7 @@ static void region_free(r_region *r) {
 
 static void region_finalize(SEXP ptr) {
   r_region *r = R_ExternalPtrAddr(ptr);
-  if (!r || r->owner != getpid()) return;
+  if (!r || r->owner != sm_pid()) return;
   R_ClearExternalPtr(ptr);
   region_free(r);
 }
@@ -50,7 +50,7 @@ r_region *r_region_get(SEXP ptr, const char *what) {
   r_region *r = TYPEOF(ptr) == EXTPTRSXP ? R_ExternalPtrAddr(ptr) : NULL;
   if (!r || r->magic != REGION_MAGIC)
     r_abort("sharedmem_region_error", "%s is used outside of a region: it works only inside with(p, { ... })", what);
-  if (r->pid != getpid()) r_abort("sharedmem_region_error", "%s is used in a process that is not one of the region's", what);
+  if (r->pid != sm_pid()) r_abort("sharedmem_region_error", "%s is used in a process that is not one of the region's", what);
   return r;
 }
 
@@ -63,7 +63,7 @@ static int member_check(void *arg) {
 }
 
 static void take_place(r_region *r, int rank) {
-  r->pid = getpid();
+  r->pid = sm_pid();
   r->parent = getppid();
   r->rank = rank;
   r->item = r->through = -1;
@@ -101,7 +101,7 @@ SEXP ffi_region_new(SEXP nproc, SEXP id) {
   r_region *r = calloc(1, sizeof *r);
   if (!r) r_abort("sharedmem_memory_error", "cannot allocate a region");
   r->magic = REGION_MAGIC;
-  r->owner = getpid();
+  r->owner = sm_pid();
   r->next = regions;
   regions = r;
   R_SetExternalPtrAddr(ptr, r);
@@ -139,7 +139,7 @@ static void send_last(r_region *r, uint32_t type, SEXP value) {
 /* onexit = TRUE: the one hook that runs when R is about to leave. */
 static void exit_finalizer(SEXP x) {
   (void)x;
-  if (!member_of || member_of->pid != getpid()) return;
+  if (!member_of || member_of->pid != sm_pid()) return;
   if (r_region_fail(member_of, member_of->rank)) send_last(member_of, SM_FRAME_QUIT, R_NilValue);
   end_member();
 }
@@ -252,7 +252,7 @@ SEXP ffi_region_exit(SEXP ptr) {
 }
 
 void r_region_end(r_region *r) {
-  if (r->owner != getpid() || !r->mem) return;
+  if (r->owner != sm_pid() || !r->mem) return;
   atomic_store(&r->ctl->failed, atomic_load(&r->ctl->failed) ? atomic_load(&r->ctl->failed) : 1);
   for (int i = 1; i < r->nproc; i++) sm_proc_kill(&r->member[i].proc);
   for (int i = 1; i < r->nproc; i++) {
@@ -264,7 +264,7 @@ void r_region_end(r_region *r) {
 /* ptr: a region, also one that has ended, or NULL. */
 SEXP ffi_region_end(SEXP ptr) {
   r_region *r = TYPEOF(ptr) == EXTPTRSXP ? R_ExternalPtrAddr(ptr) : NULL;
-  if (r && r->owner == getpid()) {
+  if (r && r->owner == sm_pid()) {
     R_ClearExternalPtr(ptr);
     region_free(r);
   }

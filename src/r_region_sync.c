@@ -1,7 +1,7 @@
 /* r_region_sync.c: barrier, critical and ordered sections, and loops, as R code in a region calls them.
  *
- * What this process holds or runs stands in its r_region. Enter raises on misuse before anything is taken;
- * leave never raises. A wait of the owner comes back now and then (SM_EINTR) to look after the members and after
+ * What this process holds or runs stands in its r_region. Misuse is raised before anything is taken;
+ * what leaves never raises. A wait of the owner comes back now and then (SM_EINTR) to look after the members and after
  * Ctrl-C; then it is begun again where it was.
  */
 #include <unistd.h>
@@ -44,22 +44,24 @@ SEXP ffi_region_barrier(SEXP ptr, SEXP kind) {
   return R_NilValue;
 }
 
-SEXP ffi_region_critical_enter(SEXP ptr) {
+static void critical_leave(void *region) {
+  r_region *r = region;
+  if (r->pid != sm_pid() || !r->in_critical) return;
+  r->in_critical = false;
+  sm_lock_unlock(&r->ctl->critical);
+}
+
+/* .External2(ffi_region_critical, region): the caller's `expr`, inside. */
+SEXP ffi_region_critical(SEXP call, SEXP op, SEXP args, SEXP env) {
+  (void)call, (void)op;
+  SEXP ptr = CADR(args);
   r_region *r = enter(ptr, "critical()");
   if (r->in_critical) r_abort("sharedmem_lock_error", "critical() is entered twice: this process is in the section already");
   int rc;
   while ((rc = sm_lock_lock(&r->ctl->critical, &r->watch)) == SM_EINTR) r_region_tick(r, ptr);
   check_waited(r, rc, "critical()");
   r->in_critical = true;
-  return R_NilValue;
-}
-
-SEXP ffi_region_critical_leave(SEXP ptr) {
-  r_region *r = R_ExternalPtrAddr(ptr);
-  if (!r || r->pid != getpid() || !r->in_critical) return R_NilValue;
-  r->in_critical = false;
-  sm_lock_unlock(&r->ctl->critical);
-  return R_NilValue;
+  return r_eval_section(false, env, critical_leave, r);
 }
 
 /* ---- loops ---- */
@@ -107,15 +109,25 @@ SEXP ffi_region_loop_item(SEXP ptr, SEXP item) {
 /* Idempotent, never raises: it also ends a loop that was left half way. */
 SEXP ffi_region_loop_end(SEXP ptr) {
   r_region *r = R_ExternalPtrAddr(ptr);
-  if (!r || r->pid != getpid() || !r->in_loop) return R_NilValue;
+  if (!r || r->pid != sm_pid() || !r->in_loop) return R_NilValue;
   r->in_loop = false;
   r->item = -1;
   sm_schedule_end(&r->schedule);
   return R_NilValue;
 }
 
-SEXP ffi_region_ordered_enter(SEXP ptr) {
+static void ordered_leave(void *region) {
+  r_region *r = region;
+  if (r->pid != sm_pid() || !r->in_ordered) return;
+  r->in_ordered = false;
+  sm_schedule_pass(&r->schedule, r->through);
+}
+
+/* .External2(ffi_region_ordered, region): likewise. */
+SEXP ffi_region_ordered(SEXP call, SEXP op, SEXP args, SEXP env) {
+  (void)call, (void)op;
   const char *what = "ordered()";
+  SEXP ptr = CADR(args);
   r_region *r = enter(ptr, what);
   if (r->item < 0) r_abort("sharedmem_lock_error", "ordered() is used outside of an item of an ordered loop");
   if (r->in_critical) r_abort("sharedmem_lock_error", "ordered() is entered from inside critical(): others could never pass");
@@ -125,13 +137,5 @@ SEXP ffi_region_ordered_enter(SEXP ptr) {
   check_waited(r, rc, what);
   r->through = r->item;
   r->in_ordered = true;
-  return R_NilValue;
-}
-
-SEXP ffi_region_ordered_leave(SEXP ptr) {
-  r_region *r = R_ExternalPtrAddr(ptr);
-  if (!r || r->pid != getpid() || !r->in_ordered) return R_NilValue;
-  r->in_ordered = false;
-  sm_schedule_pass(&r->schedule, r->through);
-  return R_NilValue;
+  return r_eval_section(false, env, ordered_leave, r);
 }

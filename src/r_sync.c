@@ -1,7 +1,7 @@
 /* r_sync.c: critical and ordered sections as R sees them.
  *
  * What this process holds is process-local, in the map (`held`: maps nest), with the pid that took it: after a
- * fork the child holds nothing. Enter raises on misuse before anything is taken; leave never raises.
+ * fork the child holds nothing. Misuse is raised before anything is taken; what leaves never raises.
  */
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include "r_worker.h"
 
 static r_held *held_of(r_map *m) {
-  pid_t me = getpid();
+  pid_t me = sm_pid();
   if (m->held.pid != me) {
     memset(&m->held, 0, sizeof m->held);
     m->held.pid = me;
@@ -34,34 +34,48 @@ static void check_waited(int rc, const char *what) {
   if (rc < 0) r_abort("sharedmem_lock_error", "%s(): %s", what, sm_error_text(rc));
 }
 
-SEXP ffi_critical_enter(SEXP ptr) {
-  r_map *m = section_map(ptr, "critical");
+static void critical_leave(void *map) {
+  r_map *m = map;
   r_held *held = held_of(m);
-  if (held->critical) r_abort("sharedmem_lock_error", "critical() is entered twice: this worker is in the section already");
-  uint64_t t0 = r_trace_begin(m->trace);
-  if (m->np > 0) check_waited(sm_lock_lock(&m->ctl->critical, r_worker_watch()), "critical");
-  held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_worker_item() : m->here_item, t0);
-  held->critical = true;
-  return R_NilValue;
-}
-
-SEXP ffi_critical_leave(SEXP ptr) {
-  r_map *m = R_ExternalPtrAddr(ptr);
-  if (!m || !held_of(m)->critical) return R_NilValue;
-  r_held *held = &m->held;
+  if (!held->critical) return;
   held->critical = false;
   r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_worker_item() : m->here_item, held->critical_ns);
   held->critical_ns = 0;
   if (m->np > 0) sm_lock_unlock(&m->ctl->critical);
-  return R_NilValue;
 }
 
-/* item: of a map that runs in this process (1-based); unused in workers. */
-SEXP ffi_ordered_enter(SEXP ptr, SEXP item) {
-  r_map *m = section_map(ptr, "ordered");
+/* .External2(ffi_critical, map): the caller's `expr`, inside. */
+SEXP ffi_critical(SEXP call, SEXP op, SEXP args, SEXP env) {
+  (void)call, (void)op;
+  r_map *m = section_map(CADR(args), "critical");
+  r_held *held = held_of(m);
+  if (held->critical) r_abort("sharedmem_lock_error", "critical() is entered twice: this worker is in the section already");
+  uint64_t t0 = r_trace_begin(m->trace);
+  if (m->np > 0) check_waited(sm_lock_lock(&m->ctl->critical, r_worker_watch()), "critical");
+  held->critical = true;
+  held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_worker_item() : m->here_item, t0);
+  return r_eval_section(false, env, critical_leave, m);
+}
+
+static void ordered_leave(void *map) {
+  r_map *m = map;
+  r_held *held = held_of(m);
+  if (!held->ordered) return;
+  held->ordered = false;
+  r_trace_end(SM_TRACE_HOLD_ORDERED, held->through, held->ordered_ns);
+  held->ordered_ns = 0;
+  if (m->np == 0) return;
+  if (m->respawn) sm_lock_unlock(&m->ctl->ordered);
+  sm_turnstile_pass(m->turn, held->through);
+}
+
+/* .External2(ffi_ordered, map, item): likewise. item: of a map that runs in this process (1-based); unused in workers. */
+SEXP ffi_ordered(SEXP call, SEXP op, SEXP args, SEXP env) {
+  (void)call, (void)op;
+  r_map *m = section_map(CADR(args), "ordered");
   r_held *held = held_of(m);
   if (held->critical) r_abort("sharedmem_lock_error", "ordered() is entered from inside critical(): others could never pass");
-  int64_t i = m->np > 0 ? r_worker_item() : (int64_t)Rf_asReal(item) - 1;
+  int64_t i = m->np > 0 ? r_worker_item() : (int64_t)Rf_asReal(CADDR(args)) - 1;
   if (i < 0) r_abort("sharedmem_lock_error", "ordered() is used outside of an item");
   if (held->ordered || held->through == i)
     r_abort("sharedmem_lock_error", "ordered() is entered twice in item %.0f", (double)i + 1);
@@ -75,18 +89,5 @@ SEXP ffi_ordered_enter(SEXP ptr, SEXP item) {
   }
   held->ordered = true;
   held->through = i;
-  return R_NilValue;
-}
-
-SEXP ffi_ordered_leave(SEXP ptr) {
-  r_map *m = R_ExternalPtrAddr(ptr);
-  if (!m || !held_of(m)->ordered) return R_NilValue;
-  r_held *held = &m->held;
-  held->ordered = false;
-  r_trace_end(SM_TRACE_HOLD_ORDERED, held->through, held->ordered_ns);
-  held->ordered_ns = 0;
-  if (m->np == 0) return R_NilValue;
-  if (m->respawn) sm_lock_unlock(&m->ctl->ordered);
-  sm_turnstile_pass(m->turn, held->through);
-  return R_NilValue;
+  return r_eval_section(false, env, ordered_leave, m);
 }

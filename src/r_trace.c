@@ -41,7 +41,7 @@ static void watch_collections(void) {
 
 static void collection_ended(SEXP x) {
   if ((uintptr_t)R_ExternalPtrAddr(x) != G.chain) return;
-  if (!r_trace_block || G.pid != getpid()) {
+  if (!r_trace_block || G.pid != sm_pid()) {
     G.pid = 0;
     return;
   }
@@ -63,8 +63,8 @@ void r_trace_attach(sm_trace_shm *t, int rank) {
   if (!t || same) return;
   G.spent = gc_seconds();
   G.ended_ns = sm_clock_ns();
-  if (G.pid == getpid()) return;
-  G.pid = getpid();
+  if (G.pid == sm_pid()) return;
+  G.pid = sm_pid();
   G.chain++;
   watch_collections();
 }

@@ -47,3 +47,16 @@ void r_abort_argument_value(const char *arg, SEXP value, const char *expected) {
   SEXP quoted = PROTECT(Rf_lang2(Rf_install("quote"), value));
   r_abort_call(Rf_lang4(Rf_install("abort_argument_value"), a, quoted, b));
 }
+
+static SEXP eval_expr(void *env) { return Rf_eval(Rf_install("expr"), env); }
+
+static SEXP eval_visible(void *env) {
+  SEXP call = PROTECT(Rf_lang2(Rf_install("withVisible"), Rf_install("expr")));
+  SEXP ans = Rf_eval(call, env);
+  UNPROTECT(1);
+  return ans;
+}
+
+SEXP r_eval_section(bool visible, SEXP env, void (*leave)(void *), void *arg) {
+  return R_ExecWithCleanup(visible ? eval_visible : eval_expr, env, leave, arg);
+}

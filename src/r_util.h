@@ -36,4 +36,7 @@ void r_abort_call(SEXP call)
 #endif
   ;
 
+/* The value of the symbol `expr` in env, or with `visible` of withVisible(expr); leave(arg) runs however that ends. */
+SEXP r_eval_section(bool visible, SEXP env, void (*leave)(void *), void *arg);
+
 #endif

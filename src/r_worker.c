@@ -39,7 +39,7 @@ static struct {
 int r_kill_at = R_KILL_NONE;
 
 void r_kill_self(void) {
-  if (W.map && W.pid == getpid() && W.rank == 0 && W.parent == W.map->owner) sm_proc_end_self();
+  if (W.map && W.pid == sm_pid() && W.rank == 0 && W.parent == W.map->owner) sm_proc_end_self();
 }
 
 /* For tests: see r_kill.h. Set before the map. */
@@ -48,7 +48,7 @@ SEXP ffi_test_kill_at(SEXP where) {
   return R_NilValue;
 }
 
-int r_worker_rank(const r_map *m) { return m && W.map == m && W.pid == getpid() ? W.rank : -1; }
+int r_worker_rank(const r_map *m) { return m && W.map == m && W.pid == sm_pid() ? W.rank : -1; }
 int64_t r_worker_item(void) { return W.item; }
 const sm_watch *r_worker_watch(void) { return &W.watch; }
 
@@ -70,7 +70,7 @@ void r_worker_end(uint32_t last_frame) {
 /* onexit = TRUE: the one hook that runs when R is about to leave. */
 static void exit_finalizer(SEXP x) {
   (void)x;
-  if (W.map && W.pid == getpid()) r_worker_end(SM_FRAME_QUIT);
+  if (W.map && W.pid == sm_pid()) r_worker_end(SM_FRAME_QUIT);
 }
 
 SEXP ffi_worker_guard_exit(void) {
@@ -89,7 +89,7 @@ static void eval_main(void *data) { Rf_eval(((eval_state *)data)->call, R_Global
 void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   memset(&W, 0, sizeof W);
   W.map = m;
-  W.pid = getpid();
+  W.pid = sm_pid();
   W.parent = getppid();
   W.rank = rank;
   W.item = -1;
@@ -196,7 +196,7 @@ static void flush_results(void) {
 /* TRUE if the error that has just been raised came from sending results: each has now been sent by itself or
  * reported. */
 SEXP ffi_worker_resend(void) {
-  if (!W.sending || W.pid != getpid()) return Rf_ScalarLogical(FALSE);
+  if (!W.sending || W.pid != sm_pid()) return Rf_ScalarLogical(FALSE);
   W.sending = channel()->later = false;
   SEXP cond = R_NilValue;
   for (int64_t i = 0; i < W.buffered; i++) {
@@ -267,7 +267,7 @@ static void bind_item(const item_caller *c, int64_t i) {
 
 /* env: the frame of worker_loop() in R/worker.R, with `func`, `sequence` and `...`. Gives NULL when there is nothing left. */
 SEXP ffi_worker_loop(SEXP env, SEXP seq) {
-  if (!W.map || W.pid != getpid()) r_abort("sharedmem_misuse_error", "not in a worker");
+  if (!W.map || W.pid != sm_pid()) r_abort("sharedmem_misuse_error", "not in a worker");
   if (!W.buffer) {
     W.buffer = Rf_allocVector(VECSXP, 64);
     R_PreserveObject(W.buffer);
@@ -321,7 +321,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
 
 /* Publish what is buffered, then a frame about an item. With ends: an item that will give no result. */
 SEXP ffi_worker_send(SEXP type, SEXP value, SEXP item, SEXP ends) {
-  if (!W.map || W.pid != getpid()) r_abort("sharedmem_misuse_error", "not in a worker");
+  if (!W.map || W.pid != sm_pid()) r_abort("sharedmem_misuse_error", "not in a worker");
   int64_t at = item == R_NilValue ? W.item : (int64_t)Rf_asReal(item);
   bool last = Rf_asLogical(ends) == TRUE;
   if (last && item == R_NilValue) {
@@ -345,11 +345,11 @@ SEXP ffi_worker_stop_all(void) {
 
 /* A warning (0) or message (1) that is not sent, for there were too many. */
 SEXP ffi_worker_count(SEXP kind) {
-  if (W.map && W.pid == getpid()) atomic_fetch_add(&sm_queue_slot(W.map->queue, W.rank)->unsaid[Rf_asInteger(kind) != 0], 1);
+  if (W.map && W.pid == sm_pid()) atomic_fetch_add(&sm_queue_slot(W.map->queue, W.rank)->unsaid[Rf_asInteger(kind) != 0], 1);
   return R_NilValue;
 }
 
 SEXP ffi_worker_end(void) {
-  if (W.map && W.pid == getpid()) r_worker_end(SM_FRAME_BYE);
+  if (W.map && W.pid == sm_pid()) r_worker_end(SM_FRAME_BYE);
   return R_NilValue;
 }

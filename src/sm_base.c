@@ -2,8 +2,27 @@
 #define _GNU_SOURCE
 #include "sm_base.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+static _Atomic pid_t this_pid;
+
+static void forget_pid(void) { atomic_store_explicit(&this_pid, 0, memory_order_relaxed); }
+
+pid_t sm_pid(void) {
+  static _Atomic int watched; /* 1: forks are; -1: they cannot be */
+  pid_t pid = atomic_load_explicit(&this_pid, memory_order_relaxed);
+  if (pid) return pid;
+  int none = 0;
+  if (atomic_compare_exchange_strong(&watched, &none, 1) && pthread_atfork(NULL, NULL, forget_pid) != 0)
+    atomic_store(&watched, -1);
+  pid = getpid();
+  if (atomic_load(&watched) > 0) atomic_store_explicit(&this_pid, pid, memory_order_relaxed);
+  return pid;
+}
 
 uint64_t sm_clock_ns(void) {
   struct timespec ts;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SM_ENOROOM (-10001)  /* the machine or its cgroup cannot back this much memory */
 #define SM_EFORMAT (-10002)  /* bytes from outside are not what they claim to be */
@@ -26,6 +27,9 @@
 
 /* Monotonic time in nanoseconds. */
 uint64_t sm_clock_ns(void);
+
+/* The id of this process, without a system call where forks can be watched. */
+pid_t sm_pid(void);
 
 /* A short English text for a code of any core function; never NULL. Static storage
  * for SM_E* codes, strerror() otherwise. */

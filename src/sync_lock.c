@@ -12,11 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SPINS 40
+/* Pauses of some hundred nanoseconds. Going to sleep and being woken costs some 50 us on a virtual machine, so spinning
+ * that long pays where the holder runs; where processes are many and processors few it does not, and is soon given up. */
+#define SPINS_MAX 256
+#define SPINS_MIN 4
 
 #ifdef SM_ROBUST_MUTEX
 
 int sm_lock_init(sm_lock_shm *l) {
+  atomic_store(&l->busy, 0);
   pthread_mutexattr_t a;
   int rc = pthread_mutexattr_init(&a);
   if (rc) return -rc;
@@ -29,9 +33,10 @@ int sm_lock_init(sm_lock_shm *l) {
 
 /* The code of a pthread lock call as one of ours. */
 static int settle(sm_lock_shm *l, int rc) {
-  if (rc == EOWNERDEAD) {
-    pthread_mutex_consistent(&l->mutex);
-    return SM_LOCK_RECOVERED;
+  if (rc == EOWNERDEAD) pthread_mutex_consistent(&l->mutex);
+  if (rc == EOWNERDEAD || rc == 0) {
+    atomic_store_explicit(&l->busy, 1, memory_order_relaxed);
+    return rc ? SM_LOCK_RECOVERED : 0;
   }
   return rc == EBUSY || rc == ETIMEDOUT ? SM_EAGAIN : -rc;
 }
@@ -49,18 +54,25 @@ int sm_lock_wait_slice(sm_lock_shm *l) {
   return settle(l, pthread_mutex_timedlock(&l->mutex, &t));
 }
 
-int sm_lock_unlock(sm_lock_shm *l) { return -pthread_mutex_unlock(&l->mutex); }
+int sm_lock_unlock(sm_lock_shm *l) {
+  atomic_store_explicit(&l->busy, 0, memory_order_relaxed);
+  return -pthread_mutex_unlock(&l->mutex);
+}
 
 #else
 
 int sm_lock_init(sm_lock_shm *l) {
   atomic_store(&l->owner, 0);
+  atomic_store(&l->busy, 0);
   return 0;
 }
 
 int sm_lock_trylock(sm_lock_shm *l) {
-  int32_t held = 0, me = (int32_t)getpid();
-  if (atomic_compare_exchange_strong(&l->owner, &held, me)) return 0;
+  int32_t held = 0, me = (int32_t)sm_pid();
+  if (atomic_compare_exchange_strong(&l->owner, &held, me)) {
+    atomic_store_explicit(&l->busy, 1, memory_order_relaxed);
+    return 0;
+  }
   if (kill((pid_t)held, 0) < 0 && errno == ESRCH && atomic_compare_exchange_strong(&l->owner, &held, me))
     return SM_LOCK_RECOVERED;
   return SM_EAGAIN;
@@ -73,18 +85,24 @@ int sm_lock_wait_slice(sm_lock_shm *l) {
 }
 
 int sm_lock_unlock(sm_lock_shm *l) {
-  int32_t me = (int32_t)getpid();
+  int32_t me = (int32_t)sm_pid();
+  atomic_store_explicit(&l->busy, 0, memory_order_relaxed);
   return atomic_compare_exchange_strong(&l->owner, &me, 0) ? 0 : SM_EMISUSE;
 }
 
 #endif
 
 int sm_lock_lock(sm_lock_shm *l, const sm_watch *watch) {
+  static _Atomic int patience = SPINS_MAX; /* of this process */
   int rc = sm_lock_trylock(l);
-  for (int i = 0; rc == SM_EAGAIN && i < SPINS; i++) {
+  if (rc != SM_EAGAIN) return rc;
+  int spins = atomic_load_explicit(&patience, memory_order_relaxed);
+  for (int i = 0; rc == SM_EAGAIN && i < spins; i++) {
     sm_spin_pause();
-    rc = sm_lock_trylock(l);
+    if (atomic_load_explicit(&l->busy, memory_order_relaxed) == 0) rc = sm_lock_trylock(l);
   }
+  spins = rc == SM_EAGAIN ? spins / 2 : spins + 8;
+  atomic_store_explicit(&patience, spins < SPINS_MIN ? SPINS_MIN : spins > SPINS_MAX ? SPINS_MAX : spins, memory_order_relaxed);
   while (rc == SM_EAGAIN) {
     int look = sm_watch_look(watch);
     if (look < 0) return look;

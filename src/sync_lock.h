@@ -21,6 +21,7 @@ typedef struct {
 #else
   _Atomic int32_t owner; /* pid of the holder, 0 while free */
 #endif
+  _Atomic uint32_t busy; /* a hint for those who spin: somebody is inside, or died there */
 } sm_lock_shm;
 
 #define SM_LOCK_RECOVERED 1 /* locked; the holder before died inside */
@@ -28,7 +29,7 @@ typedef struct {
 /* Once, before any process that will use it is forked. */
 int sm_lock_init(sm_lock_shm *l);
 
-/* Spins briefly, then sleeps. 0 or SM_LOCK_RECOVERED when held; SM_EFAILED or SM_EINTR as the
+/* Spins, reading only, for as long as that has paid off of late (at most some 50 us), then sleeps. 0 or SM_LOCK_RECOVERED when held; SM_EFAILED or SM_EINTR as the
  * watch says, and then not held. */
 int sm_lock_lock(sm_lock_shm *l, const sm_watch *watch);
 
