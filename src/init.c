@@ -5,6 +5,8 @@
 #include <R_ext/Visibility.h>
 #include <Rinternals.h>
 
+#include "proc_reap.h"
+
 /* array */
 SEXP ffi_array_dtype(SEXP);
 SEXP ffi_array_is(SEXP);
@@ -218,4 +220,10 @@ attribute_visible void R_init_sharedmem(DllInfo *dll) {
   r_strings_register(dll);
   R_useDynamicSymbols(dll, FALSE);
   R_forceSymbols(dll, TRUE);
+}
+
+/* The code of a thread that waits for children must not go away under it. */
+attribute_visible void R_unload_sharedmem(DllInfo *dll) {
+  (void)dll;
+  sm_reap_join();
 }

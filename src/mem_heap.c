@@ -2,8 +2,24 @@
 #define _GNU_SOURCE
 #include "mem_heap.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OTHER_ALLOCATOR 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define OTHER_ALLOCATOR 1
+#endif
+#endif
+#if defined(__GLIBC__) && defined(__linux__) && !defined(OTHER_ALLOCATOR)
+#define CAN_RESERVE 1
+#endif
 
 #define KEEP_BLOCK ((size_t)32 * 1024 * 1024 - 65536)
 #define HUGE_MIN ((size_t)32 * 1024 * 1024)
@@ -29,3 +45,42 @@ void sm_heap_advise(void *p, size_t n) {
   (void)p, (void)n;
 #endif
 }
+
+#ifdef CAN_RESERVE
+static bool space_is_free(void) {
+  static int known = 0; /* 1: yes, -1: no */
+  if (known) return known > 0;
+  struct rlimit limit;
+  int counted = 2;
+  FILE *f = fopen("/proc/sys/vm/overcommit_memory", "r");
+  if (f) {
+    if (fscanf(f, "%d", &counted) != 1) counted = 2;
+    fclose(f);
+  }
+  bool limited = getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur != RLIM_INFINITY ||
+                 getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur != RLIM_INFINITY;
+  known = counted == 2 || limited ? -1 : 1;
+  return known > 0;
+}
+
+void sm_heap_settle(void) {
+  if (!space_is_free()) return;
+  void *volatile block = malloc((size_t)1 << 20); /* a large request has glibc merge its free blocks first */
+  free(block);
+}
+
+void sm_heap_reserve(size_t reserve) {
+  if (reserve == 0 || !space_is_free()) return;
+  size_t keep = reserve + ((size_t)64 << 20);
+  if (keep > INT32_MAX) return;
+  mallopt(M_TRIM_THRESHOLD, (int)keep);
+  mallopt(M_MMAP_MAX, 0); /* the stretch is to be at the top of the heap, not a mapping of its own */
+  void *volatile block = malloc(reserve);
+  mallopt(M_MMAP_MAX, 65536); /* glibc's default */
+  if (block) sm_heap_advise(block, reserve);
+  free(block);
+}
+#else
+void sm_heap_settle(void) {}
+void sm_heap_reserve(size_t reserve) { (void)reserve; }
+#endif

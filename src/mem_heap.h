@@ -1,6 +1,6 @@
-/* mem_heap.h: fresh private memory for large results, at less cost.
+/* mem_heap.h: fresh private memory at less cost.
  *
- * Fresh pages cost several times the copy into them. Both calls only advise; neither can fail.
+ * Fresh pages cost several times the copy into them. All these only advise; none can fail.
  */
 #ifndef MEM_HEAP_H
 #define MEM_HEAP_H
@@ -13,5 +13,14 @@ void sm_heap_keep(void);
 
 /* Ask for huge pages behind n bytes at p that are about to be written from end to end. */
 void sm_heap_advise(void *p, size_t n);
+
+/* A worker is short-lived and allocates large vectors again and again. From now on the allocator serves this process from a
+ * stretch of `reserve` bytes of address space in huge pages, and keeps what is freed there instead of giving it back
+ * and faulting it in anew. Nothing is touched or charged before it is used; what does not fit is
+ * mapped as ever. Does nothing where the allocator is another, address space is limited, or commitments are counted. */
+void sm_heap_reserve(size_t reserve);
+
+/* In the parent before it forks such a process: puts free blocks in order here, once, not in each child. */
+void sm_heap_settle(void);
 
 #endif

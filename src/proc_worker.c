@@ -82,7 +82,7 @@ int sm_proc_spawn(sm_proc *p, int *child_sock) {
   if (rc < 0) return rc;
   sigset_t all, before;
   sigfillset(&all);
-  pid_t parent = getpid();
+  pid_t parent = sm_pid();
   pthread_sigmask(SIG_BLOCK, &all, &before);
   pid_t pid = fork();
   int err = errno;
@@ -116,7 +116,7 @@ void sm_proc_forget(sm_proc *p) {
   shut(&p->pidfd);
 }
 
-static bool mine(const sm_proc *p) { return p->state != SM_PROC_NONE && p->owner == getpid(); }
+static bool mine(const sm_proc *p) { return p->state != SM_PROC_NONE && p->owner == sm_pid(); }
 
 bool sm_proc_poll(sm_proc *p) {
   if (!mine(p)) return true;
@@ -156,6 +156,17 @@ void sm_proc_close(sm_proc *p) {
     while (!sm_proc_wait(p, 1000)) sm_proc_kill(p);
   }
   sm_proc_forget(p);
+}
+
+bool sm_proc_leave(sm_proc *p) {
+  bool left = mine(p) && !sm_proc_poll(p);
+  if (left) {
+    kill(p->pid, SIGKILL);
+    p->state = SM_PROC_REAPED;
+    p->status = -1;
+  }
+  sm_proc_forget(p);
+  return left;
 }
 
 void sm_proc_end_self(void) {

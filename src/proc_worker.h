@@ -46,6 +46,10 @@ void sm_proc_kill(sm_proc *p);
 /* Kill if needed, reap, close. Always ends with state REAPED or NONE and no descriptor open. */
 void sm_proc_close(sm_proc *p);
 
+/* It has said its last word: SIGKILL, if it still runs, and close. True where somebody has to wait for its pid still: the
+ * caller from now on. */
+bool sm_proc_leave(sm_proc *p);
+
 /* End this process at once, without running any exit path. Does not return. */
 void sm_proc_end_self(void);
 

@@ -13,7 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mem_heap.h"
 #include "mem_segment.h"
+#include "proc_reap.h"
 #include "r_output.h"
 #include "r_region.h"
 #include "r_template.h"
@@ -27,32 +29,38 @@
 
 static r_map *maps = NULL;
 
-/* Control memory of the last map, used again by the next: fresh shared pages are dear. All who had it mapped
- * have been reaped; a fork of this process must not use it (owner). */
+/* Control memory of the last two maps, used again by the next: fresh shared pages are dear. Two, for the workers of the
+ * last map may be dying still, with the memory mapped: it is taken only once they have been waited for. A fork of
+ * this process must not use it (owner). */
 static struct {
   void *mem;
   size_t nbytes;
   pid_t owner;
-} kept;
+  bool settled; /* nobody else has it mapped */
+} kept[2];
 
 static int control_map(r_map *m) {
-  if (kept.mem && kept.owner == getpid() && kept.nbytes >= m->nbytes) {
-    m->mem = kept.mem;
-    m->mapped = kept.nbytes;
-    kept.mem = NULL;
-    return 1;
-  }
+  if (sm_reap_done()) kept[0].settled = kept[1].settled = true;
+  for (int k = 0; k < 2; k++)
+    if (kept[k].mem && kept[k].settled && kept[k].owner == sm_pid() && kept[k].nbytes >= m->nbytes) {
+      m->mem = kept[k].mem;
+      m->mapped = kept[k].nbytes;
+      kept[k].mem = NULL;
+      return 1;
+    }
   m->mapped = m->nbytes;
   return sm_anon_map(m->nbytes, &m->mem);
 }
 
 static void control_unmap(r_map *m) {
   if (!m->mem) return;
+  int k = kept[0].mem ? 1 : 0;
   /* a template may leave workers dying */
-  if (!kept.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
-    kept.mem = m->mem;
-    kept.nbytes = m->mapped;
-    kept.owner = getpid();
+  if (!kept[k].mem && m->mapped <= KEEP_BYTES && !m->respawn) {
+    kept[k].mem = m->mem;
+    kept[k].nbytes = m->mapped;
+    kept[k].owner = sm_pid();
+    kept[k].settled = sm_reap_done();
   } else {
     sm_anon_unmap(m->mem, m->mapped);
   }
@@ -76,7 +84,7 @@ static void map_free(r_map *m) {
 
 static void map_finalize(SEXP ptr) {
   r_map *m = R_ExternalPtrAddr(ptr);
-  if (!m || m->owner != getpid()) return;
+  if (!m || m->owner != sm_pid()) return;
   R_ClearExternalPtr(ptr);
   map_free(m);
 }
@@ -131,7 +139,7 @@ SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP retries, SEXP timeout, SEXP output) 
   r_map *m = calloc(1, sizeof *m);
   if (!m) r_abort("sharedmem_memory_error", "cannot allocate a map");
   m->magic = MAP_MAGIC;
-  m->owner = getpid();
+  m->owner = sm_pid();
   m->next = maps;
   maps = m;
   R_SetExternalPtrAddr(ptr, m);
@@ -195,6 +203,8 @@ static int spawn(r_map *m, int rank) {
 SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   r_map *m = r_map_get(ptr);
   fflush(NULL);
+  m->reserve = r_worker_reserve(m->np);
+  sm_heap_settle();
   int rc = r_output_open_shared(m);
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, ptr, main);
   int i = -1;
@@ -211,10 +221,25 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   return R_NilValue;
 }
 
+/* After BYE nothing more comes from a worker: where all have said it, their end is not waited for here. */
+static void leave_workers(r_map *m) {
+  int n = 0;
+  if (m->respawn) return;
+  for (int i = 0; i < m->np; i++)
+    if (m->worker[i].state != R_WORKER_BYE) return;
+  pid_t *pids = malloc((size_t)m->np * sizeof *pids);
+  if (!pids) return;
+  for (int i = 0; i < m->np; i++)
+    if (sm_proc_leave(&m->worker[i].proc)) pids[n++] = m->worker[i].proc.pid;
+  sm_reap_begin(pids, n);
+  free(pids);
+}
+
 void r_map_end(r_map *m) {
-  if (m->owner != getpid() || m->np == 0 || !m->mem) return;
+  if (m->owner != sm_pid() || m->np == 0 || !m->mem) return;
   atomic_store(&m->ctl->failed, 1);
   sm_queue_stop(m->queue);
+  leave_workers(m);
   for (int i = 0; i < m->np; i++) sm_proc_kill(&m->worker[i].proc);
   r_template_end(m);
   for (int i = 0; i < m->np; i++) {
@@ -230,7 +255,7 @@ void r_map_end(r_map *m) {
 
 SEXP ffi_map_end(SEXP ptr) {
   r_map *m = R_ExternalPtrAddr(ptr);
-  if (m && m->owner == getpid()) {
+  if (m && m->owner == sm_pid()) {
     R_ClearExternalPtr(ptr);
     map_free(m);
   }
@@ -250,7 +275,7 @@ SEXP ffi_map_pids(SEXP ptr) {
 SEXP ffi_map_alive(SEXP ptr) {
   r_map *m = R_ExternalPtrAddr(ptr);
   bool any = false;
-  if (m && m->owner == getpid())
+  if (m && m->owner == sm_pid())
     for (int i = 0; i < m->np; i++)
       if (m->worker[i].state == R_WORKER_RUNNING && !sm_proc_poll(&m->worker[i].proc)) any = true;
   return Rf_ScalarLogical(any);

@@ -73,6 +73,7 @@ typedef struct r_map {
   void *mem;
   size_t nbytes;      /* used of it */
   size_t mapped;
+  size_t reserve;     /* address space for each worker's heap */
   r_control_shm *ctl;
   sm_queue_shm *queue;
   sm_turnstile_shm *turn;

@@ -167,10 +167,13 @@ static void run_member(r_region *r, int rank, SEXP main, SEXP jumped) {
 SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_region *r = r_region_get(ptr, "spawn");
   fflush(NULL);
+  size_t reserve = r_worker_reserve(r->nproc);
+  sm_heap_settle();
   for (int i = 1; i < r->nproc; i++) {
     int sock = -1;
     int rc = sm_proc_spawn(&r->member[i].proc, &sock);
     if (rc == 1) {
+      sm_heap_reserve(reserve);
       r_map_forget_all(NULL, -1); /* and all regions */
       r->member[i].chan.sock = sock;
       run_member(r, i, main, jumped);

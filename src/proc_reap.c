@@ -1,0 +1,94 @@
+/* proc_reap.c: see proc_reap.h.
+ *
+ * Ownership: the job is the starting thread's again once `done` is set and the thread has been joined.
+ * Errors: a child that somebody else has waited for is as good as reaped.
+ */
+#define _GNU_SOURCE
+#include "proc_reap.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define STACK ((size_t)256 << 10)
+
+typedef struct {
+  pthread_t thread;
+  pid_t owner;
+  _Atomic int done;
+  int n;
+  pid_t pids[];
+} reap_job;
+
+static reap_job *job;
+
+static void wait_for(const pid_t *pids, int n) {
+  for (int i = 0; i < n; i++)
+    while (waitpid(pids[i], NULL, 0) < 0 && errno == EINTR) {}
+}
+
+static void *reap(void *arg) {
+  reap_job *j = arg;
+  wait_for(j->pids, j->n);
+  atomic_store(&j->done, 1);
+  return NULL;
+}
+
+/* The job of this process. One that was inherited over a fork is dropped as it lies: its thread is not here. */
+static reap_job *own_job(void) {
+  if (job && job->owner != sm_pid()) job = NULL;
+  return job;
+}
+
+void sm_reap_join(void) {
+  reap_job *j = own_job();
+  if (!j) return;
+  pthread_join(j->thread, NULL);
+  free(j);
+  job = NULL;
+}
+
+bool sm_reap_done(void) {
+  const reap_job *j = own_job();
+  if (!j) return true;
+  if (!atomic_load(&j->done)) return false;
+  sm_reap_join();
+  return true;
+}
+
+static int start(reap_job *j) {
+  pthread_attr_t attr;
+  sigset_t all, before;
+  int rc = pthread_attr_init(&attr);
+  if (rc) return -rc;
+  pthread_attr_setstacksize(&attr, STACK > (size_t)PTHREAD_STACK_MIN ? STACK : (size_t)PTHREAD_STACK_MIN);
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  rc = pthread_create(&j->thread, &attr, reap, j);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attr);
+  return -rc;
+}
+
+void sm_reap_begin(const pid_t *pids, int n) {
+  sm_reap_join();
+  if (n <= 0) return;
+  reap_job *j = malloc(sizeof *j + (size_t)n * sizeof *pids);
+  if (j) {
+    j->owner = sm_pid();
+    atomic_init(&j->done, 0);
+    j->n = n;
+    memcpy(j->pids, pids, (size_t)n * sizeof *pids);
+    if (start(j) == 0) {
+      job = j;
+      return;
+    }
+    free(j);
+  }
+  wait_for(pids, n);
+}
