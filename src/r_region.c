@@ -13,9 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mem_heap.h"
 #include "mem_segment.h"
 #include "r_map.h"
 #include "r_util.h"
+#include "r_worker.h"
 
 #define REGION_MAGIC 0x534D5247u
 #define RING_CAPACITY (UINT64_C(1) << 16)
