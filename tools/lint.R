@@ -81,10 +81,14 @@ check_border <- function() {
   row_name <- sub("^(ffi_\\w+).*$", "\\1", rows)
   row_arity <- as.integer(sub("^.*,\\s*([0-9]+).*$", "\\1", rows))
   calls <- border_calls()
+  # .External2() hands over call, operator, arguments and environment, however many arguments there are
+  external <- defined %in% calls$name[calls$external]
+  given <- ifelse(external & arity == 4L, row_arity[match(defined, row_name)], arity)
   wrong <- intersect(defined, row_name)
-  wrong <- wrong[arity[match(wrong, defined)] != row_arity[match(wrong, row_name)]]
+  wrong <- wrong[given[match(wrong, defined)] != row_arity[match(wrong, row_name)]]
+  wrong <- c(wrong, defined[external & arity != 4L])
   bad_call <- calls[calls$name %in% defined & !calls$spread &
-                      calls$nargs != arity[match(calls$name, defined)], ]
+                      calls$nargs != given[match(calls$name, defined)], ]
   c(sprintf("src/init.c: no row for %s", setdiff(defined, row_name)),
     sprintf("src/init.c: a row for %s, which is not defined", setdiff(row_name, defined)),
     sprintf("src/init.c: %s has %d rows", names(which(table(row_name) > 1L)), table(row_name)[table(row_name) > 1L]),
@@ -100,12 +104,12 @@ border_calls <- function() {
   found <- list()
   visit <- function(e) {
     if (is.name(e)) {
-      if (startsWith(as.character(e), "ffi_")) found[[length(found) + 1L]] <<- list(as.character(e), NA, TRUE)
+      if (startsWith(as.character(e), "ffi_")) found[[length(found) + 1L]] <<- list(as.character(e), NA, TRUE, FALSE)
     } else if (is.call(e) && length(e) >= 2L && is.name(e[[2L]]) && startsWith(as.character(e[[2L]]), "ffi_") &&
                as.character(e[[1L]])[1L] %in% c(".Call", ".External", ".External2")) {
       rest <- as.list(e)[-(1:2)]
-      spread <- as.character(e[[1L]]) != ".Call" || any(vapply(rest, identical, NA, as.name("...")))
-      found[[length(found) + 1L]] <<- list(as.character(e[[2L]]), length(rest), spread)
+      spread <- any(vapply(rest, identical, NA, as.name("...")))
+      found[[length(found) + 1L]] <<- list(as.character(e[[2L]]), length(rest), spread, as.character(e[[1L]]) == ".External2")
       for (x in rest) if (!missing(x)) visit(x)
     } else if (is.call(e) || is.pairlist(e) || is.expression(e)) {
       for (x in as.list(e)) if (!missing(x)) visit(x)
@@ -113,7 +117,7 @@ border_calls <- function() {
   }
   for (f in r_files) visit(parse(f, keep.source = FALSE))
   data.frame(name = vapply(found, `[[`, "", 1L), nargs = vapply(found, function(x) as.integer(x[[2L]]), 1L),
-             spread = vapply(found, `[[`, NA, 3L))
+             spread = vapply(found, `[[`, NA, 3L), external = vapply(found, `[[`, NA, 4L))
 }
 
 check_one_fork <- function() {
