@@ -26,7 +26,8 @@ compiled_globals <- function(f, often) {
     names <- setdiff(unique(all.names(body(queue[[1L]]))), seen)
     queue <- queue[-1L]
     seen <- c(seen, names)
-    for (name in names[names %in% ls(globalenv(), sorted = FALSE)]) {
+    for (name in names) {
+      if (!exists(name, envir = globalenv(), inherits = FALSE)) next
       if (bindingIsActive(name, globalenv())) next
       g <- get(name, envir = globalenv(), inherits = FALSE)
       if (!is.function(g) || is.primitive(g)) next

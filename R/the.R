@@ -13,6 +13,7 @@ the$said <- c(0, 0)        # in a worker: warnings and messages sent
 the$message_before <- ""   # R's last error message when the workers were forked
 the$compiled <- list()     # functions compiled lately, with their originals
 the$maps <- 0              # maps begun, for names of directories
+the$workers_of <- NULL     # session's directory and pid that workers_prefix is for
 
 .onLoad <- function(libname, pkgname) {
   the$exit_guard <- .Call(ffi_worker_guard_exit)

@@ -114,7 +114,7 @@ worker_plan <- function(budget, collect, options) {
   the$maps <- the$maps + 1
   the$message_before <- geterrmessage()
   if (!is.null(options$threads)) .Call(ffi_threads_find)
-  base <- file.path(tempdir(), sprintf("workers-%d-%.0f", Sys.getpid(), the$maps))
+  base <- workers_folder(the$maps)
   list(budget = budget, collect = collect, seed = map_seed(options), seed_binding = seed_binding, threads = options$threads,
        tempdir_function = function(check = FALSE) {
          own <- file.path(base, Sys.getpid())
@@ -123,6 +123,16 @@ worker_plan <- function(budget, collect, options) {
        },
        on_error = quote(options(error = quote(invisible(NULL)))), said = c(0, 0), background = list(),
        devices = device_files(), sinks = sink.number() > 0L || sink.number(type = "message") != 2L, tempdir = base)
+}
+
+# The folder of a map's temporary files, which is made when the first worker asks for one. What R code touches after a
+# fork is copied page by page, so what stays the same is kept.
+workers_folder <- function(map) {
+  if (!identical(the$workers_of, c(tempdir(), Sys.getpid()))) {
+    the$workers_of <- c(tempdir(), Sys.getpid())
+    the$workers_prefix <- file.path(tempdir(), sprintf("workers-%d-", Sys.getpid()))
+  }
+  sprintf("%s%.0f", the$workers_prefix, map)
 }
 
 # First thing in every worker.
@@ -135,8 +145,9 @@ worker_setup <- function(plan) {
 
 # Files that graphics devices of the master write to. Drawing in a worker, or closing a device, must not reach them.
 device_files <- function() {
-  if (!exists(".Devices", envir = baseenv(), inherits = FALSE)) return(character())
-  files <- unlist(lapply(get(".Devices", envir = baseenv()), attr, "filepath"))
+  devices <- get0(".Devices", envir = baseenv(), inherits = FALSE)
+  if (length(devices) < 2L) return(character()) # the first stands for none
+  files <- unlist(lapply(devices, attr, "filepath"))
   pages <- grepl("%", files, fixed = TRUE)
   path.expand(as.character(c(files[!pages], Sys.glob(sub("%[-+ 0-9]*[diu]", "*", files[pages])))))
 }
