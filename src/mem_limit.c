@@ -122,7 +122,7 @@ uint64_t sm_limit_available(void) {
 static uint64_t seen = 0, unchecked = 0; /* room at the last look; bytes granted since */
 
 int sm_limit_check(uint64_t nbytes, uint64_t *available) {
-  if (nbytes <= seen / 16 && unchecked <= seen / 16 - nbytes) {
+  if (seen > 0 && nbytes <= seen / 16 && unchecked <= seen / 16 - nbytes) {
     unchecked += nbytes;
     *available = seen - unchecked;
     return 0;
