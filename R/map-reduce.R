@@ -95,9 +95,8 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
     n <- length(sequence)
     if (!is.numeric(n) || length(n) != 1L || is.na(n) || n < 0 || n != floor(n))
       abort_argument("sequence", sprintf("an object whose length() is %s", describe_value(n)), "something with length() and [[")
-    out <- vector("list", n)
-    names(out) <- item_names(sequence, n)
-    if (n == 0L) return(out)
+    names <- item_names(sequence, n)
+    if (n == 0L) return(empty_results(n, names))
     np <- if (n < minlength || get_debug() || backend$name != "process") 0L else min(resolve_np(pool$np), n)
     if (np > 0L && !fork_is_safe()) np <- 0L
     if (np > 0L) func <- compiled(func, n > 2 * np)
@@ -109,8 +108,8 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
     outer <- list(map = state$map, item = state$item, local = pool$local)
     on.exit(restore_pool(pool, state, outer))
     sweep_background()
-    if (np == 0L) map_here(pool, state, each, sequence, n, out, reduce)
-    else map_forked(pool, state, func, each, sequence, n, out, reduce, np)
+    if (np == 0L) map_here(pool, state, each, sequence, n, names, reduce)
+    else map_forked(pool, state, func, each, sequence, n, names, reduce, np)
   }
   lockEnvironment(pool)
   structure(pool, class = "MapReduce")
@@ -216,7 +215,8 @@ restore_pool <- function(pool, state, outer) {
 
 # ---- in forked workers ----
 
-map_forked <- function(pool, state, func, each, sequence, n, out, reduce, np) {
+map_forked <- function(pool, state, func, each, sequence, n, names, reduce, np) {
+  out <- empty_results(n, names)
   opts <- pool$options
   collect <- opts$on_error == "collect"
   setup <- worker_plan(max(1, floor(min(the$budget, pool$np) / np)), collect, opts)
@@ -226,7 +226,7 @@ map_forked <- function(pool, state, func, each, sequence, n, out, reduce, np) {
   state$map <- map
   progress <- watch_map(pool, map, n, np)
   on.exit({
-    unwatch_map(pool, map, n, names(out), progress)
+    unwatch_map(pool, map, n, names, progress)
     unlink_worker_files(setup)
   })
   main <- function(map, rank) {
@@ -239,6 +239,20 @@ map_forked <- function(pool, state, func, each, sequence, n, out, reduce, np) {
   end <- .Call(ffi_map_drive, map, out, reduce, map_events(collect, opts$timeout, progress), Inf, FALSE)
   if (end[[1L]] == "failed") stop(end[[2L]])
   if (end[[1L]] == "stopped") attr(out, "stopped") <- TRUE else progress$done()
+  take_out(environment())
+}
+
+empty_results <- function(n, names) {
+  out <- vector("list", n)
+  names(out) <- names
+  out
+}
+
+# `out` of a frame that closures keep alive, and only that: with a second reference to the list, R would copy a large
+# result at its first assignment.
+take_out <- function(frame) {
+  out <- frame$out
+  frame$out <- NULL
   out
 }
 
@@ -335,7 +349,8 @@ collect_garbage_before_fork <- function() {
 
 # ---- in this process ----
 
-map_here <- function(pool, state, each, sequence, n, out, reduce) {
+map_here <- function(pool, state, each, sequence, n, names, reduce) {
+  out <- empty_results(n, names)
   collect <- pool$options$on_error == "collect"
   map <- .Call(ffi_map_new, 0L, as.double(n), NA_integer_, Inf, 1L)
   seed <- seed_here(map_seed(pool$options))
@@ -343,7 +358,7 @@ map_here <- function(pool, state, each, sequence, n, out, reduce) {
   ranks <- if (pool$backend$name == "thread") lapply(seq_len(max(1L, pool$np)) - 1L, new_local) else list(new_local(0L))
   progress <- watch_map(pool, map, n, length(ranks))
   on.exit({
-    unwatch_map(pool, map, n, names(out), progress)
+    unwatch_map(pool, map, n, names, progress)
     seed$restore()
   })
   traced <- pool$options$trace
@@ -382,7 +397,7 @@ map_here <- function(pool, state, each, sequence, n, out, reduce) {
     out[[done]] <- failed
   }
   if (stopped) attr(out, "stopped") <- TRUE else progress$done()
-  out
+  take_out(environment())
 }
 
 apply_reduce <- function(reduce, value)

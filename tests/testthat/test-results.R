@@ -237,3 +237,16 @@ test_that("a vector of more than 2^31 bytes arrives", {
   expect_identical(length(got), 2^31 + 17)
   expect_identical(got[2^31 + 15:17], as.raw(c(0, 7, 0)))
 })
+
+test_that("a result's first assignment does not copy it", {
+  skip_if_not(capabilities("profmem"))
+  for (np in c(0, 2)) {
+    r <- MapReduce(np = np)$map(function(i) numeric(1e5) + i, 1:2)
+    copies <- capture.output({
+      tracemem(r[[1L]])
+      r[[1L]][1L] <- 5
+      untracemem(r[[1L]])
+    })
+    expect_identical(copies, character())
+  }
+})
