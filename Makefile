@@ -74,14 +74,14 @@ check:
 	@tools/setup.sh check
 	@tools/check.sh
 
-## bench        benchmarks against whichever other packages are installed; writes bench/RESULTS.md
+## bench        benchmarks against whichever other packages are installed; writes bench/RESULTS.md and figures
 bench: install
 	@tools/setup.sh bench
-	@Rscript bench/bench.R
+	@nice Rscript bench/bench.R
 
-## bench-quick  the same, small and with what is here
+## bench-quick  the same, small, under two minutes; writes to .build/bench/
 bench-quick: install
-	@Rscript bench/bench.R --quick
+	@nice Rscript bench/bench.R --quick
 
 ## coverage     test coverage of R and C by file (needs covr)
 coverage:

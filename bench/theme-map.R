@@ -1,64 +1,50 @@
-# The map itself: its fixed cost, its cost an item, uneven items, and the lock.
+# The map itself: its fixed cost, its cost an item, uneven items. First beside base R, in a small session; then beside the
+# other packages, which make the session larger and with it each fork.
 
-options(mc.cores = 2L)
-pool <- MapReduce(np = 2)
-n_items <- size(1e5, 1e4)
+section("The map", c("The first works are measured before any other package is loaded; those \"beside other packages\" with all of them loaded.",
+                     daemons_text))
 
-dynamic_peers <- function(x, f) list(
-  `parallel::mclapply` = function() parallel::mclapply(x, f, mc.cores = 2),
-  `foreach/doMC` = peer("doMC", function() {
-    doMC::registerDoMC(2)
-    `%dopar%` <- foreach::`%dopar%`
-    foreach::foreach(i = x) %dopar% f(i)
-  }),
-  pbmcapply = peer("pbmcapply", function() pbmcapply::pbmclapply(x, f, mc.cores = 2, ignore.interactive = FALSE)),
-  future.apply = peer("future.apply", function() {
-    old <- future::plan("multicore", workers = 2)
-    on.exit(future::plan(old))
-    future.apply::future_lapply(x, f)
-  }),
-  BiocParallel = peer("BiocParallel", function() BiocParallel::bplapply(x, f, BPPARAM = BiocParallel::MulticoreParam(2))))
+fork_floor <- list(`limit: fork, answer, reap in C` = floor_of(function() .Call(floors$fork, 2L)))
+itself <- bare(function(i) i)
+nothing <- bare(function(i) NULL)
+base <- c("mclapply", "mclapply, not prescheduled")
+clusters <- c("parLapplyLB, FORK", "parLapplyLB, PSOCK")
+others <- c("future.apply", "BiocParallel", "foreach/doMC", "pbmcapply", "bettermc", "mirai")
 
-section("The map")
-work("2 empty items", c(
-  list(sharedmem = function() pool$map(function(i) NULL, 1:2)),
-  dynamic_peers(1:2, function(i) NULL)),
-  times = size(21L, 7L), check = function(r) length(r) == 2L)
+work("map of 2 empty items", c(map_contenders(1:2, nothing, c("sharedmem", base)),
+  list(`sharedmem, np = 0: what R does without a fork` = local({
+    here <- MapReduce(np = 0)
+    function() here$map(nothing, 1:2)
+  })), fork_floor),
+  times = size(11L, 3L), block = size(20L, 5L), check = function(r) length(r) == 2L && is.null(r[[2L]]),
+  goal = "<= 0.65 of mclapply", met = function(m) m[["sharedmem"]] <= 0.65 * m[["mclapply"]])
 
-identity_fun <- function(i) i
-work(sprintf("%d items `function(i) i`", as.integer(n_items)), list(
-  sharedmem = function() pool$map(identity_fun, seq_len(n_items)),
-  lapply = function() lapply(seq_len(n_items), identity_fun),
-  `mclapply, prescheduled` = function() parallel::mclapply(seq_len(n_items), identity_fun, mc.cores = 2)),
-  check = function(r) identical(unlist(r), seq_len(n_items)))
+for (n in c(size(1e5, 1e4), if (!quick) 1e6)) {
+  x <- seq_len(n)
+  work(sprintf("%.0e items `function(i) i`", n), c(
+    map_contenders(x, itself, c("sharedmem", "lapply", "mclapply", if (n < 1e6) clusters)),
+    list(`limit: lapply of half` = function() lapply(seq_len(n / 2), itself))),
+    times = size(9L, 3L), block = if (n > 1e5) 1L else size(3L, 1L), check = function(r) identical(unlist(r), x),
+    goal = "<= mclapply", met = function(m) m[["sharedmem"]] <= m[["mclapply"]])
+}
 
-few <- size(2000, 200)
-work(sprintf("%d items, each scheduled by itself", as.integer(few)), list(
-  sharedmem = function() pool$map(identity_fun, seq_len(few)),
-  `mclapply, not prescheduled` = function() parallel::mclapply(seq_len(few), identity_fun, mc.cores = 2, mc.preschedule = FALSE)),
-  times = size(5L, 2L), check = function(r) identical(unlist(r), seq_len(few)))
+naps <- c(rep(0.05, 20), rep(0.001, 180)) * size(1, 0.3)
+work("200 uneven items: 20 of 50 ms first, the rest 1 ms", c(
+  map_contenders(naps, bare(function(s) Sys.sleep(s)), c("sharedmem", base[if (quick) 1L else 1:2], clusters)),
+  list(`limit: half of the sum` = stated(sum(naps) / 2))), budget = size(8, 0.5), check = function(r) length(r) == 200L,
+  goal = "<= 1.03 of the limit", met = function(m) m[["sharedmem"]] <= 1.03 * m[["limit: half of the sum"]])
 
-naps <- c(rep(0.05, 20), rep(0.001, 180))
-work("200 uneven items, 20 of 50 ms first, the rest 1 ms (half of the sum: 590 ms)", c(
-  list(sharedmem = function() pool$map(Sys.sleep, naps)),
-  dynamic_peers(naps, Sys.sleep)["parallel::mclapply"],
-  list(`mclapply, not prescheduled` = function() parallel::mclapply(naps, Sys.sleep, mc.cores = 2, mc.preschedule = FALSE))),
-  times = size(7L, 3L))
+# ---- beside the other packages; those that send each item by itself get fewer ----
 
-n_doubles <- size(25e6, 2.5e6)
-work(sprintf("2 items that return %.0f MB of doubles each", n_doubles * 8 / 1e6), c(
-  list(sharedmem = function() pool$map(function(i) numeric(n_doubles) + i, 1:2)),
-  dynamic_peers(1:2, function(i) numeric(n_doubles) + i)["parallel::mclapply"]),
-  times = size(5L, 3L), check = function(r) length(r[[2L]]) == n_doubles && r[[2L]][n_doubles] == 2)
-
-n_lock <- size(1e5, 1e4)
-one <- MapReduce(np = 1)
-work(sprintf("%d critical sections in one worker", as.integer(n_lock)), list(
-  sharedmem = function() one$map(function(i) for (k in seq_len(n_lock)) one$critical(NULL), 1),
-  synchronicity = peer("synchronicity", function() {
-    m <- synchronicity::boost.mutex()
-    for (k in seq_len(n_lock)) {
-      synchronicity::lock(m)
-      synchronicity::unlock(m)
-    }
-  })))
+work("2 empty items, beside other packages", c(map_contenders(1:2, nothing, c("sharedmem", "mclapply", clusters, others)), fork_floor),
+  block = size(10L, 3L), check = function(r) length(r) == 2L, budget = size(10, 1))
+n <- size(1e5, 1e4)
+work(sprintf("%.0e items, beside other packages", n), map_contenders(seq_len(n), itself, c("sharedmem", "mclapply", "future.apply", "bettermc")),
+  check = function(r) identical(unlist(r), seq_len(n)), budget = size(10, 1))
+few <- size(2000, 100)
+work(sprintf("%.0f items, each scheduled by itself", few),
+  map_contenders(seq_len(few), itself, setdiff(c("sharedmem", base[2L], clusters, others), if (quick) c("BiocParallel", "pbmcapply"))),
+  check = function(r) identical(unlist(r), seq_len(few)), budget = size(6, 0.5))
+if (!quick)
+  work("200 uneven items, beside other packages", map_contenders(naps, bare(function(s) Sys.sleep(s)), c("sharedmem", others)),
+    budget = 6, check = function(r) length(r) == 200L)

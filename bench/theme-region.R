@@ -10,11 +10,11 @@ work("an empty region of 2 processes", list(
 
 n_loop <- size(1e5, 1e4)
 work(sprintf("a loop of %d items `function(i) NULL`", as.integer(n_loop)), list(
-  static = function() with(two, two$forloop(seq_len(n_loop), function(i) NULL)),
-  `dynamic, chunk 100` = function() with(two, two$forloop(seq_len(n_loop), function(i) NULL, schedule = "dynamic", chunk = 100)),
-  `dynamic, chunk 1` = function() with(two, two$forloop(seq_len(n_loop), function(i) NULL, schedule = "dynamic")),
-  guided = function() with(two, two$forloop(seq_len(n_loop), function(i) NULL, schedule = "guided")),
-  `static, ordered, not entered` = function() with(two, two$forloop(seq_len(n_loop), function(i, o) NULL, ordered = TRUE)),
+  `sharedmem, static` = function() with(two, two$forloop(seq_len(n_loop), function(i) NULL)),
+  `sharedmem, dynamic, chunk 100` = function() with(two, two$forloop(seq_len(n_loop), function(i) NULL, schedule = "dynamic", chunk = 100)),
+  `sharedmem, dynamic, chunk 1` = function() with(two, two$forloop(seq_len(n_loop), function(i) NULL, schedule = "dynamic")),
+  `sharedmem, guided` = function() with(two, two$forloop(seq_len(n_loop), function(i) NULL, schedule = "guided")),
+  `sharedmem, static, ordered, not entered` = function() with(two, two$forloop(seq_len(n_loop), function(i, o) NULL, ordered = TRUE)),
   `lapply, serial` = function() lapply(seq_len(n_loop), function(i) NULL)),
   times = size(7L, 3L))
 
@@ -74,18 +74,15 @@ jacobi_plain <- function() {
 }
 expected <- jacobi_plain()
 work(sprintf("Jacobi, %d x %d, %d sweeps, equal to the last bit", n, n, sweeps), list(
-  `2 processes` = function() jacobi_region(2),
-  `1 process` = function() jacobi_region(1),
+  `sharedmem, 2 processes` = function() jacobi_region(2),
+  `sharedmem, 1 process` = function() jacobi_region(1),
   `serial R, same blocks` = jacobi_blocks,
   `serial R, whole matrix` = jacobi_plain),
   times = size(3L, 2L), check = function(u) identical(u, expected))
 
 # Microseconds a barrier, beside plain C.
-floor_dir <- tempfile("floor")
-dir.create(floor_dir)
-program <- file.path(floor_dir, "barrier_floor")
-cc <- strsplit(system2(file.path(R.home("bin"), "R"), c("CMD", "config", "CC"), stdout = TRUE), " ")[[1L]]
-built <- system2(cc[1L], c(cc[-1L], "-O2", "-pthread", "bench/barrier_floor.c", "src/sync_barrier.c", "src/sync_futex.c", "-o", program)) == 0L
+program <- build_c(c("bench/barrier_floor.c", "src/sync_barrier.c", "src/sync_futex.c"))
+built <- !is.null(program)
 rounds <- size(20000L, 2000L)
 in_c <- function(kind, nproc) as.numeric(system2(program, c(kind, nproc, rounds), stdout = TRUE))
 in_r <- function(nproc) {
@@ -97,7 +94,6 @@ in_r <- function(nproc) {
     (now() - began) / rounds * 1e6
   })
 }
-put("")
 put("| one barrier, microseconds | median | min | max |")
 put("| --- | ---: | ---: | ---: |")
 for (nproc in c(2L, 4L)) {
@@ -106,4 +102,4 @@ for (nproc in c(2L, 4L)) {
   for (i in 1:3)
     put(sprintf("| %s, %d processes | %.2f | %.2f | %.2f |", who[i], nproc, median(runs[i, ]), min(runs[i, ]), max(runs[i, ])))
 }
-unlink(floor_dir, recursive = TRUE)
+unlink(program)

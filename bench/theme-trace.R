@@ -11,28 +11,25 @@ some_work <- function(i) {
 }
 watched <- function(f) list(
   `sharedmem` = function() plain$map(f, seq_len(n_items)),
-  `trace = TRUE` = function() traced$map(f, seq_len(n_items)),
-  `progress = TRUE` = function() shown$map(f, seq_len(n_items)))
+  `sharedmem, trace = TRUE` = function() traced$map(f, seq_len(n_items)),
+  `sharedmem, progress = TRUE` = function() shown$map(f, seq_len(n_items)))
 
 section("Watching a map")
 work(sprintf("%d items `function(i) i`", as.integer(n_items)), watched(function(i) i), times = size(11L, 3L))
 work(sprintf("%d items of a few microseconds", as.integer(n_items)), watched(some_work), times = size(11L, 3L))
-work(sprintf("summary() of a trace of %d items", as.integer(n_items)), list(
-  summary = function() summary(traced$trace),
-  plot = function() {
+work(sprintf("reading a trace of %d items", as.integer(n_items)), list(
+  `sharedmem, summary()` = function() summary(traced$trace),
+  `sharedmem, plot()` = function() {
     grDevices::png(tempfile(), 1000, 500)
     on.exit(grDevices::dev.off())
     plot(traced$trace)
   },
-  write_trace = function() write_trace(traced$trace, tempfile())))
+  `sharedmem, write_trace()` = function() write_trace(traced$trace, tempfile())))
 
-# Rscript is run from the package's sources: the core is there, and so may be a compiler.
-program <- tempfile()
-sources <- c("bench/trace-events.c", "src/task_trace.c", "src/sm_base.c")
-if (all(file.exists(sources)) && nzchar(Sys.which("cc")) &&
-    system2("cc", c("-O2", "-std=gnu11", "-pthread", sources, "-o", program)) == 0L) {
+program <- build_c(c("bench/trace-events.c", "src/task_trace.c", "src/sm_base.c"))
+if (!is.null(program)) {
   ns <- as.numeric(system2(program, stdout = TRUE))
-  put("")
   put(sprintf("One event of a trace: %.0f ns into memory in use, %.0f ns into fresh pages, %.0f ns when the ring is full; with two looks at the clock %.0f ns.",
               ns[1L], ns[2L], ns[3L], ns[4L]))
+  unlink(program)
 }

@@ -38,7 +38,8 @@ need_packages() {
   echo "setup: installing R packages:" $missing
   if debian; then
     for p in $missing; do
-      apt_install "r-cran-$(echo "$p" | tr '[:upper:]' '[:lower:]')" 2>/dev/null || :
+      name=$(echo "$p" | tr '[:upper:]' '[:lower:]')
+      apt_install "r-cran-$name" 2>/dev/null || apt_install "r-bioc-$name" 2>/dev/null || :
     done
     missing=$(missing_packages $missing)
   fi
@@ -96,8 +97,11 @@ setup_lint() {
 
 # Peers are optional: each is tried by itself, and the benchmarks name those that are missing.
 setup_bench() {
-  want_packages future.apply BiocParallel foreach doMC pbmcapply mirai synchronicity bigmemory data.table \
-    SharedObject filelock
+  want_packages future.apply BiocParallel foreach doMC pbmcapply bettermc mirai mori synchronicity interprocess filelock \
+    bigmemory ff shard SharedObject data.table
+  if debian && ! python3 -c 'import numpy' 2>/dev/null && ! /usr/bin/python3 -c 'import numpy' 2>/dev/null; then
+    apt_install python3-numpy 2>/dev/null || echo "setup: going on without numpy"
+  fi
 }
 
 for what in "$@"; do

@@ -1,0 +1,71 @@
+# Large results on their way home: wall time, the session's own processor time, and a first pass over what arrived.
+
+section("Results", c(
+  "CPU here: processor time of the session itself. First pass: reading all of what arrived, once.",
+  daemons_text), columns = c("cpu", "after"))
+
+sums <- function(r) for (v in r) sum(v)
+walk <- function(r) for (v in r) sum(nchar(v))
+columns <- function(r) for (d in r) for (v in d) if (is.factor(v)) tabulate(v) else if (is.character(v)) sum(nchar(v)) else sum(unclass(v), na.rm = TRUE)
+scale <- size(1, 0.04)
+large <- c("sharedmem", "lapply", "mclapply", "bettermc", "mirai", if (!quick) "parLapplyLB, FORK", "mori + mclapply")
+
+n <- 25e6 * scale
+work(sprintf("2 x %.0f MB of doubles", n * 8e-6), c(
+  map_contenders(1:2, bare(function(i) numeric(n) + i, n = n), large),
+  list(`limit: one copy into fresh pages by 2 threads` = copy_floor(16 * n), `limit: the same, huge pages` = copy_floor(16 * n, "huge"))),
+  after = sums, check = function(r) length(r[[2L]]) == n && r[[2L]][n] == 2, budget = size(8, 1),
+  aside = "lapply", goal = "<= 0.2 s", met = function(m) m[["sharedmem"]] <= 0.2)
+
+n <- 1e7 * scale
+work(sprintf("4 x %.0f MB of doubles", n * 8e-6), c(
+  map_contenders(1:4, bare(function(i) numeric(n) + i, n = n), large),
+  list(`limit: one copy into fresh shared pages by 2 threads` = copy_floor(32 * n, "shared"))),
+  after = sums, check = function(r) length(r[[4L]]) == n && r[[4L]][n] == 4, budget = size(8, 1),
+  aside = "lapply", goal = "<= 0.2 s", met = function(m) m[["sharedmem"]] <= 0.2)
+
+# From here on, what is returned exists before the fork; mirai and clusters would have to send it there first.
+some <- c("sharedmem", "lapply", "mclapply", "bettermc")
+n <- 3e6 * scale
+for (kind in c("distinct", "of 1000")) {
+  s <- paste0("k", if (kind == "distinct") seq_len(n) else rep_len(1:1000, n))
+  work(sprintf("2 x %.0f strings, %s", n, kind), c(
+    map_contenders(1:2, bare(function(i) s, s = s), some),
+      list(`limit: as many strings looked up by R in C` = if (kind == "distinct") floor_of(function() for (k in 1:2) .Call(floors$strings, n)))),
+    after = walk, check = function(r) length(r[[2L]]) == n && r[[2L]][n] == s[n], budget = size(10, 1),
+    aside = "lapply", goal = "<= 0.8 s", met = function(m) m[["sharedmem"]] <= 0.8)
+}
+rm(s)
+
+n <- 1e7 * scale
+frame <- data.frame(d = seq_len(n) + 0.5, i = rev(seq_len(n)), l = rep_len(c(TRUE, NA), n), s = rep_len(paste0("v", 1:100), n),
+                    f = factor(rep_len(letters, n)), t = as.Date("2026-01-01") + seq_len(n))
+work(sprintf("2 data frames of %.0e rows, 6 columns", n), c(
+  map_contenders(1:2, bare(function(i) frame, frame = frame), c("sharedmem", "lapply", "mclapply", "bettermc")),
+  list(`limit: one copy into fresh pages by 2 threads` = copy_floor(2 * as.numeric(utils::object.size(frame))))),
+  after = columns, check = function(r) nrow(r[[2L]]) == n && identical(r[[2L]]$s[n], frame$s[n]), budget = size(12, 1),
+  aside = "lapply", goal = "half of the best", met = function(m) 2 * m[["sharedmem"]] <= min(m[c("mclapply", "bettermc")], na.rm = TRUE))
+rm(frame)
+
+# Many small results; the limit is R's serialize and unserialize of one worker's half.
+many <- c("sharedmem", "lapply", "mclapply", "bettermc", "parLapplyLB, FORK", if (!quick) "mirai")
+n <- size(1e4, 1e3)
+f <- bare(function(i) numeric(128) + i)
+work(sprintf("%.0e results of 1 KiB", n), c(map_contenders(seq_len(n), f, many),
+  list(`limit: half of them made, serialized, unserialized` = function() unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE)))),
+  after = sums, check = function(r) length(r) == n && r[[n]][1L] == n, budget = size(6, 1),
+  aside = "lapply", goal = "first", met = function(m) m[[1L]] <= min(m[!is_limit(names(m)) & names(m) != "lapply"], na.rm = TRUE))
+n <- size(1e5, 1e4)
+f <- bare(function(i) list(i, "a"))
+work(sprintf("%.0e results `list(i, \"a\")`", n), c(map_contenders(seq_len(n), f, setdiff(many, "mirai")),
+  list(`limit: half of them made, serialized, unserialized` = function() unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE)))),
+  check = function(r) length(r) == n && identical(r[[n]], list(as.integer(n), "a")), budget = size(6, 1),
+  aside = "lapply", goal = "first", met = function(m) m[[1L]] <= min(m[!is_limit(names(m)) & names(m) != "lapply"], na.rm = TRUE))
+
+if (!quick) {
+  f <- bare(function(i) numeric(131072) + i)
+  work("200 x 1 MB of doubles", map_contenders(1:200, f, many), after = sums, check = function(r) r[[200L]][9L] == 200, budget = 6)
+  frameworks <- c("future.apply", "BiocParallel", "foreach/doMC", "pbmcapply")
+  work("2 x 200 MB of doubles, beside frameworks", map_contenders(1:2, bare(function(i) numeric(25e6) + i), c("sharedmem", frameworks)),
+    after = sums, check = function(r) r[[2L]][25e6] == 2, budget = 5)
+}
