@@ -16,11 +16,11 @@ there <- c(intersect(reading_order, there), setdiff(there, reading_order))
 out_dir <- if (length(options_given)) ".build/bench" else "bench"
 arguments <- commandArgs(TRUE)
 
-# In the process of one theme: measures, draws, leaves its section in the file `part`.
-run_theme <- function(theme, part) {
+# In the process of one theme: measures, draws, leaves its section in the file `part`. `dll`: the built floors.
+run_theme <- function(theme, part, dll) {
   start <- now()
   load <- if (file.exists("/proc/loadavg")) sub(" .*", "", readLines("/proc/loadavg")) else "unknown"
-  use_floors(build_c("bench/floors.c", shared = TRUE))
+  if (file.exists(dll)) use_floors(dll)
   failure <- tryCatch({
     source(file.path("bench", sprintf("theme-%s.R", theme)), local = new.env())
     NULL
@@ -67,10 +67,11 @@ run_all <- function(themes) {
   if (length(unknown)) stop("no such theme: ", paste(unknown, collapse = ", "), "; there are ", paste(there, collapse = ", "))
   dir.create(out_dir, showWarnings = FALSE, recursive = TRUE)
   start <- now()
+  dll <- build_c("bench/floors.c", shared = TRUE)
   for (theme in if (length(themes)) themes else there) {
     began <- now()
     part <- tempfile("part")
-    status <- system2(file.path(R.home("bin"), "Rscript"), c("bench/bench.R", options_given, "--part", part, theme))
+    status <- system2(file.path(R.home("bin"), "Rscript"), c("bench/bench.R", options_given, "--part", part, if (is.null(dll)) "none" else dll, theme))
     if (!file.exists(part)) {
       the_results$title <- theme
       the_results$rows <- list()
@@ -85,8 +86,8 @@ run_all <- function(themes) {
 }
 
 if ("--part" %in% arguments) {
-  part <- arguments[match("--part", arguments) + 1L]
-  run_theme(setdiff(arguments, c(options_given, "--part", part)), part)
+  rest <- arguments[match("--part", arguments) + 1:3]
+  run_theme(rest[3L], rest[1L], rest[2L])
 } else {
   run_all(setdiff(arguments, options_given))
 }

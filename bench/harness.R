@@ -262,7 +262,8 @@ section_lines <- function(theme, seconds, load) {
 # ---- memory ----
 
 # Starts a process that samples, every 10 ms, the memory of this process and its descendants (Pss: a page that k of them
-# map counts as 1 / k in each). Gives a function that ends it and says the peak in MB.
+# map counts as 1 / k in each). Gives a function that ends it and says how many MiB
+# there were at first and at most.
 start_sampler <- function() {
   files <- tempfile(c("peak", "stop"))
   loop <- sprintf("source('bench/sampler.R'); sample_memory(%d, '%s', '%s')", Sys.getpid(), files[1L], files[2L])

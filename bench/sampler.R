@@ -12,14 +12,15 @@ descendants <- function(pid) {
   c(children, unlist(lapply(children, descendants)))
 }
 
-# Writes `peak` (MB) when it starts and when the file `stop` is there.
+# Writes the file `peak` when it has taken its first sample; when the file `stop` is there, the MiB of the first sample and
+# of the largest.
 sample_memory <- function(pid, peak, stop) {
-  most <- 0
+  most <- first <- process_memory(pid)
   writeLines("0", peak)
   while (!file.exists(stop) && file.exists(sprintf("/proc/%d", pid))) {
     most <- max(most, sum(vapply(c(pid, descendants(pid)), process_memory, 0)))
     Sys.sleep(0.01)
   }
-  writeLines(format(most * 1024 / 1e6), peak)
-  file.create(paste0(peak, ".end"))
+  writeLines(format(c(first, most) / 1024), peak)
+  invisible(file.create(paste0(peak, ".end")))
 }

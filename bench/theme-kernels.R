@@ -19,7 +19,7 @@ for (n in size(c(1e5, 1e7, 1e8), c(1e5, 1e6))) {
       `base R` = function() f(x)),
       if (name == "sum") list(numpy = numpy(python, path, "f8", "x.sum()"), `limit: C, 2 threads` = floor_of(function() .Call(floors$sum, x, 2L)),
                               `limit: C, 1 thread` = floor_of(function() .Call(floors$sum, x, 1L)))),
-      times = size(9L, 3L), budget = size(5, 0.5), check = close_to(f(x)), goal = if (n == 1e8) "<= 50 ms", met = function(m) m[[1L]] <= 0.05)
+      times = size(9L, 3L), budget = size(5, 0.3), check = close_to(f(x)), goal = if (n == 1e8) "<= 50 ms", met = function(m) m[[1L]] <= 0.05)
   }
   unlink(path)
 }
@@ -36,7 +36,7 @@ for (n in size(c(1e5, 1e7), 1e5)) {
     a <- arith[[name]]
     work(sprintf("`%s`, %.0e doubles", name, n), list(
       `sharedmem, 2 threads` = a[[1L]](a[[2L]], 2L), `sharedmem, 1 thread` = a[[1L]](a[[2L]], 1L), `base R` = a[[3L]]),
-      check = close_to(a[[3L]]()), budget = size(4, 0.5))
+      check = close_to(a[[3L]]()), budget = size(4, 0.3))
   }
 }
 rm(s, x)
@@ -52,7 +52,7 @@ for (n in size(c(1e5, 1e7), 1e5)) for (kind in c("random", "sorted")) {
     `sharedmem, 1 thread` = function() searchsorted(x, q, "right", np = 1),
     `findInterval()` = function() findInterval(q, x) + 1,
     numpy = numpy(python, path, "f8", sprintf("np.searchsorted(x[:%.0f], x[%.0f:], 'right')", n, n))),
-    check = close_to(findInterval(q, x) + 1), budget = size(4, 0.5))
+    check = close_to(findInterval(q, x) + 1), budget = size(4, 0.3))
   unlink(path)
 }
 rm(x, q)
