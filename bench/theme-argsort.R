@@ -46,6 +46,7 @@ sort_work <- function(name, n) {
   try_numpy <- is.numeric(x) && (n < 1e7 || n == 1e7 && name %in% names(goals)) && !is.null(python)
   if (try_numpy) tofile(x, path)
   goal <- if (n == 1e7) goals[[name]]
+  first <- function(m) m[[1L]] <= min(m[!is_ours(names(m)) & !is_limit(names(m))], na.rm = TRUE)
   work(sprintf("%s, %.0e", name, n), list(
     `sharedmem, 2 threads` = many(function() argsort(x, np = 2)),
     `sharedmem, 1 thread` = many(function() argsort(x, np = 1)),
@@ -55,8 +56,9 @@ sort_work <- function(name, n) {
     `numpy, stable` = if (is.null(python)) absent("numpy is not installed")
                       else if (try_numpy) numpy(python, path, if (is.integer(x)) "i4" else "f8", "np.argsort(x, kind='stable')"),
     `limit: one pass, 2 threads` = if (n >= 1e7 && is.numeric(x)) timed_floor("pass", x, 2L)),
-    check = in_order, times = if (n > 1e7) 3L else size(7L, 2L), budget = size(if (n > 1e7) 15 else 6, 0.5),
-    goal = if (is.null(goal)) NULL else sprintf("<= %.0f ms", 1e3 * goal), met = function(m) m[[1L]] <= goal)
+    check = in_order, times = if (n > 1e7) 3L else size(7L, 2L), budget = size(if (n > 1e7) 8 else 6, 0.5),
+    goal = if (is.null(goal)) "first" else sprintf("<= %.0f ms, first", 1e3 * goal),
+    met = function(m) first(m) && (is.null(goal) || m[[1L]] <= goal))
 }
 
 for (n in size(c(1e3, 1e5, 1e7, 1e8), c(1e3, 1e5, 1e6))) for (name in names(inputs)) {

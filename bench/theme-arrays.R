@@ -1,7 +1,7 @@
 # Reading and writing elements of arrays: loops over single ones, blocks, strides, random positions, sums.
 
 n <- size(5e6, 1e6)
-loops <- size(1e5, 1e4)
+loops <- size(1e5, 2000)
 section("Elements of arrays", sprintf("Vectors of %.0e doubles. bigmemory's are matrices of one column, ff's lie in a file; numpy times itself.", n))
 
 values <- stats::rnorm(n)
@@ -79,7 +79,7 @@ work(paste("random gather of", text), c(
   list(numpy = in_numpy(sprintf("i=np.random.permutation(len(x))[:%d]\ny=x[i]\nt=time.perf_counter()\ny=x[i]", block)),
        `limit: a loop in C` = floor_of(function() .Call(floors$gather, values, scattered)))),
   check = function(v) is.null(v) || length(v) == block, times = size(11L, 3L), goal = "<= 33 ms", met = function(m) m[[1L]] <= 0.033)
-work(sprintf("`x[1:%s] <- 1`", text), each(function(x) { x[1:block] <- 1; NULL }, function(x) { x[1:block, 1] <- 1; NULL }), times = size(11L, 3L))
+work(sprintf("fill in place, `x[1:%s] <- 1`", text), each(function(x) { x[1:block] <- 1; NULL }, function(x) { x[1:block, 1] <- 1; NULL }), times = size(11L, 3L))
 rm(held)
 unlink(numpy_file)
 

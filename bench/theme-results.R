@@ -25,13 +25,13 @@ work(sprintf("4 x %.0f MB of doubles", n * 8e-6), c(
   aside = "lapply", goal = "<= 0.2 s", met = function(m) m[["sharedmem"]] <= 0.2)
 
 # From here on, what is returned exists before the fork; mirai and clusters would have to send it there first.
-some <- c("sharedmem", "lapply", "mclapply", "bettermc")
+some <- c("sharedmem", "mclapply", "bettermc", "mori + mclapply")
 n <- 3e6 * scale
 for (kind in c("distinct", "of 1000")) {
   s <- paste0("k", if (kind == "distinct") seq_len(n) else rep_len(1:1000, n))
   work(sprintf("2 x %.0f strings, %s", n, kind), c(
     map_contenders(1:2, bare(function(i) s, s = s), some),
-      list(`limit: as many strings looked up by R in C` = if (kind == "distinct") floor_of(function() for (k in 1:2) .Call(floors$strings, n)))),
+    list(`limit: as many strings looked up by R in C` = if (kind == "distinct") floor_of(function() for (k in 1:2) .Call(floors$strings, n)))),
     after = walk, check = function(r) length(r[[2L]]) == n && r[[2L]][n] == s[n], budget = size(10, 1),
     aside = "lapply", goal = "<= 0.8 s", met = function(m) m[["sharedmem"]] <= 0.8)
 }
@@ -41,7 +41,7 @@ n <- 1e7 * scale
 frame <- data.frame(d = seq_len(n) + 0.5, i = rev(seq_len(n)), l = rep_len(c(TRUE, NA), n), s = rep_len(paste0("v", 1:100), n),
                     f = factor(rep_len(letters, n)), t = as.Date("2026-01-01") + seq_len(n))
 work(sprintf("2 data frames of %.0e rows, 6 columns", n), c(
-  map_contenders(1:2, bare(function(i) frame, frame = frame), c("sharedmem", "lapply", "mclapply", "bettermc")),
+  map_contenders(1:2, bare(function(i) frame, frame = frame), some),
   list(`limit: one copy into fresh pages by 2 threads` = copy_floor(2 * as.numeric(utils::object.size(frame))))),
   after = columns, check = function(r) nrow(r[[2L]]) == n && identical(r[[2L]]$s[n], frame$s[n]), budget = size(12, 1),
   aside = "lapply", goal = "half of the best", met = function(m) 2 * m[["sharedmem"]] <= min(m[c("mclapply", "bettermc")], na.rm = TRUE))
