@@ -41,7 +41,7 @@ work("2 empty items, beside other packages", c(map_contenders(1:2, nothing, c("s
 n <- 1e5
 if (!quick) work(sprintf("%.0e items, beside other packages", n), map_contenders(seq_len(n), itself, c("sharedmem", "mclapply", "future.apply", "bettermc")),
   check = function(r) identical(unlist(r), seq_len(n)), budget = size(10, 1))
-few <- size(2000, 100)
+few <- size(2000, 50)
 work(sprintf("%.0f items, each scheduled by itself", few),
   map_contenders(seq_len(few), itself, setdiff(c("sharedmem", base[2L], clusters, others), if (quick) c("BiocParallel", "pbmcapply"))),
   check = function(r) identical(unlist(r), seq_len(few)), budget = size(6, 0.5))
