@@ -71,11 +71,12 @@ run_all <- function(themes) {
   for (theme in if (length(themes)) themes else there) {
     began <- now()
     part <- tempfile("part")
-    status <- system2(file.path(R.home("bin"), "Rscript"), c("bench/bench.R", options_given, "--part", part, if (is.null(dll)) "none" else dll, theme))
+    status <- system2(file.path(R.home("bin"), "Rscript"), c("bench/bench.R", options_given, "--part", part, if (is.null(dll)) "none" else dll, theme),
+                      timeout = size(1200, 200))
     if (!file.exists(part)) {
       the_results$title <- theme
       the_results$rows <- list()
-      the_results$tail <- sprintf("The process of this theme ended with status %d.", status)
+      the_results$tail <- sprintf("The process of this theme ended with status %d (124: it took too long).", status)
       writeLines(section_lines(theme, now() - began, "unknown"), part)
     }
     file <- write_results(stats::setNames(list(readLines(part)), theme))

@@ -2,7 +2,7 @@
 
 section("Memory of shared arrays")
 
-n_small <- size(1e5, 1e4)
+n_small <- size(1e5, 5000)
 work(sprintf("make %d arrays of 10 doubles, one after the other", as.integer(n_small)), list(
   sharedmem = repeatedly(n_small, function() empty(10)),
   `numeric()` = repeatedly(n_small, function() numeric(10))))

@@ -1,6 +1,6 @@
 # Reading and writing elements of arrays: loops over single ones, blocks, strides, random positions, sums.
 
-n <- size(5e6, 1e6)
+n <- size(5e6, 2.5e5)
 loops <- size(1e5, 2000)
 section("Elements of arrays", sprintf("Vectors of %.0e doubles. bigmemory's are matrices of one column, ff's lie in a file; numpy times itself.", n))
 
@@ -83,7 +83,7 @@ work(sprintf("fill in place, `x[1:%s] <- 1`", text), each(function(x) { x[1:bloc
 rm(held)
 unlink(numpy_file)
 
-n <- size(1e8, 1e7)
+n <- size(1e8, 2e6)
 x <- copy(stats::runif(n))
 v <- x[]
 total <- sum(v)

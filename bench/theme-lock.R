@@ -2,7 +2,7 @@
 
 section("Locks and counters", "Limits are what R and the machine cost without the package: bare closures, methods and `.Call`s, and plain C.")
 
-n <- size(1e5, 1e4)
+n <- size(1e5, 5000)
 the_one <- MapReduce(np = 1)
 # A worker times its loop itself, so that the fork does not count.
 loop_in_worker <- function(f) function() own_time(the_one$map(function(i) {
