@@ -33,39 +33,62 @@ NULL
 
 #' @rdname shared_array-index
 #' @export
-`[.shared_array` <- function(x, i = all_of, ...) {
+`[.shared_array` <- function(x, i, ...) {
   # few formals, one test: this is the inner loop of scalar code
-  if (...length()) index_get(x, i, ...) else .Call(ffi_index_get, x, i, NULL)
+  if (...length() == 0L) .Call(ffi_index_get, x, if (missing(i)) all_of else i, NULL)
+  else if (is.null(...names())) index_get(x, i, ...)
+  else index_get_named(x, sys.call(), nargs() - 1L > ...length(), i, ...)
 }
 
-index_get <- function(x, i, j, ..., drop = TRUE) {
-  n <- nargs() - 1L - !missing(drop)
-  if (n <= 1L) {
-    value <- .Call(ffi_index_get, x, if (missing(i)) all_of else i, drop)
-  } else {
-    value <- .Call(ffi_index_get_many, x, list_subscripts(n, missing(i), missing(j), i, j, ...), drop)
-  }
+index_get <- function(x, i, j, ...) {
+  .Call(ffi_index_get_many, x, list_subscripts(nargs() - 1L, missing(i), missing(j), i, j, ...), TRUE)
+}
+
+# Formals that nobody gives a subscript for a name: see named_subscripts().
+index_get_named <- function(x, .call, .first, .i, ..., drop = TRUE) {
+  subs <- named_subscripts(.call, .first, missing(.i), .i, ...)
+  value <- if (length(subs) > 1L) .Call(ffi_index_get_many, x, subs, drop)
+           else .Call(ffi_index_get, x, if (length(subs)) subs[[1L]] else all_of, drop)
   if (!missing(drop) && drop && is.factor(value)) factor(value, exclude = if (anyNA(levels(value))) NULL else NA) else value
 }
 
 #' @rdname shared_array-index
 #' @export
-`[<-.shared_array` <- function(x, i = all_of, ..., value) {
-  if (...length()) index_set(x, i, ..., value = value) else .Call(ffi_index_set, x, i, value)
+`[<-.shared_array` <- function(x, i, ..., value) {
+  if (...length() == 0L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value)
+  else if (is.null(...names())) index_set(x, i, ..., value = value)
+  else index_set_named(x, sys.call(), nargs() - 2L > ...length(), i, ..., value = value)
 }
 
 index_set <- function(x, i, j, ..., value) {
   .Call(ffi_index_set_many, x, list_subscripts(nargs() - 2L, missing(i), missing(j), i, j, ...), value)
 }
 
+index_set_named <- function(x, .call, .first, .i, ..., value) {
+  subs <- named_subscripts(.call, .first, missing(.i), .i, ...)
+  if (length(subs) > 1L) .Call(ffi_index_set_many, x, subs, value) else .Call(ffi_index_set, x, subs[[1L]], value)
+}
+
 #' @rdname shared_array-index
 #' @export
 `[[.shared_array` <- function(x, i = all_of, ..., exact = TRUE) {
-  if (...length()) return(bare_element(.Call(ffi_index_get_many, x, check_single(list(i, ...), x, exact), TRUE)))
+  if (...length()) {
+    if (is.null(...names())) return(element_get(x, list(i, ...), exact))
+    return(element_get_named(x, sys.call(), nargs() - 1L - (!missing(exact)) > ...length(), i, ..., exact = exact))
+  }
   value <- .Call(ffi_index_get_element, x, i)
   if (!is.null(value)) return(value)
   if (missing(i)) abort_index("invalid subscript: [[ ]] needs one", NA, NULL, length(x), 0L)
   bare_element(.Call(ffi_index_get, x, check_one(i, x, exact), NULL))
+}
+
+# drop: taken and ignored, as by R.
+element_get_named <- function(x, .call, .first, .i, ..., exact, drop)
+  element_get(x, named_subscripts(.call, .first, missing(.i), .i, ...), exact)
+
+element_get <- function(x, subs, exact) {
+  if (length(subs) == 1L) x[[subs[[1L]], exact = exact]]
+  else bare_element(.Call(ffi_index_get_many, x, check_single(subs, x, exact), TRUE))
 }
 
 bare_element <- function(value) {
@@ -78,34 +101,57 @@ bare_element <- function(value) {
 #' @rdname shared_array-index
 #' @export
 `[[<-.shared_array` <- function(x, i = all_of, ..., value) {
-  if (...length() == 0L && .Call(ffi_index_set_element, x, i, value)) x else element_set(x, i, ..., value = value)
+  if (...length() == 0L) {
+    if (.Call(ffi_index_set_element, x, i, value)) x else element_set(x, list(i), value)
+  } else if (is.null(...names())) {
+    element_set(x, list(i, ...), value)
+  } else {
+    element_set(x, named_subscripts(sys.call(), nargs() - 2L > ...length(), missing(i), i, ...), value)
+  }
 }
 
-element_set <- function(x, i, ..., value) {
+element_set <- function(x, subs, value) {
   if (length(value) != 1L)
     abort_value(if (length(value)) "more elements supplied than there are to replace" else "replacement has length zero",
                 NA, NULL, dtype_code(x))
-  if (...length()) .Call(ffi_index_set_many, x, check_single(list(i, ...), x, TRUE), value)
-  else if (is.symbol(i)) abort_index("[[ ]] with missing subscript", NA, NULL, length(x), 0L)
-  else .Call(ffi_index_set, x, check_one(i, x, TRUE), value)
+  if (length(subs) > 1L) .Call(ffi_index_set_many, x, check_single(subs, x, TRUE), value)
+  else if (is.symbol(subs[[1L]])) abort_index("[[ ]] with missing subscript", NA, NULL, length(x), 0L)
+  else .Call(ffi_index_set, x, check_one(subs[[1L]], x, TRUE), value)
 }
 
 # The subscripts of a call as a list, `all_of` standing for empty ones.
 list_subscripts <- function(n, no_i, no_j, i, j, ...) {
   subs <- vector("list", n)
-  subs[[1L]] <- if (no_i) all_of else i
+  subs[1L] <- list(if (no_i) all_of else i)
   subs[2L] <- list(if (no_j) all_of else j)
-  if (is.null(subs[[1L]]) && !no_i) subs[1L] <- list(NULL)
-  if (n > 2L) for (k in seq_len(n - 2L)) {
+  if (n > 2L) subs[3:n] <- list_dots(...)
+  subs
+}
+
+list_dots <- function(...) {
+  subs <- vector("list", ...length())
+  for (k in seq_along(subs)) {
     empty <- eval(call("missing", as.name(paste0("..", k))))
-    subs[2L + k] <- list(if (empty) all_of else ...elt(k))
+    subs[k] <- list(if (empty) all_of else ...elt(k))
   }
   subs
+}
+
+# The same where some have names, which count for nothing, as in R: x[row = 1, 2] is x[1, 2]. But they change which of them is
+# matched to `i`; the call says where that stood. first: there is one, empty or not.
+named_subscripts <- function(.call, .first, .no_i, .i, ...) {
+  subs <- list_dots(...)
+  if (!.first) return(subs)
+  given <- names(.call)[-(1:2)]
+  given <- given[!given %in% c("drop", "exact", "value")]
+  at <- if (length(given) == length(subs) + 1L) match("i", given, match("", given, 1L)) else 1L
+  append(subs, list(if (.no_i) all_of else .i), at - 1L)
 }
 
 # One subscript for `[[`: the position of one element.
 check_one <- function(i, x, exact, extent = length(x), nm = one_names(x), axis = 0L) {
   if (is_shared(i)) i <- shared_values(i)
+  if (is.factor(i)) i <- as.integer(i)
   n <- length(i)
   fail <- function(text) abort_index(text, NA, if (n == 1L) i, extent, axis)
   if (n == 0L) fail("subscript of length 0 in [[ ]]")

@@ -310,7 +310,7 @@ map_events <- function(collect, timeout = Inf, progress = progress_off) {
       error = exception_from(value, item, rank, pid),
       quit = worker_death("called q() or ended R in another way", item, rank, pid),
       timeout = worker_timeout(timeout, item, rank, pid),
-      orphaned = worker_death(paste("died, and no fresh worker could be started:", value), item, rank, pid),
+      orphaned = return(worker_orphaned(value, rank)),
       death = worker_death(describe_status(value), item, rank, pid))
     if (collect && !is.na(item)) structure(list(e), class = "sharedmem_collected") else e
   }
@@ -330,6 +330,12 @@ exception_from <- function(payload, item, rank, pid) {
   if (payload[[3L]]) warning(LostExceptionType())
   WorkerException(payload[[1L]], payload[[2L]], item, rank, pid)
 }
+
+# death: its status, why nobody can take its place, its item and its pid. It ends the map even where failures are collected:
+# the rest of the dead worker's items has nobody to run it.
+worker_orphaned <- function(death, rank)
+  worker_death(paste0(describe_status(death[[1L]]), ", and no fresh worker could be started (", death[[2L]], ")"),
+               death[[3L]], rank, death[[4L]])
 
 worker_timeout <- function(seconds, item, rank, pid) {
   text <- sprintf("item %.0f took longer than %s seconds; worker %d (pid %d) was killed", item, format(seconds), rank, pid)

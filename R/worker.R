@@ -4,12 +4,15 @@ frame_error <- 2L
 frame_stopped <- 3L
 frame_condition <- 4L
 
+# Of those that raise, the last calls before the handler.
+own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "abort_argument_value", "abort_index", "abort_value")
+
 # The calls between the item's call and the handler that asks, as text; without our own frames.
 calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
   is_item <- vapply(calls[seq_len(last)], function(cl) identical(cl, item_call), NA)
   from <- if (any(is_item)) max(which(is_item)) else 1L
   ours <- function(cl) identical(cl, quote(h(simpleError(msg, call)))) ||
-    is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% c(".handleSimpleError", "stop", "abort_class")
+    is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% own_frames
   while (last > from && ours(calls[[last]])) last <- last - 1L
   calls <- calls[seq.int(from, last)]
   if (length(calls) > 60L) calls <- c(calls[1:30], list(quote(...)), calls[(length(calls) - 28L):length(calls)])
@@ -23,7 +26,7 @@ worker_error <- function(e, collect) {
   if (.Call(ffi_worker_resend)) return()
   if (!collect || inherits(e, "StopProcessGroup")) .Call(ffi_worker_stop_all)
   n <- sys.nframe()
-  traceback <- tryCatch(calls_of_item(sys.calls(), n - 1L), error = function(e) character())
+  traceback <- tryCatch(calls_of_item(sys.calls(), n - 2L), error = function(e) character())
   list(e, traceback)
 }
 

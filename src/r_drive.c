@@ -201,8 +201,10 @@ static void take_polls(r_drive *d) {
     if (w->proc.pidfd >= 0 && !w->ended && d->polls[at++].revents) w->ended = true;
     if (sock) r_channel_drain_socket(&w->chan);
   }
-  while (m->template.state == SM_PROC_RUNNING && sm_socket_recv(m->template.sock, &fd) > 0)
+  int got = 0;
+  while (m->template.state == SM_PROC_RUNNING && (got = sm_socket_recv(m->template.sock, &fd)) > 0)
     if (fd >= 0) close(fd);
+  if (got < 0) sm_proc_close(&m->template); /* it has died, and the successors that it forked die with it */
 }
 
 static void sleep_in_poll(r_drive *d, int timeout_ms) {
@@ -236,7 +238,7 @@ static SEXP drive_body(void *data) {
   r_map *m = d->m;
   d->polls = (struct pollfd *)R_alloc((size_t)m->np * 4 + 3, sizeof *d->polls);
   if (m->respawn) {
-    d->attempts = (uint16_t *)R_alloc((size_t)m->nitems, sizeof *d->attempts);
+    d->attempts = (int32_t *)R_alloc((size_t)m->nitems, sizeof *d->attempts);
     memset(d->attempts, 0, (size_t)m->nitems * sizeof *d->attempts);
   }
   while (!d->failed && running(d) > 0) {

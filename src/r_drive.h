@@ -15,7 +15,7 @@ typedef struct {
   struct pollfd *polls;
   uint64_t deadline_ns; /* 0: none */
   uint64_t tick_ns;     /* next call of the progress event; 0: none wanted */
-  uint16_t *attempts;   /* deaths an item has seen, where there are successors */
+  int32_t *attempts;    /* deaths an item has seen, where there are successors */
   int idle_deaths;      /* in a row, outside of any item */
   int64_t done;
   int64_t held;         /* conditions waiting for items before theirs */

@@ -298,7 +298,7 @@ static void drop_claimed(in_state *in) {
   in->claimed = 0;
 }
 
-#define INTERRUPT_BYTES (UINT64_C(32) << 20)
+#define INTERRUPT_BYTES (UINT64_C(1) << 20)
 
 static void get_bytes(in_state *in, void *buf, size_t n) {
   if (n > in->nbytes - in->at) r_abort("sharedmem_channel_error", "a worker's result ends too early");

@@ -211,11 +211,14 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   while (rc == 0 && ++i < m->np) {
     rc = spawn(m, i);
     if (rc == 1) r_worker_run(m, i, ptr, main); /* does not return */
+    R_CheckUserInterrupt(); /* forks of a large process take their time; what has started ends with the map */
   }
   if (rc < 0) {
     r_map_end(m);
     r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc),
-            rc == -EMFILE || rc == -ENFILE ? "; use fewer workers, or raise the limit of open files (ulimit -n)" : "");
+            rc == -EMFILE || rc == -ENFILE ? "; use fewer workers, or raise the limit of open files (ulimit -n)"
+            : rc == -EAGAIN              ? "; use fewer workers, or raise the limit of processes (ulimit -u)"
+                                         : "");
   }
   r_output_close_ends(m->shared_ends);
   return R_NilValue;

@@ -8,6 +8,8 @@
 #include "r_drive.h"
 
 #include <R.h>
+#include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "r_template.h"
@@ -27,20 +29,30 @@ static bool work_is_left(r_drive *d, int64_t lo, int64_t hi) {
   return lo < hi || sm_queue_left(d->m->queue) > 0;
 }
 
-static void no_successor(r_drive *d, int rank, int rc) {
-  SEXP why = PROTECT(Rf_mkString(sm_error_text(rc)));
-  r_drive_fail(d, "orphaned", why, -1, rank);
+typedef struct {
+  int status;
+  pid_t pid;
+} death;
+
+static void no_successor(r_drive *d, int rank, int rc, int64_t item, const death *of) {
+  SEXP about = PROTECT(Rf_allocVector(VECSXP, 4));
+  SET_VECTOR_ELT(about, 0, Rf_ScalarInteger(of->status));
+  SET_VECTOR_ELT(about, 1, Rf_mkString(rc == SM_EGONE ? "the process that starts them has died too" : sm_error_text(rc)));
+  SET_VECTOR_ELT(about, 2, Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1));
+  SET_VECTOR_ELT(about, 3, Rf_ScalarInteger((int)of->pid));
+  r_drive_fail(d, "orphaned", about, -1, rank);
   UNPROTECT(1);
 }
 
-static void hand_on(r_drive *d, int rank, int64_t first, int64_t hi, int64_t running, bool failed_item) {
+static void hand_on(r_drive *d, int rank, int64_t first, int64_t hi, int64_t running, bool failed_item, int status) {
   r_map *m = d->m;
+  death of = {status, m->worker[rank].proc.pid};
   while (first < hi && m->delivered[first]) first++;
   int64_t end = failed_item ? running : hi, then = failed_item ? running + 1 : hi;
   if (first > end) first = end;
   int rc = sm_queue_assign(m->queue, rank, first, end, then, hi);
   if (rc == 0 && !atomic_load(&m->queue->stop) && work_is_left(d, first, end)) rc = r_template_respawn(m, rank);
-  if (rc < 0) no_successor(d, rank, rc);
+  if (rc < 0) no_successor(d, rank, rc, running, &of);
 }
 
 static void bury(r_drive *d, int rank) {
@@ -67,9 +79,14 @@ static void bury(r_drive *d, int rank) {
       r_drive_fail(d, kind, status, running, rank);
       sm_turnstile_pass(m->turn, running);
     }
-    if (!d->failed) hand_on(d, rank, first, hi, running, failed_item);
+    if (!d->failed) hand_on(d, rank, first, hi, running, failed_item, Rf_asInteger(status));
   }
   UNPROTECT(1);
+}
+
+/* A successor whose template has died: nobody tells its status any more. */
+static bool orphan_gone(const r_map *m, const r_worker *w) {
+  return m->template.state != SM_PROC_RUNNING && (w->chan.eof || (kill(w->proc.pid, 0) < 0 && errno == ESRCH));
 }
 
 bool r_supervise_deaths(r_drive *d) {
@@ -78,7 +95,7 @@ bool r_supervise_deaths(r_drive *d) {
     r_worker *w = &d->m->worker[i];
     sm_frame f;
     if (w->state != R_WORKER_RUNNING) continue;
-    if (w->remote && atomic_load(&d->m->desks[i].dead)) w->ended = true;
+    if (w->remote && (atomic_load(&d->m->desks[i].dead) || orphan_gone(d->m, w))) w->ended = true;
     if (!w->ended && !w->remote && w->chan.eof && w->proc.pidfd < 0) w->ended = sm_proc_poll(&w->proc);
     if (w->ended && sm_ring_peek(&w->chan.ring, &f) == 0) {
       bury(d, i);

@@ -311,6 +311,54 @@ test_that("drop, exact and empty subscripts work as R's", {
   expect_identical(dim(a[, , 1, drop = FALSE]), c(2L, 3L, 1L))
 })
 
+test_that("names of subscripts count for nothing, as in R, wherever they stand", {
+  m <- matrix(as.numeric(1:6), 2)
+  x <- copy(m)
+  reads <- expression(v[row = 1], v[row = 1, 2], v[1, col = 2], v[row = 2, col = 3], v[j = 2, i = 1], v[i = 2, j = 3],
+                      v[row = , 2], v[1, col = ], v[row = 1, 2, drop = FALSE], v[drop = FALSE, 1, col = 2], v[row = 1, exact = FALSE],
+                      v[[row = 2]], v[[row = 2, 3]], v[[2, col = 3]], v[[j = 2, i = 1]], v[[1, exact = FALSE]],
+                      v[[2, drop = FALSE]], v[[2, 3, drop = TRUE]], do.call("[", list(v, 2, col = 3)), lapply(list(v), `[`, 2, col = 3))
+  for (e in reads) expect_identical(eval(e, list(v = x)), eval(e, list(v = m)), info = deparse(e))
+  writes <- expression(v[row = 1] <- 9, v[1, col = 2] <- 9, v[row = 1, 2] <- 9, v[row = 2, col = 3] <- 9, v[j = 2, i = 1] <- 9,
+                       v[row = , 2] <- 9, v[[row = 2]] <- 9, v[[row = 2, 3]] <- 9, v[[1, col = 2]] <- 9, v[[j = 2, i = 1]] <- 9)
+  for (e in writes) {
+    plain <- list2env(list(v = m))
+    shared <- list2env(list(v = copy(m)))
+    eval(e, plain)
+    eval(e, shared)
+    expect_identical(shared$v[], plain$v, info = deparse(e))
+  }
+  a <- copy(array(1:24, 2:4))
+  expect_identical(a[1, col = 2, 3], a[1, 2, 3])
+  expect_identical(a[, col = 2, , drop = FALSE], a[][, 2, , drop = FALSE])
+  expect_error(x[[row = ]], class = "sharedmem_index_error")
+})
+
+test_that("a subscript that the caller was not given is an empty one", {
+  m <- matrix(1:6, 2)
+  x <- copy(m)
+  get1 <- function(v, i) v[i]
+  get2 <- function(v, i, j, ...) v[i, j, ...]
+  set1 <- function(v, i, value) { v[i] <- value; v }
+  set2 <- function(v, i, j, value) { v[i, j] <- value; v }
+  expect_identical(get1(x), m)
+  expect_identical(get2(x, 1), m[1, ])
+  expect_identical(get2(x, , 2, drop = FALSE), m[, 2, drop = FALSE])
+  expect_identical(get2(x), m)
+  expect_identical(set2(x, , 2, 9L)[], set2(m, , 2, 9L))
+  expect_identical(set1(x, , 8L)[], set1(m, , 8L))
+})
+
+test_that("[[ ]] takes a factor by its codes", {
+  x <- copy(c(a = 1, b = 2, c = 3))
+  f <- factor("c", levels = c("b", "c"))
+  expect_identical(x[[f]], 2)
+  x[[f]] <- 5
+  expect_identical(x[["b"]], 5)
+  m <- copy(matrix(1:4, 2))
+  expect_identical(m[[f, 1]], 2L)
+})
+
 test_that("a compact range that C code has written to is read by its values", {
   x <- empty(5)
   x[] <- 1:5

@@ -194,3 +194,19 @@ test_that("with options(warn = 2) a warning is an error where it happens", {
   expect_identical(pool$map(function(i) tryCatch({ warning("x"); "on" }, error = function(e) "error"), 1:2), list("error", "error"))
   expect_error(pool$map(function(i) warning("x"), 1:2), class = "WorkerException")
 })
+
+test_that("the calls end where the user's do: no handler, no frame of ours that raises", {
+  pool <- MapReduce(np = 2)
+  last_call <- function(f) {
+    calls <- tryCatch(pool$map(f, 1), error = identity)$traceback
+    calls[length(calls)]
+  }
+  raise <- function(e) stop(e)
+  expect_identical(last_call(function(i) raise("text")), "raise(\"text\")")
+  expect_identical(last_call(function(i) raise(errorCondition("a condition", class = "mine"))),
+                   "raise(errorCondition(\"a condition\", class = \"mine\"))")
+  expect_identical(last_call(function(i) stopifnot(i == 2)), "stopifnot(i == 2)")
+  expect_identical(last_call(function(i) empty(-1)), "empty(-1)")
+  expect_identical(last_call(function(i) { x <- empty(3); x[4] }), "`[.shared_array`(x, 4)")
+  expect_identical(last_call(function(i) do.call(function(z) stop("deep"), list(1))), "(function (z) ")
+})

@@ -31,6 +31,29 @@ test_that("Ctrl-C while waiting, in reduce and while a large result is read ends
   }
 })
 
+test_that("Ctrl-C while workers are being forked ends those that have been", {
+  skip_under_sanitizer()
+  r <- run_script({
+    kids <- function() length(scan(sprintf("/proc/self/task/%d/children", Sys.getpid()), quiet = TRUE))
+    master <- Sys.getpid()
+    sent <- full(1, 0, "i4")
+    before <- c(length(list.files("/proc/self/fd")), if (file.exists("/proc/self/task")) kids())
+    r <- lapply(c(0, 1), function(retries) {
+      sent[1] <- 0L
+      tryCatch(MapReduce(np = 60, retries = retries)$map(function(i) {
+        if (atomic_add(sent, 1, 1) == 1) tools::pskill(master, tools::SIGINT)
+        Sys.sleep(60)
+      }, 1:60), interrupt = function(i) "interrupted")
+    })
+    after <- c(length(list.files("/proc/self/fd")), if (file.exists("/proc/self/task")) kids())
+    answer(list(r, after - before, MapReduce(np = 2)$map(identity, 1:2)))
+  }, timeout = 60)
+  expect_script_ok(r)
+  expect_identical(r$value[[1L]], list("interrupted", "interrupted"))
+  expect_true(all(r$value[[2L]] == 0L))
+  expect_identical(r$value[[3L]], list(1L, 2L))
+})
+
 test_that("Ctrl-C that nobody catches ends an Rscript with its workers", {
   started <- tempfile("started")
   p <- start_script("MapReduce(np = 2)$map(function(i) { file.create(started); Sys.sleep(100) }, 1:4)", vars = list(started = started))

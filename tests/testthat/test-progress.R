@@ -85,6 +85,7 @@ test_that("progress = TRUE writes nothing but its lines, and to stderr; results 
 
 test_that("in a terminal there is a bar, messages come on lines of their own, and the last line is clean", {
   skip_if(!nzchar(Sys.which("script")) || Sys.info()[["sysname"]] != "Linux")
+  skip_if(system("script -qec true /dev/null >/dev/null 2>&1 </dev/null") != 0L, "no terminal can be opened here")
   r <- run_script({
     code <- tempfile(fileext = ".R")
     writeLines(c(

@@ -200,6 +200,44 @@ test_that("trace, output and conditions of successors arrive as those of first w
   expect_output(print(pool$trace))
 })
 
+test_that("the death of the process that starts fresh workers ends no map, and the next death of a worker ends it with both told", {
+  skip_if_not(file.exists("/proc/self/task"))
+  r <- run_script({
+    master <- Sys.getpid()
+    oldest_child <- function() scan(sprintf("/proc/%d/task/%d/children", master, master), quiet = TRUE)[1L]
+    die <- function(pid = Sys.getpid()) tools::pskill(pid, tools::SIGKILL)
+    told <- function(np, on_error, first, second) {
+      once <- full(2, 0, "i4")
+      job <- function(i) {
+        if (i == 3 && atomic_add(once, 1, 1) == 1) first()
+        if (i == 10 && atomic_add(once, 2, 1) == 1) second()
+        Sys.sleep(0.002)
+        i
+      }
+      e <- tryCatch(MapReduce(np = np, retries = 3, on_error = on_error)$map(job, 1:30), error = identity)
+      if (inherits(e, "error")) list(class(e), conditionMessage(e), e$item, e$pid, sharedmem:::describe_status(9L)) else e
+    }
+    template <- function() die(oldest_child())
+    nothing <- function() NULL
+    answer(list(
+      alone = told(2, "stop", template, nothing),
+      then = lapply(c("stop", "collect"), function(how) told(2, how, template, die)),
+      # the fresh worker is a child of the one that starts them, and ends with it
+      after = lapply(1:2, function(np) told(np, "collect", die, template))))
+  }, timeout = 60)
+  expect_script_ok(r)
+  expect_identical(r$value$alone, as.list(1:30))
+  for (e in c(r$value$then, r$value$after)) {
+    expect_true("WorkerException" %in% e[[1L]])
+    expect_match(e[[2L]], "no fresh worker could be started", fixed = TRUE)
+    expect_gt(e[[4L]], 0)
+  }
+  for (e in r$value$then) {
+    expect_match(e[[2L]], e[[5L]], fixed = TRUE)
+    expect_identical(e[[3L]], 10)
+  }
+})
+
 test_that("maps without deaths leave nothing of the template", {
   pool <- MapReduce(np = 2, retries = 3)
   pool$map(identity, 1:3)
