@@ -124,9 +124,15 @@ worker_plan <- function(budget, collect, options) {
          if (!dir.exists(own)) dir.create(own, recursive = TRUE, showWarnings = FALSE)
          own
        },
+       quit_function = quit_worker,
        on_error = quote(options(error = quote(invisible(NULL)))), said = c(0, 0), background = list(),
        devices = device_files(), sinks = sink.number() > 0L || sink.number(type = "message") != 2L, tempdir = base)
 }
+
+# q() in a worker: before R comes to the hook that ends a worker it would call the master's `.Last()`, and save the
+# worker's workspace over the master's.
+quit_worker <- function(save = "default", status = 0, runLast = TRUE) base_quit("no", status, FALSE)
+base_quit <- base::quit
 
 # The folder of a map's temporary files, which is made when the first worker asks for one. What R code touches after a
 # fork is copied page by page, so what stays the same is kept.

@@ -130,9 +130,9 @@ static SEXP element(SEXP list, const char *name) {
 
 static void set_in(SEXP env, const char *name, SEXP value) { Rf_defineVar(Rf_install(name), value, env); }
 
-/* tempdir() of base R is replaced in this process. */
-static void own_tempdir(SEXP f) {
-  SEXP sym = Rf_install("tempdir");
+/* A function of base R is replaced in this process. */
+static void replace_in_base(const char *name, SEXP f) {
+  SEXP sym = Rf_install(name);
   if (R_BindingIsLocked(sym, R_BaseEnv)) R_unLockBinding(sym, R_BaseEnv);
   Rf_defineVar(sym, f, R_BaseEnv);
   R_LockBinding(sym, R_BaseEnv);
@@ -145,7 +145,9 @@ SEXP ffi_worker_setup(SEXP the, SEXP plan) {
   set_in(the, "collect", element(plan, "collect"));
   set_in(the, "background", element(plan, "background"));
   set_in(the, "said", element(plan, "said"));
-  own_tempdir(element(plan, "tempdir_function"));
+  replace_in_base("tempdir", element(plan, "tempdir_function"));
+  replace_in_base("q", element(plan, "quit_function"));
+  replace_in_base("quit", element(plan, "quit_function"));
   SEXP threads = element(plan, "threads");
   if (threads != R_NilValue) r_threads_set(Rf_asInteger(threads));
   r_rng_install(element(plan, "seed"), element(plan, "seed_binding"));

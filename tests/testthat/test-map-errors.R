@@ -67,6 +67,29 @@ test_that("q() in a worker is its death, never the master's, and removes nothing
   expect_map_clean(before)
 })
 
+test_that("q() in a worker, a region or the background neither calls .Last() nor saves a workspace", {
+  r <- run_script({
+    dir <- tempfile()
+    dir.create(dir)
+    setwd(dir)
+    called <- full(1, 0, "i4")
+    .Last <- function() called[1] <- called[1] + 1L
+    quitters <- list(function() q("yes"), function() quit("yes", 3), function() base::q("yes", runLast = TRUE), function() do.call("q", list("yes")))
+    ended <- unlist(lapply(quitters, function(leave) {
+      p <- Parallel(num_threads = 2)
+      c(tryCatch(MapReduce(np = 2)$map(function(i) leave(), 1:2), error = function(e) class(e)[1]),
+        tryCatch(background(leave)$wait(), error = function(e) class(e)[1]),
+        tryCatch(with(p, if (p$rank == 1) leave()), error = function(e) class(e)[1]))
+    }))
+    answer(list(ended, called[1], list.files(dir, all.files = TRUE, no.. = TRUE)))
+    rm(.Last)
+    setwd(dirname(dir))
+    unlink(dir, recursive = TRUE)
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(rep("WorkerException", 12), 0L, character()))
+})
+
 test_that("a finalizer of the master that runs at exit does not run when a worker quits", {
   r <- run_script({
     f <- tempfile()
