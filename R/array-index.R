@@ -36,21 +36,26 @@ NULL
 `[.shared_array` <- function(x, i, ...) {
   # few formals, one test: this is the inner loop of scalar code
   if (...length() == 0L) .Call(ffi_index_get, x, if (missing(i)) all_of else i, NULL)
-  else if (is.null(...names())) index_get(x, i, ...)
+  else if (is.null(...names()) || all(...names() %in% c("", "drop"))) index_get(x, i, ...)
   else index_get_named(x, sys.call(), nargs() - 1L > ...length(), i, ...)
 }
 
-index_get <- function(x, i, j, ...) {
-  .Call(ffi_index_get_many, x, list_subscripts(nargs() - 1L, missing(i), missing(j), i, j, ...), TRUE)
+index_get <- function(x, i, j, ..., drop = TRUE) {
+  n <- nargs() - 1L - !missing(drop)
+  value <- if (n > 1L) .Call(ffi_index_get_many, x, list_subscripts(n, missing(i), missing(j), i, j, ...), drop)
+           else .Call(ffi_index_get, x, if (missing(i)) all_of else i, drop)
+  if (!missing(drop)) drop_levels(value, drop) else value
 }
 
 # Formals that nobody gives a subscript for a name: see named_subscripts().
 index_get_named <- function(x, .call, .first, .i, ..., drop = TRUE) {
   subs <- named_subscripts(.call, .first, missing(.i), .i, ...)
-  value <- if (length(subs) > 1L) .Call(ffi_index_get_many, x, subs, drop)
-           else .Call(ffi_index_get, x, if (length(subs)) subs[[1L]] else all_of, drop)
-  if (!missing(drop) && drop && is.factor(value)) factor(value, exclude = if (anyNA(levels(value))) NULL else NA) else value
+  value <- if (length(subs) > 1L) .Call(ffi_index_get_many, x, subs, drop) else .Call(ffi_index_get, x, subs[[1L]], drop)
+  if (!missing(drop)) drop_levels(value, drop) else value
 }
+
+drop_levels <- function(value, drop)
+  if (drop && is.factor(value)) factor(value, exclude = if (anyNA(levels(value))) NULL else NA) else value
 
 #' @rdname shared_array-index
 #' @export
