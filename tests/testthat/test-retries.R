@@ -221,7 +221,7 @@ test_that("the death of the process that starts fresh workers ends no map, and t
     nothing <- function() NULL
     answer(list(
       alone = told(2, "stop", template, nothing),
-      then = lapply(c("stop", "collect"), function(how) told(2, how, template, die)),
+      then = lapply(c("stop", "collect"), function(how) told(1, how, template, die)),
       # the fresh worker is a child of the one that starts them, and ends with it
       after = lapply(c("stop", "collect"), function(how) told(1, how, die, template))))
   }, timeout = 60)
