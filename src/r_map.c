@@ -29,38 +29,35 @@
 
 static r_map *maps = NULL;
 
-/* Control memory of the last two maps, used again by the next: fresh shared pages are dear. Two, for the workers of the
- * last map may be dying still, with the memory mapped: it is taken only once they have been waited for. A fork of
- * this process must not use it (owner). */
+/* Control memory of a map, used again by a later one: fresh shared pages are dear. It is taken only once all who had it
+ * mapped have been waited for (settled); a fork of this process must not use it (owner). */
 static struct {
   void *mem;
   size_t nbytes;
   pid_t owner;
-  bool settled; /* nobody else has it mapped */
-} kept[2];
+  bool settled;
+} kept;
 
 static int control_map(r_map *m) {
-  if (sm_reap_done()) kept[0].settled = kept[1].settled = true;
-  for (int k = 0; k < 2; k++)
-    if (kept[k].mem && kept[k].settled && kept[k].owner == sm_pid() && kept[k].nbytes >= m->nbytes) {
-      m->mem = kept[k].mem;
-      m->mapped = kept[k].nbytes;
-      kept[k].mem = NULL;
-      return 1;
-    }
+  kept.settled = kept.settled || sm_reap_done();
+  if (kept.mem && kept.settled && kept.owner == sm_pid() && kept.nbytes >= m->nbytes) {
+    m->mem = kept.mem;
+    m->mapped = kept.nbytes;
+    kept.mem = NULL;
+    return 1;
+  }
   m->mapped = m->nbytes;
   return sm_anon_map(m->nbytes, &m->mem);
 }
 
 static void control_unmap(r_map *m) {
   if (!m->mem) return;
-  int k = kept[0].mem ? 1 : 0;
   /* a template may leave workers dying */
-  if (!kept[k].mem && m->mapped <= KEEP_BYTES && !m->respawn) {
-    kept[k].mem = m->mem;
-    kept[k].nbytes = m->mapped;
-    kept[k].owner = sm_pid();
-    kept[k].settled = sm_reap_done();
+  if (!kept.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
+    kept.mem = m->mem;
+    kept.nbytes = m->mapped;
+    kept.owner = sm_pid();
+    kept.settled = sm_reap_done();
   } else {
     sm_anon_unmap(m->mem, m->mapped);
   }
