@@ -49,10 +49,6 @@ typedef struct {
 /* Look at all numeric values (not for strings). Gives 0 or a stop code. */
 int sm_keys_scan(const sm_keys *k, int np, sm_stop *stop, sm_keys_stats *out);
 
-/* A map onto codes of at most `bits` bits for what was scanned (not all missing). For many floats
- * a sample decides whether value or key is nearer to uniform in 2^coarse buckets. */
-void sm_keys_map_choose(const sm_keys *k, const sm_keys_stats *stats, int bits, int coarse, sm_keys_map *out);
-
 /* Codes of the elements from, ..., from + m - 1. Not for strings. */
 void sm_keys_code(const sm_keys *k, const sm_keys_map *map, int64_t from, int64_t m, uint64_t *out);
 
