@@ -1,7 +1,8 @@
 /* kern_few.c: see kern_few.h.
  *
  * A dictionary is a hash of numbers into a list of words. Number 0 is the word 0 and also marks an empty slot, so one
- * comparison with the word of the slot's number tells a hit. A share that meets more words than
+ * comparison with the word of the slot's number tells a hit. The hash grows once, so that it stays in the nearest cache
+ * while words are few. A share that meets more words than
  * SM_FEW_MOST, or a word that must go far from its slot, stops all of them.
  */
 #include "kern_few.h"
@@ -10,21 +11,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_BITS 13
-#define SLOTS (1 << SLOT_BITS)
+#define BITS_FIRST 13
+#define BITS_LAST 15
+#define FIRST_MOST 2048 /* words in a hash of BITS_FIRST */
 #define FAR 64         /* slots that a word may be away from its own */
 #define NONE UINT16_MAX
-#define SAMPLE 512
+#define SAMPLE 1024
 #define ALL (SM_FEW_MOST + 1)
 
 struct sm_few_part {
-  uint16_t slot[SLOTS];
+  uint16_t slot[1 << BITS_LAST];
+  int bits;
   uint64_t word[ALL];
   int64_t count[ALL];
   uint16_t rank[ALL];
   int words;           /* beside 0 */
   int own;             /* of them those of this share */
   int64_t runs;        /* of equal neighbours in this share */
+};
+
+struct sm_few_entry {
+  uint64_t key;
+  const char *text;
+  int number;
 };
 
 typedef struct {
@@ -35,25 +44,48 @@ typedef struct {
   _Atomic int many;
 } find_job;
 
-static inline uint32_t slot_of(uint64_t w) {
-  return (uint32_t)((w * 0xD6E8FEB86659FD93u) >> (64 - SLOT_BITS));
+static inline uint32_t slot_of(uint64_t w, int bits) { return (uint32_t)((w * 0xD6E8FEB86659FD93u) >> (64 - bits)); }
+
+/* Begin with no word but 0; what is not used is not touched. */
+static void begin(sm_few_part *p) {
+  memset(p->slot, 0, sizeof *p->slot << BITS_FIRST);
+  p->bits = BITS_FIRST;
+  p->words = p->own = 0;
+  p->runs = p->count[0] = 0;
+  p->word[0] = 0;
+}
+
+static void grow(sm_few_part *p) {
+  uint32_t last = (1u << BITS_LAST) - 1;
+  memset(p->slot, 0, sizeof p->slot);
+  p->bits = BITS_LAST;
+  for (int i = 1; i <= p->words; i++) {
+    uint32_t s = slot_of(p->word[i], BITS_LAST);
+    while (p->slot[s] != 0) s = (s + 1) & last;
+    p->slot[s] = (uint16_t)i;
+  }
 }
 
 /* The number of w, which is not the one in its own slot; a new one if w is not known, NONE if it cannot be had. */
 static uint16_t look_further(sm_few_part *p, uint64_t w) {
-  uint32_t s = slot_of(w);
+  uint32_t s = slot_of(w, p->bits), last = (1u << p->bits) - 1;
   int steps = 0;
-  for (; p->word[p->slot[s]] != w; s = (s + 1) & (SLOTS - 1), steps++) {
+  for (; p->word[p->slot[s]] != w; s = (s + 1) & last, steps++) {
     if (p->slot[s] != 0) continue;
     if (p->words == SM_FEW_MOST || steps > FAR) return NONE;
+    if (p->words == FIRST_MOST && p->bits == BITS_FIRST) {
+      grow(p);
+      return look_further(p, w);
+    }
     p->word[++p->words] = w;
+    p->count[p->words] = 0;
     return p->slot[s] = (uint16_t)p->words;
   }
   return p->slot[s];
 }
 
 static inline uint16_t number_of(sm_few_part *p, uint64_t w) {
-  uint16_t number = p->slot[slot_of(w)];
+  uint16_t number = p->slot[slot_of(w, p->bits)];
   return p->word[number] == w ? number : look_further(p, w);
 }
 
@@ -62,6 +94,7 @@ static void find_work(void *arg, int rank, int np) {
   sm_few_part *p = &j->few->parts[rank];
   uint16_t last = 0, *numbers = j->few->numbers;
   int64_t to = sm_share(j->few->n, rank + 1, np, SM_FEW_BLOCK), runs = 0;
+  begin(p);
   for (int64_t i = sm_share(j->few->n, rank, np, SM_FEW_BLOCK); i < to; i += SM_FEW_BLOCK) {
     int64_t end = i + SM_FEW_BLOCK < to ? i + SM_FEW_BLOCK : to;
     if (j->many || sm_stop_due(j->stop, rank)) return;
@@ -94,27 +127,33 @@ static bool merge(sm_few *f) {
   return true;
 }
 
+/* Pairs of neighbours, since sorted words are seen to be few by those only. */
 bool sm_few_likely(const void *words, size_t width, int64_t n) {
   uint64_t seen[4 * SAMPLE] = {0};
   int distinct = 0;
-  if (n < 4 * SAMPLE) return false;
-  for (int64_t i = 0, step = n / SAMPLE; i < SAMPLE; i++) {
-    uint64_t w = width == 8 ? ((const uint64_t *)words)[i * step] : ((const uint32_t *)words)[i * step];
-    uint32_t s = slot_of(w) % (4 * SAMPLE);
+  if (n < 2 * SAMPLE) return false;
+  for (int64_t i = 0, step = n / (SAMPLE / 2); i < SAMPLE; i++) {
+    int64_t at = (i >> 1) * step + (i & 1);
+    uint64_t w = width == 8 ? ((const uint64_t *)words)[at] : ((const uint32_t *)words)[at];
+    uint32_t s = slot_of(w, 12);
     while (seen[s] && seen[s] != w) s = (s + 1) % (4 * SAMPLE);
     distinct += seen[s] != w;
     seen[s] = w;
   }
-  return distinct <= SAMPLE - SAMPLE / 8;
+  return distinct <= SAMPLE - SAMPLE / 16;
 }
 
 int sm_few_find(const void *words, size_t width, int64_t n, int np, sm_stop *stop, sm_few *f) {
   find_job j = {.words = words, .width = width, .few = f, .stop = stop};
   *f = (sm_few){.n = n, .np = np};
   f->numbers = sm_scratch_new((size_t)n * sizeof *f->numbers);
-  f->parts = calloc((size_t)np, sizeof *f->parts);
+  f->parts = malloc((size_t)np * sizeof *f->parts);
   int rc = f->numbers && f->parts ? sm_threads_run(np, find_work, &j, stop) : -ENOMEM;
-  if (rc == 0 && !j.many && merge(f)) return 1;
+  if (rc == 0 && !j.many && merge(f)) {
+    f->entries = malloc((size_t)(f->parts[0].words + 1) * sizeof *f->entries);
+    if (f->entries) return 1;
+    rc = -ENOMEM;
+  }
   sm_few_free(f);
   return rc;
 }
@@ -122,6 +161,8 @@ int sm_few_find(const void *words, size_t width, int64_t n, int np, sm_stop *sto
 void sm_few_free(sm_few *f) {
   sm_scratch_free(f->numbers, (size_t)f->n * sizeof *f->numbers);
   free(f->parts);
+  free(f->entries);
+  f->entries = NULL;
   f->numbers = NULL;
   f->parts = NULL;
 }
@@ -148,24 +189,19 @@ static void spread_ranks(sm_few *f) {
   f->in_order &= f->missing == 0;
 }
 
-typedef struct {
-  uint64_t key;
-  const char *text;
-  int number;
-} entry;
-
 static int by_key(const void *a, const void *b) {
-  uint64_t x = ((const entry *)a)->key, y = ((const entry *)b)->key;
+  uint64_t x = ((const sm_few_entry *)a)->key, y = ((const sm_few_entry *)b)->key;
   return (x > y) - (x < y);
 }
 
 static int by_text(const void *a, const void *b) {
-  return strcmp(((const entry *)a)->text, ((const entry *)b)->text);
+  return strcmp(((const sm_few_entry *)a)->text, ((const sm_few_entry *)b)->text);
 }
 
 /* Rank the m words that are there; all others have been marked by NONE. */
-static void rank_sorted(sm_few *f, entry *all, int m, int (*compare)(const void *, const void *), bool reverse) {
+static void rank_sorted(sm_few *f, int m, int (*compare)(const void *, const void *), bool reverse) {
   uint16_t *rank = f->parts[0].rank;
+  sm_few_entry *all = f->entries;
   qsort(all, (size_t)m, sizeof *all, compare);
   f->ranks = 0;
   for (int i = 0; i < m; i++) {
@@ -182,28 +218,25 @@ static void rank_sorted(sm_few *f, entry *all, int m, int (*compare)(const void 
 }
 
 void sm_few_rank_numbers(sm_few *f, const sm_keys *k) {
-  entry all[ALL];
-  uint32_t narrow[ALL];
   sm_few_part *p = &f->parts[0];
   bool wide = sm_keys_width(k) == 8;
   int m = 0;
-  for (int i = 0; i <= p->words; i++) narrow[i] = (uint32_t)p->word[i];
-  sm_keys words = {k->type, wide ? (const void *)p->word : narrow, p->words + 1, 0, k->decreasing};
   for (int i = 0; i <= p->words; i++) {
+    uint32_t narrow = (uint32_t)p->word[i];
+    sm_keys word = {k->type, wide ? (const void *)&p->word[i] : &narrow, 1, 0, k->decreasing};
     p->rank[i] = NONE;
-    if (!sm_keys_missing(&words, i)) all[m++] = (entry){sm_keys_at(&words, i, 0), NULL, i};
+    if (!sm_keys_missing(&word, 0)) f->entries[m++] = (sm_few_entry){sm_keys_at(&word, 0, 0), NULL, i};
   }
-  rank_sorted(f, all, m, by_key, false);
+  rank_sorted(f, m, by_key, false);
 }
 
 void sm_few_rank_texts(sm_few *f, const char *const *texts, bool decreasing) {
-  entry all[ALL];
   int m = 0;
   for (int i = 0; i <= f->parts[0].words; i++) {
     f->parts[0].rank[i] = NONE;
-    if (texts[i]) all[m++] = (entry){0, texts[i], i};
+    if (texts[i]) f->entries[m++] = (sm_few_entry){0, texts[i], i};
   }
-  rank_sorted(f, all, m, by_text, decreasing);
+  rank_sorted(f, m, by_text, decreasing);
 }
 
 void sm_few_tally(const sm_few *f, int rank, int64_t *count) {

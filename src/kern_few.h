@@ -9,16 +9,18 @@
 
 #include "kern_keys.h"
 
-#define SM_FEW_MOST 2048  /* distinct words, 0 not counted */
+#define SM_FEW_MOST 8192  /* distinct words, 0 not counted */
 #define SM_FEW_BLOCK 512  /* threads' shares begin at its multiples: sm_share(n, rank, np, SM_FEW_BLOCK) */
 
 typedef struct sm_few_part sm_few_part;
+typedef struct sm_few_entry sm_few_entry;
 
 typedef struct {
   int64_t n;
   int np;             /* shares, in every pass the same */
   uint16_t *numbers;  /* of the elements, in the dictionary of the share they lie in */
   sm_few_part *parts; /* a dictionary a share; the first then has the words of all */
+  sm_few_entry *entries; /* room to sort the words */
   int ranks;          /* equal words, once ranked, have one rank below this; missing ones have this */
   int64_t missing;
   bool in_order;      /* ranks do not fall, and none is missing (false may be wrong) */
@@ -28,7 +30,7 @@ typedef struct {
 bool sm_few_likely(const void *words, size_t width, int64_t n);
 
 /* Make the dictionaries. Gives 1 if there are few words, 0 if not (nothing is held then), -ENOMEM or the stop's
- * code. Scratch: 2 bytes an element and 64 KiB a thread, until sm_few_free(). */
+ * code. Scratch: 2 bytes an element and 256 KiB a thread, until sm_few_free(). */
 int sm_few_find(const void *words, size_t width, int64_t n, int np, sm_stop *stop, sm_few *f);
 void sm_few_free(sm_few *f);
 

@@ -1,6 +1,6 @@
 /* kern_sort.h: argsort, the stable permutation that sorts.
  *
- * Memory: besides `out`, at most 16 bytes an element (24 for strings) and 128 KiB a thread; 2 bytes an element
+ * Memory: besides `out`, at most 16 bytes an element (24 for strings) and 320 KiB a thread; 2 bytes an element
  * where few values, or strings by their pointers, are distinct.
  */
 #ifndef KERN_SORT_H
