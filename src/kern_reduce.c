@@ -18,11 +18,10 @@
 
 typedef struct {
   double sum, error;       /* their sum is the block's */
-  long double total;       /* of a second or a product pass */
+  long double total;       /* of a second pass */
   int64_t whole, n, nonzero;
   double lo, hi;
   bool na, nan;
-  bool plain, negative;    /* of a product: no factor is Inf, NaN or 0; how many are negative is odd */
 } part;
 
 typedef struct {
@@ -137,56 +136,6 @@ static void long_sum_block(const void *arg, const double *v, int64_t n, part *p)
   p->total = total;
 }
 
-static inline bool settled(long double total) { return total == 0 || isinf(total); }
-
-/* Whether no factor is Inf, NaN or 0, and whether an odd number of them is negative. */
-static inline __attribute__((always_inline)) bool all_plain(const double *v, int64_t n, bool *negative) {
-  uint64_t sign = 0;
-  int64_t plain = 1;
-  for (int64_t i = 0; i < n; i++) {
-    uint64_t bits;
-    memcpy(&bits, v + i, sizeof bits);
-    sign ^= bits;
-    plain &= (int64_t)(v[i] != 0) & (int64_t)(v[i] - v[i] == 0);
-  }
-  *negative = sign >> 63;
-  return plain;
-}
-
-/* A product that is 0 or infinite stays so, but for its sign, by plain factors; one that does not become so had none
- * but plain factors. */
-static void prod_block(const void *arg, const double *v, int64_t n, part *p) {
-  const job *j = arg;
-  long double total = p->total;
-  for (int64_t i = 0, m; i < n; i += m) {
-    bool plain = false, negative = false, was = settled(total), sign = signbit(total);
-    m = n - i < CHUNK ? n - i : CHUNK;
-    if (was) plain = m == CHUNK ? all_plain(v + i, CHUNK, &negative) : all_plain(v + i, m, &negative);
-    if (was && plain) {
-      p->n += m;
-      total = negative ? -total : total;
-    } else {
-      for (int64_t e = i; e < i + m; e++) {
-        if (v[e] != v[e]) {
-          note_missing(v[e], p);
-          if (j->skip) continue;
-        }
-        p->n++;
-        total *= (long double)v[e];
-      }
-      if (!was && total == total && !settled(total)) {
-        plain = true; /* but for what was skipped, which the next pass skips in the same way */
-        negative = signbit(total) != sign;
-      } else if (!was) {
-        plain = all_plain(v + i, m, &negative);
-      }
-    }
-    p->plain &= plain;
-    p->negative ^= negative;
-  }
-  p->total = total;
-}
-
 static void extremes_block(const void *arg, const double *v, int64_t n, part *p) {
   double lo[4], hi[4];
   int64_t present = 0, i = 0;
@@ -257,7 +206,7 @@ static void work(void *arg, int rank, int np) {
   for (int64_t i = sm_share(j->n, rank, np, BLOCK); i < to && !sm_stop_due(j->stop, rank); i += BLOCK) {
     int64_t end = i + BLOCK < to ? i + BLOCK : to;
     part *p = &j->parts[i / BLOCK];
-    *p = (part){.lo = INFINITY, .hi = -INFINITY, .total = j->block == prod_block ? 1 : 0, .plain = true};
+    *p = (part){.lo = INFINITY, .hi = -INFINITY, .total = 0};
     if (!j->block) {
       whole_block(j, i, end, p);
       continue;
@@ -333,44 +282,6 @@ int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_st
   job j = {.d = d, .x = x, .n = n, .skip = skip, .stop = stop};
   *out = (sm_sum){{0, false, false}, 0, 0};
   int rc = is_float(d) || d.code == SM_I8 ? sum_floats(&j, np, out) : sum_whole(&j, np, out);
-  free(j.parts);
-  return rc;
-}
-
-/* Go on with the product by the elements of block b, first to last. */
-static void prod_on(job *j, int64_t b, part *one) {
-  double buffer[CHUNK];
-  int64_t to = (b + 1) * BLOCK < j->n ? (b + 1) * BLOCK : j->n;
-  for (int64_t i = b * BLOCK; i < to; i += CHUNK) {
-    int64_t m = i + CHUNK < to ? CHUNK : to - i;
-    prod_block(j, as_doubles(j->d, j->x + i * j->d.itemsize, m, buffer), m, one);
-  }
-}
-
-int sm_reduce_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_tally *tally, long double *out) {
-  job j = {.d = d, .x = x, .n = n, .skip = skip, .block = prod_block, .stop = stop};
-  int64_t blocks;
-  int rc = run(&j, np, &blocks);
-  long double p = 1;
-  bool tame = true;
-  for (int64_t b = 0; rc == 0 && b < blocks; b++) {
-    long double t = j.parts[b].total;
-    p *= t;
-    tame = tame && isnormal(t) && isnormal(p);
-  }
-  if (rc == 0) *tally = tally_of(&j, blocks);
-  if (rc == 0 && !tame) {
-    part one = {.total = 1};
-    for (int64_t b = 0; b < blocks && !sm_stop_due(stop, 0); b++) {
-      if (settled(one.total) && j.parts[b].plain)
-        one.total = j.parts[b].negative ? -one.total : one.total;
-      else
-        prod_on(&j, b, &one);
-    }
-    p = one.total;
-    rc = atomic_load(&stop->code);
-  }
-  *out = p;
   free(j.parts);
   return rc;
 }
