@@ -46,6 +46,19 @@ typedef struct {
 
 static inline uint32_t slot_of(uint64_t w, int bits) { return (uint32_t)((w * 0xD6E8FEB86659FD93u) >> (64 - bits)); }
 
+/* Word i, whatever its type is. */
+static inline uint64_t word_8(const void *words, int64_t i) {
+  uint64_t w;
+  memcpy(&w, (const char *)words + i * 8, sizeof w);
+  return w;
+}
+
+static inline uint64_t word_4(const void *words, int64_t i) {
+  uint32_t w;
+  memcpy(&w, (const char *)words + i * 4, sizeof w);
+  return w;
+}
+
 /* Begin with no word but 0; what is not used is not touched. */
 static void begin(sm_few_part *p) {
   memset(p->slot, 0, sizeof *p->slot << BITS_FIRST);
@@ -98,21 +111,21 @@ static void find_work(void *arg, int rank, int np) {
   for (int64_t i = sm_share(j->few->n, rank, np, SM_FEW_BLOCK); i < to; i += SM_FEW_BLOCK) {
     int64_t end = i + SM_FEW_BLOCK < to ? i + SM_FEW_BLOCK : to;
     if (j->many || sm_stop_due(j->stop, rank)) return;
-#define FIND(T)                                              \
-  for (int64_t e = i; e < end; e++) {                        \
-    uint16_t number = number_of(p, ((const T *)j->words)[e]); \
-    if (number == NONE) {                                    \
-      j->many = 1;                                           \
-      return;                                                \
-    }                                                        \
-    p->count[number]++;                                      \
-    runs += number != last;                                  \
-    numbers[e] = last = number;                              \
+#define FIND(word)                                       \
+  for (int64_t e = i; e < end; e++) {                    \
+    uint16_t number = number_of(p, word(j->words, e));   \
+    if (number == NONE) {                                \
+      j->many = 1;                                       \
+      return;                                            \
+    }                                                    \
+    p->count[number]++;                                  \
+    runs += number != last;                              \
+    numbers[e] = last = number;                          \
   }
     if (j->width == 8) {
-      FIND(uint64_t)
+      FIND(word_8)
     } else {
-      FIND(uint32_t)
+      FIND(word_4)
     }
   }
   p->runs = runs;
@@ -134,7 +147,7 @@ bool sm_few_likely(const void *words, size_t width, int64_t n) {
   if (n < 2 * SAMPLE) return false;
   for (int64_t i = 0, step = n / (SAMPLE / 2); i < SAMPLE; i++) {
     int64_t at = (i >> 1) * step + (i & 1);
-    uint64_t w = width == 8 ? ((const uint64_t *)words)[at] : ((const uint32_t *)words)[at];
+    uint64_t w = width == 8 ? word_8(words, at) : word_4(words, at);
     uint32_t s = slot_of(w, 12);
     while (seen[s] && seen[s] != w) s = (s + 1) % (4 * SAMPLE);
     distinct += seen[s] != w;
