@@ -207,8 +207,11 @@ static int by_key(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+/* Keys are the first bytes; they settle it, or end with a NUL, or the bytes after them do. */
 static int by_text(const void *a, const void *b) {
-  return strcmp(((const sm_few_entry *)a)->text, ((const sm_few_entry *)b)->text);
+  const sm_few_entry *x = a, *y = b;
+  if (x->key != y->key) return x->key < y->key ? -1 : 1;
+  return (x->key & 0xFF) == 0 ? 0 : strcmp(x->text + 8, y->text + 8);
 }
 
 /* Rank the m words that are there; all others have been marked by NONE. */
@@ -247,7 +250,9 @@ void sm_few_rank_texts(sm_few *f, const char *const *texts, bool decreasing) {
   int m = 0;
   for (int i = 0; i <= f->parts[0].words; i++) {
     f->parts[0].rank[i] = NONE;
-    if (texts[i]) f->entries[m++] = (sm_few_entry){0, texts[i], i};
+    if (!texts[i]) continue;
+    sm_keys text = {SM_KEY_PTR, &texts[i], 1, 0, false};
+    f->entries[m++] = (sm_few_entry){sm_keys_at(&text, 0, 0), texts[i], i};
   }
   rank_sorted(f, m, by_text, decreasing);
 }
