@@ -1,8 +1,7 @@
 /* kern_few.c: see kern_few.h.
  *
  * A dictionary is a hash of numbers into a list of words. Number 0 is the word 0 and also marks an empty slot, so one
- * comparison with the word of the slot's number tells a hit. The hash grows once, so that it stays in the nearest cache
- * while words are few. A share that meets more words than
+ * comparison with the word of the slot's number tells a hit. A share that meets more words than
  * SM_FEW_MOST, or a word that must go far from its slot, stops all of them.
  */
 #include "kern_few.h"
@@ -11,17 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BITS_FIRST 13
-#define BITS_LAST 15
-#define FIRST_MOST 2048 /* words in a hash of BITS_FIRST */
+#define SLOT_BITS 15   /* so many that words seldom meet: a wrong guess costs more than a farther cache */
+#define SLOTS (1 << SLOT_BITS)
 #define FAR 64         /* slots that a word may be away from its own */
 #define NONE UINT16_MAX
 #define SAMPLE 1024
 #define ALL (SM_FEW_MOST + 1)
 
 struct sm_few_part {
-  uint16_t slot[1 << BITS_LAST];
-  int bits;
+  uint16_t slot[SLOTS];
   uint64_t word[ALL];
   int64_t count[ALL];
   uint16_t rank[ALL];
@@ -44,7 +41,7 @@ typedef struct {
   _Atomic int many;
 } find_job;
 
-static inline uint32_t slot_of(uint64_t w, int bits) { return (uint32_t)((w * 0xD6E8FEB86659FD93u) >> (64 - bits)); }
+static inline uint32_t slot_of(uint64_t w) { return (uint32_t)((w * 0xD6E8FEB86659FD93u) >> (64 - SLOT_BITS)); }
 
 /* Word i, whatever its type is. */
 static inline uint64_t word_8(const void *words, int64_t i) {
@@ -61,35 +58,19 @@ static inline uint64_t word_4(const void *words, int64_t i) {
 
 /* Begin with no word but 0; what is not used is not touched. */
 static void begin(sm_few_part *p) {
-  memset(p->slot, 0, sizeof *p->slot << BITS_FIRST);
-  p->bits = BITS_FIRST;
+  memset(p->slot, 0, sizeof p->slot);
   p->words = p->own = 0;
   p->runs = p->count[0] = 0;
   p->word[0] = 0;
 }
 
-static void grow(sm_few_part *p) {
-  uint32_t last = (1u << BITS_LAST) - 1;
-  memset(p->slot, 0, sizeof p->slot);
-  p->bits = BITS_LAST;
-  for (int i = 1; i <= p->words; i++) {
-    uint32_t s = slot_of(p->word[i], BITS_LAST);
-    while (p->slot[s] != 0) s = (s + 1) & last;
-    p->slot[s] = (uint16_t)i;
-  }
-}
-
 /* The number of w, which is not the one in its own slot; a new one if w is not known, NONE if it cannot be had. */
 static uint16_t look_further(sm_few_part *p, uint64_t w) {
-  uint32_t s = slot_of(w, p->bits), last = (1u << p->bits) - 1;
+  uint32_t s = slot_of(w);
   int steps = 0;
-  for (; p->word[p->slot[s]] != w; s = (s + 1) & last, steps++) {
+  for (; p->word[p->slot[s]] != w; s = (s + 1) & (SLOTS - 1), steps++) {
     if (p->slot[s] != 0) continue;
     if (p->words == SM_FEW_MOST || steps > FAR) return NONE;
-    if (p->words == FIRST_MOST && p->bits == BITS_FIRST) {
-      grow(p);
-      return look_further(p, w);
-    }
     p->word[++p->words] = w;
     p->count[p->words] = 0;
     return p->slot[s] = (uint16_t)p->words;
@@ -98,7 +79,7 @@ static uint16_t look_further(sm_few_part *p, uint64_t w) {
 }
 
 static inline uint16_t number_of(sm_few_part *p, uint64_t w) {
-  uint16_t number = p->slot[slot_of(w, p->bits)];
+  uint16_t number = p->slot[slot_of(w)];
   return p->word[number] == w ? number : look_further(p, w);
 }
 
@@ -148,7 +129,7 @@ bool sm_few_likely(const void *words, size_t width, int64_t n) {
   for (int64_t i = 0, step = n / (SAMPLE / 2); i < SAMPLE; i++) {
     int64_t at = (i >> 1) * step + (i & 1);
     uint64_t w = width == 8 ? word_8(words, at) : word_4(words, at);
-    uint32_t s = slot_of(w, 12);
+    uint32_t s = slot_of(w) % (4 * SAMPLE);
     while (seen[s] && seen[s] != w) s = (s + 1) % (4 * SAMPLE);
     distinct += seen[s] != w;
     seen[s] = w;
