@@ -2,11 +2,9 @@
 #include "kern_keys.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SIGN ((uint64_t)1 << 63)
-#define SAMPLE 1024
 
 static inline uint64_t double_key(double x) {
   uint64_t u;
@@ -15,40 +13,84 @@ static inline uint64_t double_key(double x) {
   return u ^ ((uint64_t)((int64_t)u >> 63) | SIGN);
 }
 
-static inline double key_double(uint64_t key) {
-  uint64_t u = key & SIGN ? key ^ SIGN : ~key;
-  double x;
-  memcpy(&x, &u, sizeof x);
-  return x;
-}
+/* Loops over STEP elements have a constant count and no state from one element to the next, so that compilers make
+ * vectors of them at -O2. M is an integer as wide as T. x[-1] of rises and falls, x[n] of ties must be there; of floats none
+ * is missing where they rise or fall, so with `ends` the first and the last are taken for the range. */
+#define STEP 512
+#define ALWAYS static inline __attribute__((always_inline))
 
-/* Looks at [from, to) and, for the order, at the element before it. */
-#define INTEGERS(name, T, NA, value)                                                               \
-  static inline uint64_t key_##name(T x) { return (uint64_t)(int64_t)(value) ^ SIGN; }             \
+#define NEIGHBOURS(name, T, M, ends)                                                               \
+  ALWAYS bool all_rise_##name(const T *x, int64_t n) {                                             \
+    M yes = 1;                                                                                     \
+    for (int64_t i = 0; i < n; i++) yes &= (M)(x[i - 1] <= x[i]);                                  \
+    return yes;                                                                                    \
+  }                                                                                                \
+  ALWAYS bool all_fall_##name(const T *x, int64_t n) {                                             \
+    M yes = 1;                                                                                     \
+    for (int64_t i = 0; i < n; i++) yes &= (M)(x[i - 1] >= x[i]);                                  \
+    return yes;                                                                                    \
+  }                                                                                                \
+  ALWAYS bool any_tie_##name(const T *x, int64_t n) {                                              \
+    M yes = 0;                                                                                     \
+    for (int64_t i = 0; i < n; i++) yes |= (M)(x[i] == x[i + 1]);                                  \
+    return yes;                                                                                    \
+  }                                                                                                \
+  static bool rises_##name(const T *x, int64_t n) {                                                \
+    return n == STEP ? all_rise_##name(x, STEP) : all_rise_##name(x, n);                           \
+  }                                                                                                \
+  static bool falls_##name(const T *x, int64_t n) {                                                \
+    return n == STEP ? all_fall_##name(x, STEP) : all_fall_##name(x, n);                           \
+  }                                                                                                \
+  static bool ties_##name(const void *data, int64_t from, int64_t n) {                             \
+    const T *x = (const T *)data + from;                                                           \
+    return n == STEP ? any_tie_##name(x, STEP) : any_tie_##name(x, n);                             \
+  }                                                                                                \
+  /* Looks at [from, to) and, for the orders that *s still has, at the element before it. */       \
   static void scan_##name(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {          \
     const T *x = data;                                                                             \
-    T prev = x[from > 0 ? from - 1 : from], lo = 0, hi = 0;                                        \
-    int64_t missing = 0, up = 0, down = 0, i = from;                                               \
-    for (; i < to; i++) { /* the first that is there */                                            \
-      T v = x[i];                                                                                  \
-      if (!(NA)) {                                                                                 \
-        lo = hi = v;                                                                               \
-        break;                                                                                     \
+    range_##name r = start_##name();                                                               \
+    bool up = s->ascending, down = s->descending;                                                  \
+    for (int64_t i = from, m; i < to; i += m) {                                                    \
+      m = i == 0 ? 1 : to - i < STEP ? to - i : STEP;                                              \
+      up = up && (i == 0 || rises_##name(x + i, m));                                               \
+      down = down && (i == 0 || falls_##name(x + i, m));                                           \
+      if (ends && i > 0 && (up || down)) {                                                 \
+        widen_##name(x + i, 1, &r);                                                                \
+        widen_##name(x + i + m - 1, 1, &r);                                                        \
+        r.present += m - 2;                                                                        \
+      } else if (m == STEP) {                                                                      \
+        widen_##name(x + i, STEP, &r);                                                             \
+      } else {                                                                                     \
+        widen_##name(x + i, m, &r);                                                                \
       }                                                                                            \
     }                                                                                              \
-    bool any = i < to;                                                                             \
-    for (i = from; i < to; i++) {                                                                  \
-      T v = x[i];                                                                                  \
-      up |= prev < v;                                                                              \
-      down |= prev > v;                                                                            \
-      prev = v;                                                                                    \
+    bool any = r.present > 0;                                                                      \
+    *s = (sm_keys_stats){to - from - r.present, up, down, false,                                   \
+                         any ? key_##name(r.lo) : UINT64_MAX, any ? key_##name(r.hi) : 0};         \
+  }
+
+#define INTEGERS(name, T, least, most, NA, value, sign)                                            \
+  ALWAYS uint64_t key_##name(T x) { return (uint64_t)(int64_t)(value) ^ sign; }                         \
+  typedef struct {                                                                                 \
+    T lo, hi;                                                                                      \
+    int64_t present;                                                                               \
+  } range_##name;                                                                                  \
+  ALWAYS range_##name start_##name(void) { return (range_##name){most, least, 0}; }                \
+  ALWAYS void widen_##name(const T *x, int64_t n, range_##name *r) {                               \
+    T lo = r->lo, hi = r->hi;                                                                      \
+    int32_t missing = 0;                                                                           \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+      T v = x[i], gone = (T)-(T)(NA);                                                              \
+      T low = (T)(v ^ ((v ^ (T)most) & gone)), high = (T)(v ^ ((v ^ (T)least) & gone));            \
       missing += (NA);                                                                             \
-      v = (NA) ? hi : v;                                                                           \
-      lo = v < lo ? v : lo;                                                                        \
-      hi = v > hi ? v : hi;                                                                        \
+      lo = low < lo ? low : lo;                                                                    \
+      hi = high > hi ? high : hi;                                                                  \
     }                                                                                              \
-    *s = (sm_keys_stats){missing, !down, !up, false, any ? key_##name(lo) : UINT64_MAX, any ? key_##name(hi) : 0};\
+    r->lo = lo;                                                                                    \
+    r->hi = hi;                                                                                    \
+    r->present += n - missing;                                                                     \
   }                                                                                                \
+  NEIGHBOURS(name, T, T, false)                                                                    \
   static void code_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) { \
     const T *x = (const T *)data + from;                                                           \
     uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                    \
@@ -58,59 +100,62 @@ static inline double key_double(uint64_t key) {
       uint64_t q = (((key_##name(v) - base) ^ flip) - flip) >> shift;                              \
       out[i] = (NA) ? missing : q;                                                                 \
     }                                                                                              \
-  }
-
-INTEGERS(i1, int8_t, false, x)
-INTEGERS(i2, int16_t, false, x)
-INTEGERS(i4, int32_t, v == INT32_MIN, x)
-INTEGERS(i8, int64_t, false, x)
-INTEGERS(i8na, int64_t, v == INT64_MIN, x)
-INTEGERS(u1, uint8_t, false, x)
-INTEGERS(u2, uint16_t, false, x)
-INTEGERS(u4, uint32_t, false, x)
-INTEGERS(b1, uint8_t, v == 0x80, x != 0)
-
-static inline uint64_t key_u8(uint64_t x) { return x; }
-
-static void scan_u8(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {
-  const uint64_t *x = data;
-  *s = (sm_keys_stats){0, true, true, false, UINT64_MAX, 0};
-  for (int64_t i = from; i < to; i++) {
-    uint64_t prev = x[i > 0 ? i - 1 : 0];
-    s->ascending &= prev <= x[i];
-    s->descending &= prev >= x[i];
-    if (x[i] < s->lo) s->lo = x[i];
-    if (x[i] > s->hi) s->hi = x[i];
-  }
-}
-
-static void code_u8(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) {
-  const uint64_t *x = (const uint64_t *)data + from;
-  uint64_t flip = dec ? UINT64_MAX : 0;
-  for (int64_t i = 0; i < n; i++) out[i] = (((x[i] - m->base) ^ flip) - flip) >> m->shift;
-}
-
-#define FLOATS(name, T)                                                                            \
-  static inline uint64_t key_##name(T x) { return double_key((double)x); }                         \
-  static void scan_##name(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {          \
-    const T *x = data;                                                                             \
-    T prev = x[from > 0 ? from - 1 : from], lo[2] = {INFINITY, INFINITY}, hi[2] = {-INFINITY, -INFINITY}; \
-    int64_t present = 0;                                                                           \
-    bool up = false, down = false;                                                                 \
-    for (int64_t i = from; i < to; i++) {                                                          \
-      T v = x[i];                                                                                  \
-      up |= prev < v;                                                                              \
-      down |= prev > v;                                                                            \
-      prev = v;                                                                                    \
-      present += v == v;                                                                           \
-      lo[i & 1] = v < lo[i & 1] ? v : lo[i & 1];                                                   \
-      hi[i & 1] = v > hi[i & 1] ? v : hi[i & 1];                                                   \
-    }                                                                                              \
-    int64_t missing = to - from - present;                                                         \
-    T least = lo[0] < lo[1] ? lo[0] : lo[1], most = hi[0] > hi[1] ? hi[0] : hi[1];                 \
-    *s = (sm_keys_stats){missing, missing == 0 && !down, missing == 0 && !up, false,               \
-                         present ? key_##name(least) : UINT64_MAX, present ? key_##name(most) : 0}; \
   }                                                                                                \
+  ALWAYS void narrow_##name(const T *restrict x, const sm_keys_map *m, bool dec, int64_t n, uint16_t *restrict out) { \
+    uint32_t base = (uint32_t)m->base, flip = dec ? UINT32_MAX : 0, missing = (uint32_t)m->missing; \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+      T v = x[i];                                                                                  \
+      uint32_t q = (((uint32_t)key_##name(v) - base) ^ flip) - flip, gone = -(uint32_t)(NA);       \
+      out[i] = (uint16_t)(q ^ ((q ^ missing) & gone));                                             \
+    }                                                                                              \
+  }                                                                                                \
+  static void small_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint16_t *out) { \
+    const T *x = (const T *)data + from;                                                           \
+    if (n == STEP)                                                                                 \
+      narrow_##name(x, m, dec, STEP, out);                                                         \
+    else                                                                                           \
+      narrow_##name(x, m, dec, n, out);                                                            \
+  }
+
+INTEGERS(i1, int8_t, INT8_MIN, INT8_MAX, false, x, SIGN)
+INTEGERS(i2, int16_t, INT16_MIN, INT16_MAX, false, x, SIGN)
+INTEGERS(i4, int32_t, INT32_MIN, INT32_MAX, v == INT32_MIN, x, SIGN)
+INTEGERS(i8, int64_t, INT64_MIN, INT64_MAX, false, x, SIGN)
+INTEGERS(i8na, int64_t, INT64_MIN, INT64_MAX, v == INT64_MIN, x, SIGN)
+INTEGERS(u1, uint8_t, 0, UINT8_MAX, false, x, SIGN)
+INTEGERS(u2, uint16_t, 0, UINT16_MAX, false, x, SIGN)
+INTEGERS(u4, uint32_t, 0, UINT32_MAX, false, x, SIGN)
+INTEGERS(u8, uint64_t, 0, UINT64_MAX, false, x, 0)
+INTEGERS(b1, uint8_t, 0, UINT8_MAX, v == 0x80, x != 0, SIGN)
+
+#define FLOATS(name, T, M)                                                                         \
+  ALWAYS uint64_t key_##name(T x) { return double_key((double)x); }                                \
+  typedef struct {                                                                                 \
+    T lo, hi;                                                                                      \
+    int64_t present;                                                                               \
+  } range_##name;                                                                                  \
+  ALWAYS range_##name start_##name(void) { return (range_##name){INFINITY, -INFINITY, 0}; }        \
+  ALWAYS void widen_##name(const T *x, int64_t n, range_##name *r) {                               \
+    T lo = r->lo, hi = r->hi, lo1 = lo, lo2 = lo, lo3 = lo, hi1 = hi, hi2 = hi, hi3 = hi;          \
+    M present = 0;                                                                                 \
+    int64_t i = 0;                                                                                 \
+    for (; i + 4 <= n; i += 4) {                                                                   \
+      WIDEN(lo, hi, 0)                                                                             \
+      WIDEN(lo1, hi1, 1)                                                                           \
+      WIDEN(lo2, hi2, 2)                                                                           \
+      WIDEN(lo3, hi3, 3)                                                                           \
+    }                                                                                              \
+    for (; i < n; i++) WIDEN(lo, hi, 0)                                                            \
+    for (i = 0; i < n; i++) present += (M)(x[i] == x[i]);                                          \
+    lo = lo1 < lo ? lo1 : lo;                                                                      \
+    hi = hi1 > hi ? hi1 : hi;                                                                      \
+    lo2 = lo3 < lo2 ? lo3 : lo2;                                                                   \
+    hi2 = hi3 > hi2 ? hi3 : hi2;                                                                   \
+    r->lo = lo2 < lo ? lo2 : lo;                                                                   \
+    r->hi = hi2 > hi ? hi2 : hi;                                                                   \
+    r->present += present;                                                                         \
+  }                                                                                                \
+  NEIGHBOURS(name, T, M, true)                                                                     \
   static bool whole_##name(const void *data, int64_t from, int64_t to) {                           \
     const T *x = data;                                                                             \
     for (int64_t i = from; i < to; i++) {                                                          \
@@ -141,20 +186,41 @@ static void code_u8(const void *data, const sm_keys_map *m, bool dec, int64_t fr
     }                                                                                              \
   }
 
-FLOATS(f8, double)
-FLOATS(f4, float)
+#define WIDEN(lo, hi, e)                     \
+  {                                          \
+    lo = x[i + e] < lo ? x[i + e] : lo;      \
+    hi = x[i + e] > hi ? x[i + e] : hi;      \
+  }
+
+FLOATS(f8, double, int64_t)
+FLOATS(f4, float, int32_t)
 
 typedef void (*scan_fn)(const void *, int64_t, int64_t, sm_keys_stats *);
 typedef void (*code_fn)(const void *, const sm_keys_map *, bool, int64_t, int64_t, uint64_t *);
+typedef void (*small_fn)(const void *, const sm_keys_map *, bool, int64_t, int64_t, uint16_t *);
+typedef bool (*ties_fn)(const void *, int64_t, int64_t);
 
 static const struct {
+  size_t width;
   scan_fn scan;
   code_fn code;
+  ties_fn ties;
+  small_fn small; /* NULL: by code */
 } table[] = {
-  [SM_KEY_F8] = {scan_f8, code_f8}, [SM_KEY_F4] = {scan_f4, code_f4}, [SM_KEY_I1] = {scan_i1, code_i1},
-  [SM_KEY_I2] = {scan_i2, code_i2}, [SM_KEY_I4] = {scan_i4, code_i4}, [SM_KEY_I8] = {scan_i8, code_i8},
-  [SM_KEY_I8NA] = {scan_i8na, code_i8na}, [SM_KEY_U1] = {scan_u1, code_u1}, [SM_KEY_U2] = {scan_u2, code_u2},
-  [SM_KEY_U4] = {scan_u4, code_u4}, [SM_KEY_U8] = {scan_u8, code_u8}, [SM_KEY_B1] = {scan_b1, code_b1},
+  [SM_KEY_F8] = {sizeof(double), scan_f8, code_f8, ties_f8, NULL},
+  [SM_KEY_F4] = {sizeof(float), scan_f4, code_f4, ties_f4, NULL},
+  [SM_KEY_I1] = {sizeof(int8_t), scan_i1, code_i1, ties_i1, small_i1},
+  [SM_KEY_I2] = {sizeof(int16_t), scan_i2, code_i2, ties_i2, small_i2},
+  [SM_KEY_I4] = {sizeof(int32_t), scan_i4, code_i4, ties_i4, small_i4},
+  [SM_KEY_I8] = {sizeof(int64_t), scan_i8, code_i8, ties_i8, small_i8},
+  [SM_KEY_I8NA] = {sizeof(int64_t), scan_i8na, code_i8na, ties_i8na, small_i8na},
+  [SM_KEY_U1] = {sizeof(uint8_t), scan_u1, code_u1, ties_u1, small_u1},
+  [SM_KEY_U2] = {sizeof(uint16_t), scan_u2, code_u2, ties_u2, small_u2},
+  [SM_KEY_U4] = {sizeof(uint32_t), scan_u4, code_u4, ties_u4, small_u4},
+  [SM_KEY_U8] = {sizeof(uint64_t), scan_u8, code_u8, ties_u8, small_u8},
+  [SM_KEY_B1] = {sizeof(uint8_t), scan_b1, code_b1, ties_b1, small_b1},
+  [SM_KEY_STR] = {.width = 0},
+  [SM_KEY_PTR] = {.width = sizeof(char *)},
 };
 
 typedef struct {
@@ -178,7 +244,7 @@ static void scan_work(void *arg, int rank, int np) {
   int64_t to = sm_share(j->k->n, rank + 1, np, block);
   sm_keys_stats all = {0, true, true, true, UINT64_MAX, 0};
   for (int64_t i = sm_share(j->k->n, rank, np, block); i < to && !sm_stop_due(j->stop, rank); i += block) {
-    sm_keys_stats s;
+    sm_keys_stats s = all;
     int64_t end = i + block < to ? i + block : to;
     table[j->k->type].scan(j->k->data, i, end, &s);
     if (j->k->type == SM_KEY_F8) s.whole = all.whole && whole_f8(j->k->data, i, end);
@@ -198,83 +264,30 @@ int sm_keys_scan(const sm_keys *k, int np, sm_stop *stop, sm_keys_stats *out) {
   return rc;
 }
 
-static int bit_length(uint64_t x) {
-  int n = 0;
-  while (x) n++, x >>= 1;
-  return n;
-}
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-/* Linear over [lo, hi] with the given scale, or the one that fills `bits`. */
-static void map_linear(double lo, double hi, double scale, int bits, bool decreasing, sm_keys_map *m) {
-  *m = (sm_keys_map){.linear = true, .bits = bits, .top = (double)(((uint64_t)1 << bits) - 1)};
-  if (scale == 0) scale = m->top / (hi - lo);
-  m->origin = decreasing ? hi : lo;
-  m->scale = decreasing ? -scale : scale;
-}
-
-/* How many pairs of the sorted sample fall in the same of 2^coarse buckets. */
-static double crowding(const sm_keys *sample, const sm_keys_map *m, int coarse, uint64_t *codes) {
-  sm_keys_code(sample, m, 0, sample->n, codes);
-  double pairs = 0;
-  int64_t run = 1;
-  for (int64_t i = 1; i < sample->n; i++, run++) {
-    int shift = m->bits > coarse ? m->bits - coarse : 0;
-    if (codes[i] >> shift != codes[i - 1] >> shift) run = 0;
-    pairs += (double)run;
-  }
-  return pairs;
-}
-
-/* A linear map over the bulk of a sample, if that spreads the values better than `plain` does. */
-static void try_linear(const sm_keys *k, double least, double most, int bits, int coarse, sm_keys_map *plain) {
-  double sample[SAMPLE];
-  uint64_t codes[SAMPLE];
-  int64_t m = 0, step = k->n / SAMPLE;
-  uint64_t lcg = 12345;
-  for (int64_t i = 0; i < SAMPLE; i++) {
-    lcg = lcg * 6364136223846793005u + 1442695040888963407u;
-    int64_t at = i * step + (int64_t)((lcg >> 33) % (uint64_t)step);
-    double x = k->type == SM_KEY_F8 ? ((const double *)k->data)[at] : (double)((const float *)k->data)[at];
-    if (x == x) sample[m++] = x;
-  }
-  if (m < SAMPLE / 16) return;
-  qsort(sample, (size_t)m, sizeof *sample, by_value);
-  double first = sample[m / 100], last = sample[m - 1 - m / 100], margin = (last - first) / 2;
-  if (first - margin > least) least = first - margin;
-  if (last + margin < most) most = last + margin;
-  sm_keys_map linear;
-  map_linear(least, most, 0, bits > 52 ? 52 : bits, k->decreasing, &linear);
-  double size = linear.scale < 0 ? -linear.scale : linear.scale;
-  if (!(most - least <= 1e308) || !(size > 0 && size <= 1e300)) return;
-  sm_keys s = {SM_KEY_F8, sample, m, 0, k->decreasing};
-  if (crowding(&s, &linear, coarse, codes) < crowding(&s, plain, coarse, codes)) *plain = linear;
-}
-
-void sm_keys_map_choose(const sm_keys *k, const sm_keys_stats *stats, int bits, int coarse, sm_keys_map *out) {
-  int range = bit_length(stats->hi - stats->lo);
-  *out = (sm_keys_map){.base = k->decreasing ? stats->hi : stats->lo, .shift = range > bits ? range - bits : 0};
-  out->bits = range - out->shift;
-  out->exact = out->shift == 0;
-  if ((k->type != SM_KEY_F8 && k->type != SM_KEY_F4) || range <= coarse) return;
-  double least = key_double(stats->lo), most = key_double(stats->hi);
-  if (stats->whole) {
-    int need = bit_length((uint64_t)(int64_t)(most - least));
-    if (need > bits || need > 52) return;
-    map_linear(least, most, 1, need, k->decreasing, out);
-    out->exact = true;
-  } else if (k->n >= 16 * SAMPLE) {
-    try_linear(k, least, most, bits, coarse, out);
-  }
-}
-
 void sm_keys_code(const sm_keys *k, const sm_keys_map *map, int64_t from, int64_t m, uint64_t *out) {
   table[k->type].code(k->data, map, k->decreasing, from, m, out);
 }
+
+void sm_keys_code_small(const sm_keys *k, const sm_keys_map *map, int64_t from, int64_t m, uint16_t *out) {
+  uint64_t q[STEP];
+  for (int64_t i = 0; i < m; i += STEP) {
+    int64_t n = m - i < STEP ? m - i : STEP;
+    if (table[k->type].small) {
+      table[k->type].small(k->data, map, k->decreasing, from + i, n, out + i);
+      continue;
+    }
+    sm_keys_code(k, map, from + i, n, q);
+    for (int64_t e = 0; e < n; e++) out[i + e] = (uint16_t)q[e];
+  }
+}
+
+bool sm_keys_ties(const sm_keys *k, int64_t from, int64_t m) {
+  bool yes = k->type == SM_KEY_B1; /* whose equal elements may have different bytes */
+  for (int64_t i = 0; i < m && !yes; i += STEP) yes = table[k->type].ties(k->data, from + i, m - i < STEP ? m - i : STEP);
+  return yes;
+}
+
+size_t sm_keys_width(const sm_keys *k) { return k->type == SM_KEY_STR ? k->width : table[k->type].width; }
 
 static const char *text_at(const sm_keys *k, int64_t i, size_t *limit) {
   if (k->type == SM_KEY_STR) {
@@ -295,6 +308,19 @@ static uint64_t text_key(const sm_keys *k, int64_t i, int64_t depth) {
     key |= (uint64_t)(unsigned char)s[at] << (56 - 8 * b);
   }
   return key;
+}
+
+bool sm_keys_missing(const sm_keys *k, int64_t i) {
+  switch (k->type) {
+  case SM_KEY_F8: return ((const double *)k->data)[i] != ((const double *)k->data)[i];
+  case SM_KEY_F4: return ((const float *)k->data)[i] != ((const float *)k->data)[i];
+  case SM_KEY_I4: return ((const int32_t *)k->data)[i] == INT32_MIN;
+  case SM_KEY_I8NA: return ((const int64_t *)k->data)[i] == INT64_MIN;
+  case SM_KEY_B1: return ((const uint8_t *)k->data)[i] == 0x80;
+  case SM_KEY_STR: return ((const uint8_t *)k->data)[(size_t)i * k->width] == 0xFF;
+  case SM_KEY_PTR: return !((const char *const *)k->data)[i];
+  default: return false;
+  }
 }
 
 uint64_t sm_keys_at(const sm_keys *k, int64_t i, int64_t depth) {

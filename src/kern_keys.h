@@ -49,12 +49,20 @@ typedef struct {
 /* Look at all numeric values (not for strings). Gives 0 or a stop code. */
 int sm_keys_scan(const sm_keys *k, int np, sm_stop *stop, sm_keys_stats *out);
 
-/* A map onto codes of at most `bits` bits for what was scanned (not all missing). For many floats
- * a sample decides whether value or key is nearer to uniform in 2^coarse buckets. */
-void sm_keys_map_choose(const sm_keys *k, const sm_keys_stats *stats, int bits, int coarse, sm_keys_map *out);
-
 /* Codes of the elements from, ..., from + m - 1. Not for strings. */
 void sm_keys_code(const sm_keys *k, const sm_keys_map *map, int64_t from, int64_t m, uint64_t *out);
+
+/* Bytes an element of numbers, or of pointers. */
+size_t sm_keys_width(const sm_keys *k);
+
+/* True if element i is missing (not for strings of fixed width). */
+bool sm_keys_missing(const sm_keys *k, int64_t i);
+
+/* The same codes for a map of at most 15 bits, in less time. */
+void sm_keys_code_small(const sm_keys *k, const sm_keys_map *map, int64_t from, int64_t m, uint16_t *out);
+
+/* False if none of the elements from, ..., from + m - 1 equals its successor. Numbers, none of them missing. */
+bool sm_keys_ties(const sm_keys *k, int64_t from, int64_t m);
 
 /* Key of element i (which is not missing), complemented for decreasing; depth is for strings only. */
 uint64_t sm_keys_at(const sm_keys *k, int64_t i, int64_t depth);

@@ -18,7 +18,7 @@
 
 typedef struct {
   double sum, error;       /* their sum is the block's */
-  long double total;       /* of a second or a product pass */
+  long double total;       /* of a second pass */
   int64_t whole, n, nonzero;
   double lo, hi;
   bool na, nan;
@@ -136,20 +136,6 @@ static void long_sum_block(const void *arg, const double *v, int64_t n, part *p)
   p->total = total;
 }
 
-static void prod_block(const void *arg, const double *v, int64_t n, part *p) {
-  const job *j = arg;
-  long double total = p->total;
-  for (int64_t i = 0; i < n; i++) {
-    if (v[i] != v[i]) {
-      note_missing(v[i], p);
-      if (j->skip) continue;
-    }
-    p->n++;
-    total *= (long double)v[i];
-  }
-  p->total = total;
-}
-
 static void extremes_block(const void *arg, const double *v, int64_t n, part *p) {
   double lo[4], hi[4];
   int64_t present = 0, i = 0;
@@ -220,7 +206,7 @@ static void work(void *arg, int rank, int np) {
   for (int64_t i = sm_share(j->n, rank, np, BLOCK); i < to && !sm_stop_due(j->stop, rank); i += BLOCK) {
     int64_t end = i + BLOCK < to ? i + BLOCK : to;
     part *p = &j->parts[i / BLOCK];
-    *p = (part){.lo = INFINITY, .hi = -INFINITY, .total = j->block == prod_block ? 1 : 0};
+    *p = (part){.lo = INFINITY, .hi = -INFINITY, .total = 0};
     if (!j->block) {
       whole_block(j, i, end, p);
       continue;
@@ -296,50 +282,6 @@ int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_st
   job j = {.d = d, .x = x, .n = n, .skip = skip, .stop = stop};
   *out = (sm_sum){{0, false, false}, 0, 0};
   int rc = is_float(d) || d.code == SM_I8 ? sum_floats(&j, np, out) : sum_whole(&j, np, out);
-  free(j.parts);
-  return rc;
-}
-
-/* A product that is 0 or infinite stays so, but for its sign, where no factor is Inf, NaN or 0. */
-static bool settled(const double *v, int64_t n, long double *total) {
-  uint64_t sign = 0;
-  bool plain = true;
-  for (int64_t i = 0; i < n; i++) {
-    uint64_t bits;
-    memcpy(&bits, v + i, sizeof bits);
-    sign ^= bits;
-    plain &= v[i] != 0 && v[i] - v[i] == 0;
-  }
-  if (plain && sign >> 63) *total = -*total;
-  return plain;
-}
-
-int sm_reduce_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_tally *tally, long double *out) {
-  job j = {.d = d, .x = x, .n = n, .skip = skip, .block = prod_block, .stop = stop};
-  int64_t blocks;
-  int rc = run(&j, np, &blocks);
-  long double p = 1;
-  bool tame = true;
-  for (int64_t b = 0; rc == 0 && b < blocks; b++) {
-    long double t = j.parts[b].total;
-    p *= t;
-    tame = tame && isnormal(t) && isnormal(p);
-  }
-  if (rc == 0) *tally = tally_of(&j, blocks);
-  if (rc == 0 && !tame) {
-    part one = {.total = 1};
-    double buffer[CHUNK];
-    for (int64_t i = 0; i < n && !sm_stop_due(stop, 0); i += CHUNK) {
-      int64_t m = i + CHUNK < n ? CHUNK : n - i;
-      if (one.total == 0 || isinf(one.total)) {
-        if (settled(as_doubles(d, j.x + i * d.itemsize, m, buffer), m, &one.total)) continue;
-      }
-      prod_block(&j, as_doubles(d, j.x + i * d.itemsize, m, buffer), m, &one);
-    }
-    p = one.total;
-    rc = atomic_load(&stop->code);
-  }
-  *out = p;
   free(j.parts);
   return rc;
 }

@@ -1,4 +1,4 @@
-/* kern_reduce.h: sums, products, extremes and counts on several threads.
+/* kern_reduce.h: sums, extremes and counts on several threads.
  *
  * Every result is the same for any number of threads: blocks of fixed size are reduced alone, and their
  * results are combined in order.
@@ -33,9 +33,6 @@ typedef struct {
 /* Numbers only (not c16, not S<n>), aligned: f8 f4 with NaN, i4 b1 with NA, others with nothing missing. With `skip`
  * missing values are left out; else they only show in the tally, and a sum of floats is then NaN. */
 int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_sum *out);
-
-/* The product in long double. Where it leaves the range on the way it is taken from first to last. */
-int sm_reduce_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_tally *tally, long double *out);
 
 int sm_reduce_extremes(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_extremes *out);
 int sm_reduce_count(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_count *out);

@@ -1,8 +1,7 @@
 /* kern_text.c: see kern_text.h.
  *
- * Steps: guess the common prefix and the number of distinct strings from a sample -> if few, rank them by a
- * hash of pointers -> else mark the bytes that occur at each of the PLACES after the prefix (from the start if the
- * guess was wrong) -> weights -> codes. Places with one byte cost no bits.
+ * Steps: guess the common prefix from a sample -> mark the bytes that occur at each of the PLACES after the prefix (from
+ * the start if the guess was wrong) -> weights -> codes. Places with one byte cost no bits.
  */
 #include "kern_text.h"
 
@@ -12,8 +11,6 @@
 
 #define PLACES 16
 #define SAMPLE 512
-#define SLOTS 8192
-#define DISTINCT 2048
 #define BLOCK 4096
 
 typedef struct {
@@ -26,12 +23,6 @@ typedef struct {
 } census;
 
 typedef struct {
-  const void *text[SLOTS];
-  int32_t rank[SLOTS];
-  int count;
-} dictionary;
-
-typedef struct {
   const sm_keys *k;
   sm_stop *stop;
   const char *first;   /* a string that is there */
@@ -41,11 +32,8 @@ typedef struct {
   int places;          /* that codes hold */
   bool exact;
   uint64_t missing;
-  dictionary *words;   /* of the calling thread, then of all; NULL: by bytes */
-  _Atomic int many;    /* more distinct pointers than a dictionary takes */
   uint64_t *out;
   census *parts;       /* one a thread */
-  dictionary *dictionaries;
 } text_job;
 
 static const char *text_at(const sm_keys *k, int64_t i) {
@@ -55,79 +43,6 @@ static const char *text_at(const sm_keys *k, int64_t i) {
 }
 
 static size_t limit_of(const sm_keys *k) { return k->type == SM_KEY_STR ? k->width : SIZE_MAX; }
-
-/* The slot where p is or belongs. */
-static int slot_of(const dictionary *d, const void *p) {
-  uint64_t h = (uint64_t)(uintptr_t)p * 0x9E3779B97F4A7C15u;
-  int s = (int)(h >> 51);
-  while (d->text[s] && d->text[s] != p) s = (s + 1) & (SLOTS - 1);
-  return s;
-}
-
-static bool dictionary_add(dictionary *d, const void *p) {
-  int s = slot_of(d, p);
-  if (d->text[s]) return true;
-  if (d->count == DISTINCT) return false;
-  d->text[s] = p;
-  d->count++;
-  return true;
-}
-
-static void collect_work(void *arg, int rank, int np) {
-  text_job *j = arg;
-  const void *const *p = j->k->data;
-  int64_t to = sm_share(j->k->n, rank + 1, np, BLOCK);
-  for (int64_t i = sm_share(j->k->n, rank, np, BLOCK); i < to; i++) {
-    if ((i & 4095) == 0 && (j->many || sm_stop_due(j->stop, rank))) return;
-    if (p[i] && !dictionary_add(&j->dictionaries[rank], p[i])) {
-      j->many = 1;
-      return;
-    }
-  }
-}
-
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
-/* Rank the strings of all dictionaries in the first one; false if they are too many. */
-static bool rank_words(text_job *j, int np) {
-  const char *all[DISTINCT];
-  dictionary *d = &j->dictionaries[0];
-  int n = 0, rank = -1;
-  for (int t = 1; t < np; t++)
-    for (int s = 0; s < SLOTS; s++)
-      if (j->dictionaries[t].text[s] && !dictionary_add(d, j->dictionaries[t].text[s])) return false;
-  for (int s = 0; s < SLOTS; s++)
-    if (d->text[s]) all[n++] = d->text[s];
-  qsort(all, (size_t)n, sizeof *all, by_text);
-  for (int i = 0; i < n; i++) {
-    rank += i == 0 || strcmp(all[i], all[i - 1]) != 0;
-    d->rank[slot_of(d, all[i])] = rank;
-  }
-  j->last = rank > 0 ? (uint64_t)rank : 0;
-  j->exact = true;
-  j->words = d;
-  return true;
-}
-
-/* True if a sample has so few distinct pointers that a dictionary is worth trying. */
-static bool looks_repeated(const sm_keys *k, dictionary *d) {
-  const void *const *p = k->data;
-  if (k->type != SM_KEY_PTR || k->n < 4 * SAMPLE) return false;
-  for (int64_t i = 0; i < SAMPLE; i++)
-    if (p[i * (k->n / SAMPLE)]) dictionary_add(d, p[i * (k->n / SAMPLE)]);
-  bool few = d->count <= SAMPLE - SAMPLE / 8;
-  memset(d, 0, sizeof *d);
-  return few;
-}
-
-static int try_dictionary(text_job *j, int np) {
-  j->dictionaries = calloc((size_t)np, sizeof *j->dictionaries);
-  if (!j->dictionaries) return -ENOMEM;
-  if (!looks_repeated(j->k, &j->dictionaries[0])) return 0;
-  int rc = sm_threads_run(np, collect_work, j, j->stop);
-  if (rc == 0 && !j->many) rank_words(j, np);
-  return rc;
-}
 
 /* Bytes that all strings of a sample have in common with the first that is there. */
 static void guess_prefix(text_job *j) {
@@ -218,14 +133,10 @@ static inline uint64_t code_one(const text_job *j, int64_t i, size_t limit) {
   const char *s = text_at(j->k, i);
   uint64_t code = 0;
   if (!s) return j->missing;
-  if (j->words) {
-    code = (uint64_t)j->words->rank[slot_of(j->words, s)];
-  } else {
-    s += j->prefix;
-    limit -= j->prefix;
-    int places = (size_t)j->places < limit ? j->places : (int)limit;
-    for (int p = 0; p < places && s[p]; p++) code += j->weight[p][(unsigned char)s[p]];
-  }
+  s += j->prefix;
+  limit -= j->prefix;
+  int places = (size_t)j->places < limit ? j->places : (int)limit;
+  for (int p = 0; p < places && s[p]; p++) code += j->weight[p][(unsigned char)s[p]];
   return j->k->decreasing ? j->last - code : code;
 }
 
@@ -260,8 +171,7 @@ int sm_text_code(const sm_keys *k, int np, sm_stop *stop, uint64_t *out, sm_keys
   j->out = out;
   j->missing = UINT64_MAX;
   j->parts = calloc((size_t)np, sizeof *j->parts);
-  if (j->parts) rc = try_dictionary(j, np);
-  if (rc == 0 && !j->words) rc = take_census(j, np, bits);
+  if (j->parts) rc = take_census(j, np, bits);
   *map = (sm_keys_map){.exact = j->exact};
   while (map->bits < 62 && j->last >> map->bits) map->bits++;
   j->missing = map->missing = (uint64_t)1 << map->bits;
@@ -274,7 +184,6 @@ int sm_text_code(const sm_keys *k, int np, sm_stop *stop, uint64_t *out, sm_keys
   stats->ascending &= stats->missing == 0;
   stats->descending = stats->ascending;
   free(j->parts);
-  free(j->dictionaries);
   free(j);
   return rc;
 }

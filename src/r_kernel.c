@@ -126,15 +126,24 @@ sm_key_type r_kernel_key_type(const r_kernel_view *v, const char *arg) {
   r_abort_argument(arg, "complex", "numbers, logical values or strings");
 }
 
+static const char *text_of(SEXP s) {
+  if (s == NA_STRING) return NULL;
+  return Rf_getCharCE(s) == CE_BYTES ? CHAR(s) : Rf_translateCharUTF8(s);
+}
+
+const char *const *r_kernel_texts(const sm_few *f) {
+  int n = sm_few_count(f);
+  const char **out = (const char **)R_alloc((size_t)n + 1, sizeof *out);
+  out[0] = NULL; /* no element is at this address */
+  for (int i = 1; i <= n; i++) out[i] = text_of((SEXP)(uintptr_t)sm_few_word(f, i));
+  return out;
+}
+
 const char *const *r_kernel_strings(SEXP x) {
   R_xlen_t n = XLENGTH(x);
   const char **out = (const char **)R_alloc(n > 0 ? (size_t)n : 1, sizeof *out);
   for (R_xlen_t i = 0; i < n; i++) {
-    SEXP s = STRING_ELT(x, i);
-    if (s == NA_STRING)
-      out[i] = NULL;
-    else
-      out[i] = Rf_getCharCE(s) == CE_BYTES ? CHAR(s) : Rf_translateCharUTF8(s);
+    out[i] = text_of(STRING_ELT(x, i));
     if ((i & 0xFFFFF) == 0xFFFFF) R_CheckUserInterrupt();
   }
   return out;

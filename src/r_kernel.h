@@ -2,7 +2,7 @@
 #ifndef R_KERNEL_H
 #define R_KERNEL_H
 
-#include "kern_keys.h"
+#include "kern_few.h"
 #include "r_array.h"
 
 /* The elements of an R vector or shared array, as they lie. Valid while x is protected. */
@@ -33,5 +33,8 @@ sm_key_type r_kernel_key_type(const r_kernel_view *v, const char *arg);
 
 /* Strings of a character vector as C-locale order has them (UTF-8 bytes), NULL for NA. From R_alloc(). */
 const char *const *r_kernel_strings(SEXP x);
+
+/* The same of the distinct elements of a character vector, by their numbers. From R_alloc(). */
+const char *const *r_kernel_texts(const sm_few *f);
 
 #endif

@@ -6,6 +6,7 @@
 #include <float.h>
 #include <limits.h>
 
+#include "kern_prod.h"
 #include "kern_reduce.h"
 #include "r_kernel.h"
 #include "r_util.h"
@@ -36,7 +37,7 @@ static SEXP reduce_sum(const r_kernel_view *v, bool skip, int np, sm_stop *stop,
 static SEXP reduce_prod(const r_kernel_view *v, bool skip, int np, sm_stop *stop) {
   sm_tally t;
   long double p;
-  r_kernel_check(sm_reduce_prod(v->dtype, v->data, v->n, skip, np, stop, &t, &p), "prod");
+  r_kernel_check(sm_prod(v->dtype, v->data, v->n, skip, np, stop, &t, &p), "prod");
   return Rf_ScalarReal(!skip && (t.na || t.nan) ? missing_double(&t) : narrow(p));
 }
 

@@ -69,16 +69,36 @@ static SEXP argsort_body(void *arg) {
   return result;
 }
 
+/* Few distinct elements, told by their addresses, or all texts. */
+static bool look_elements(argsort_call *c, bool decreasing, int np) {
+  if (DATAPTR_OR_NULL(c->data) == NULL) return false;
+  const void *const *elements = (const void *const *)STRING_PTR_RO(c->data);
+  int rc = sm_argsort_look_pointers(elements, (int64_t)XLENGTH(c->data), decreasing, np, &c->stop, &c->plan);
+  r_kernel_check(rc < 0 ? rc : 0, "argsort");
+  return rc == 1;
+}
+
+static SEXP argsort_few(void *arg) {
+  argsort_call *c = arg;
+  sm_argsort_rank(&c->plan, r_kernel_texts(&c->plan.words));
+  return argsort_body(c);
+}
+
 SEXP ffi_argsort_run(SEXP data, SEXP out, SEXP decreasing, SEXP na_last, SEXP np) {
   r_kernel_view v = r_kernel_look(data, "data");
   argsort_call c = {.data = data, .out = out, .na_last = na_last};
   sm_keys k = {.type = r_kernel_key_type(&v, "data"), .data = v.data, .n = v.n, .width = v.dtype.itemsize,
                .decreasing = Rf_asLogical(decreasing) == TRUE};
   const void *top = vmaxget();
-  if (k.type == SM_KEY_PTR) k.data = r_kernel_strings(data);
+  SEXP (*body)(void *) = argsort_body;
   r_kernel_stop(&c.stop);
-  r_kernel_check(sm_argsort_look(&k, Rf_asInteger(np), &c.stop, &c.plan), "argsort");
-  SEXP result = r_kernel_clean(argsort_body, argsort_clean, &c);
+  if (k.type == SM_KEY_PTR && look_elements(&c, k.decreasing, Rf_asInteger(np))) {
+    body = argsort_few;
+  } else {
+    if (k.type == SM_KEY_PTR) k.data = r_kernel_strings(data);
+    r_kernel_check(sm_argsort_look(&k, Rf_asInteger(np), &c.stop, &c.plan), "argsort");
+  }
+  SEXP result = r_kernel_clean(body, argsort_clean, &c);
   vmaxset(top);
   return result;
 }

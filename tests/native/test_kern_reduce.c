@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kern_prod.h"
 #include "kern_reduce.h"
 
 static int passed, failed;
@@ -94,10 +95,39 @@ static void products(void) {
   double *x = malloc((size_t)n * sizeof *x);
   for (int64_t i = 0; i < n; i++) x[i] = i % 2 ? 2 : 0.5;
   sm_stop_init(&stop, NULL, NULL);
-  check(sm_reduce_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 1, "product of halves and doubles", n);
+  check(sm_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 1, "product of halves and doubles", n);
   for (int64_t i = 0; i < n; i++) x[i] = i < n / 2 ? 0x1p-1000 : 0x1p1000;
-  check(sm_reduce_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 0, "underflow first stays 0", n);
-  check(sm_reduce_prod(f8, x, 0, false, 2, &stop, &t, &p) == 0 && p == 1 && t.n == 0, "empty product", 0);
+  check(sm_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 0, "underflow first stays 0", n);
+  check(sm_prod(f8, x, 0, false, 2, &stop, &t, &p) == 0 && p == 1 && t.n == 0, "empty product", 0);
+  free(x);
+}
+
+/* Products that leave the range, with what changes or does not change a 0 or an infinity, against a plain loop. */
+static void products_past_the_range(void) {
+  static const double odd[] = {0, -0.0, INFINITY, -INFINITY, (double)NAN, -1, 1e300, 1e-300, -0.5};
+  int64_t n = 200100;
+  double *x = malloc((size_t)n * sizeof *x);
+  for (int trial = 0; trial < 60; trial++) {
+    bool skip = trial % 2;
+    double size = trial % 3 == 0 ? 1e-5 : trial % 3 == 1 ? 1e5 : 1;
+    for (int64_t i = 0; i < n; i++) x[i] = (unit() + 0.5) * size * (draw() % 2 ? 1 : -1);
+    for (int k = 0; k < trial % 5; k++) x[draw() % (uint64_t)n] = odd[draw() % 9];
+    long double exact = 1, got[3];
+    int64_t used = 0;
+    for (int64_t i = 0; i < n; i++)
+      if (!skip || x[i] == x[i]) exact *= (long double)x[i], used++;
+    for (int np = 1; np <= 3; np++) {
+      sm_stop stop;
+      sm_tally t;
+      sm_stop_init(&stop, NULL, NULL);
+      check(sm_prod(f8, x, n, skip, np, &stop, &t, &got[np - 1]) == 0 && t.n == used, "count of factors", trial);
+    }
+    long double p = got[0];
+    bool same = isnan(exact) ? isnan(p) && isnan(got[1]) && isnan(got[2])
+                             : !signbit(p) == !signbit(exact) && fabsl(p - exact) <= 1e-13L * fabsl(exact);
+    if (isinf(exact) || exact == 0) same = p == exact && !signbit(p) == !signbit(exact);
+    check(same && (isnan(p) || (p == got[1] && p == got[2])), "product past the range", trial);
+  }
   free(x);
 }
 
@@ -130,6 +160,7 @@ int main(void) {
   sums();
   whole();
   products();
+  products_past_the_range();
   extremes();
   printf("%d passed, %d failed\n", passed, failed);
   return failed > 0;

@@ -203,6 +203,34 @@ static void texts(void) {
     }
 }
 
+/* Few distinct values of wide range, also where a sample says so and it is not true, and around the dictionary's limit. */
+static void few_values(void) {
+  static const sm_key_type types[] = {SM_KEY_F8, SM_KEY_F4, SM_KEY_I4, SM_KEY_U4, SM_KEY_I8, SM_KEY_I8NA, SM_KEY_U8};
+  static const int64_t lengths[] = {2047, 2048, 9000, 135001};
+  for (int s = 0; s < 4; s++)
+    for (int t = 0; t < 7; t++)
+      for (int shape = 0; shape < 6; shape++) {
+        int64_t n = lengths[s], most = shape < 3 ? SM_FEW_MOST - 1 + shape : shape == 3 ? 1000 : 7, step = n / 512;
+        uint8_t *x = malloc((size_t)n * 8);
+        for (int64_t i = 0; i < n; i++) {
+          uint64_t v = i < most ? (uint64_t)i : draw() % (uint64_t)most;
+          if (shape == 5) v = i % step < 2 ? (uint64_t)(i / step) % 5 : (uint64_t)i; /* the sample's places */
+          double d = v % 100 == 99 && shape == 3 ? (double)NAN : v % 3 == 0 && v < 9 ? -0.0 * (double)v : ((double)v - 500) / 8;
+          float f = (float)d;
+          uint64_t w = v % 100 == 98 && shape == 3 ? (uint64_t)1 << 63 : v * 0x9E3779B97F4A7C15u;
+          uint32_t u = v % 100 == 98 && shape == 3 ? 0x80000000u : (uint32_t)v * 0x9E3779B9u;
+          switch (types[t]) {
+          case SM_KEY_F8: memcpy(x + i * 8, &d, 8); break;
+          case SM_KEY_F4: memcpy(x + i * 4, &f, 4); break;
+          case SM_KEY_I4: case SM_KEY_U4: memcpy(x + i * 4, &u, 4); break;
+          default: memcpy(x + i * 8, &w, 8); break;
+          }
+        }
+        sort_and_check((sm_keys){types[t], x, n, 0, false}, "few distinct values", t * 10 + shape);
+        free(x);
+      }
+}
+
 /* Prefixes of one another, longer and longer: the worst for recursion by bytes. */
 static void nested_prefixes(void) {
   int64_t n = 3000;
@@ -247,6 +275,7 @@ int main(void) {
   numbers();
   integers();
   texts();
+  few_values();
   nested_prefixes();
   interrupts();
   printf("%d passed, %d failed\n", passed, failed);

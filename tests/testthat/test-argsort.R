@@ -81,6 +81,67 @@ test_that("argsort() sorts strings as order() does in the C locale", {
   expect_identical(argsort(other), argsort(latin))
 })
 
+test_that("argsort() takes few distinct values, up to and past the limit of its dictionaries", {
+  set.seed(6)
+  few <- function(n, distinct) sample(c(seq_len(distinct), sample.int(distinct, n - distinct, TRUE)))
+  for (distinct in c(2, 1000, 8191, 8192, 8193)) {
+    place <- few(1.4e5, distinct)
+    expect_true(same_as_order((place - 500) / 8, np = c(1, 2, 7)))
+    expect_true(same_as_order(sample.int(1e9L, distinct)[place], np = c(1, 2, 7)))
+    expect_true(same_as_order(sprintf("key%d", seq_len(distinct))[place], np = c(1, 2, 7)))
+  }
+  odd <- c(NA, NaN, -Inf, Inf, -0, 0, 5e-324, -1, 1e300)
+  for (n in c(2047, 2048, 1.4e5)) {
+    expect_true(same_as_order(sample(odd, n, TRUE), np = c(1, 2, 7)))
+    expect_true(same_as_order(sample(c(odd, rnorm(500)), n, TRUE), np = c(1, 2, 7)))
+    expect_true(same_as_order(sample(c(NA, "", NA, "b", "a"), n, TRUE), np = c(1, 2, 7)))
+  }
+})
+
+test_that("what looks few in a sample and is not is sorted all the same", {
+  set.seed(7)
+  n <- 1.4e5
+  x <- runif(n)
+  x[1 + rep((0:511) * (n %/% 512), each = 2) + 0:1] <- 0.5
+  x[sample.int(n, n / 2)] <- 0.25
+  expect_true(same_as_order(x))
+  expect_true(same_as_order(as.character(x)))
+  expect_true(same_as_order(c(rep(c(1.5, 0.5), n / 2), x)))
+  expect_true(same_as_order(as.integer(x * 1e9)))
+})
+
+test_that("equal texts in different encodings are equal, bytes are taken as they are", {
+  set.seed(8)
+  utf8 <- c("\u00e9t\u00e9", "zebra", "\u00c0", "abc")
+  latin1 <- iconv(utf8, "UTF-8", "latin1")
+  expect_false(identical(charToRaw(latin1[1L]), charToRaw(utf8[1L])))
+  for (n in c(100, 3000, 1.4e5)) {
+    place <- sample.int(4L, n, TRUE)
+    mixed <- ifelse(runif(n) < 0.5, utf8[place], NA)
+    other <- runif(n) < 0.5 & !is.na(mixed)
+    mixed[other] <- latin1[place[other]]
+    same <- enc2utf8(mixed)
+    for (decreasing in c(FALSE, TRUE)) for (na_last in c(TRUE, FALSE, NA))
+      expect_identical(argsort(mixed, NULL, decreasing, na_last, np = 2),
+                       order(same, decreasing = decreasing, na.last = na_last, method = "radix"))
+  }
+  bytes <- "\xff\xfe"
+  Encoding(bytes) <- "bytes"
+  with_bytes <- rep(c("b", bytes, "\u00e9", "a"), 1000)
+  expect_identical(argsort(with_bytes), as.vector(outer(seq(0, by = 4, length.out = 1000), c(4, 1, 3, 2), "+"), "integer"))
+})
+
+test_that("strings that R makes when asked for are sorted too", {
+  set.seed(9)
+  numbers <- sample.int(50L, 5000, TRUE)
+  expect_identical(argsort(as.character(numbers)), order(as.character(numbers), method = "radix"))
+  view <- shared_view(copy(sample(c("b", NA, "a", "longer"), 5000, TRUE)))
+  expect_identical(argsort(view), order(view[], method = "radix"))
+  sorted <- sort(sample(c("b", "a"), 5000, TRUE), method = "radix")
+  expect_identical(argsort(sorted), seq_len(5000))
+  expect_identical(argsort(sorted, decreasing = TRUE), order(sorted, decreasing = TRUE, method = "radix"))
+})
+
 test_that("argsort() sorts shared arrays of every dtype like the vector of their values", {
   set.seed(5)
   n <- 1.5e5

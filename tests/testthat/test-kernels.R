@@ -147,6 +147,18 @@ test_that("products are R's but for the last bits, past the range too", {
   expect_identical(prod(shared(rep(1L, n), "i4")), 1)
 })
 
+test_that("a product that has become 0 or infinite ends as R's", {
+  local_np(2)
+  set.seed(13)
+  v <- runif(3e5)
+  w <- -1e5 * v
+  for (x in list(v, -v, c(v, -1), w, c(w, -2), c(v, 0), c(v, Inf), c(w, 0), c(w, -Inf), c(0, v), c(v, NaN), c(w, NA), c(v, 1e300 / v)))
+    for (na.rm in c(FALSE, TRUE)) {
+      got <- prod(copy(x), na.rm = na.rm)
+      expect_identical(c(got, 1 / got), c(prod(x, na.rm = na.rm), 1 / prod(x, na.rm = na.rm)))
+    }
+})
+
 test_that("operators give R's values, types, dims and warnings", {
   local_np(2)
   sets <- number_sets()
