@@ -74,7 +74,7 @@ is_limit <- function(who) startsWith(who, "limit")
 #   after    a function of the result that is timed by itself
 #   block    runs in a row each turn, for work so short that what a contender leaves to be cleaned up would fall to the next
 #   budget   seconds that one contender may take altogether; past them it sits out, and `runs` says how many counted
-compare <- function(contenders, times = size(7L, 3L), check = function(x) TRUE, prepare = function() NULL, after = NULL,
+compare <- function(contenders, times = size(7L, 2L), check = function(x) TRUE, prepare = function() NULL, after = NULL,
                     block = 1L, budget = size(14, 1)) {
   contenders <- Filter(Negate(is.null), contenders)
   times <- min(times, most_runs)

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define BLOCK 65536
-#define GRAIN 65536
+#define GRAIN ((int64_t)1 << 19) /* elements that pay for a thread: some 150 us of work */
 #define CHUNK 512  /* elements converted at a time */
 
 typedef struct {
