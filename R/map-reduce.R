@@ -344,13 +344,21 @@ worker_timeout <- function(seconds, item, rank, pid) {
   WorkerException(reason, character(), item, rank, pid, message = text)
 }
 
-# A full collection in the children would write to the header of every object they share with the master. One before the
-# fork, where the heap has grown past what it was at the last one; not worth it below 256 MiB.
+# A full collection in the children would write to the header of every object they share with the master, and each of them
+# would have to do it. So one before the first fork, after which R leaves itself room for some 100,000 objects, and another
+# where the heap has grown past what it was then; not worth it below 256 MiB. R's compiler is read in before: it is used
+# in nearly every worker (an item's second call of a function), and would be read in there.
 collect_garbage_before_fork <- function() {
   private <- .Call(ffi_private_bytes)
-  if (private < 256 * 2^20 || private < 1.5 * the$collected_at) return()
+  if (the$collected_at == 0) read_compiler()
+  else if (private < 256 * 2^20 || private < 1.5 * the$collected_at) return()
   gc(verbose = FALSE)
   the$collected_at <- .Call(ffi_private_bytes)
+}
+
+read_compiler <- function() {
+  ns <- asNamespace("compiler")
+  for (name in ls(ns, all.names = TRUE, sorted = FALSE)) if (!bindingIsActive(name, ns)) force(get(name, envir = ns))
 }
 
 # ---- in this process ----

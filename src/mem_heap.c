@@ -1,6 +1,7 @@
 /* mem_heap.c: see mem_heap.h. */
 #define _GNU_SOURCE
 #include "mem_heap.h"
+#include "mem_limit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,20 +22,10 @@
 #define CAN_RESERVE 1
 #endif
 
-#define KEEP_BLOCK ((size_t)32 * 1024 * 1024 - 65536)
+#define KEEP_MAX ((uint64_t)512 << 20)
 #define HUGE_MIN ((size_t)32 * 1024 * 1024)
 
-void sm_heap_keep(void) {
-  static bool done = false;
-  if (done) return;
-  done = true;
-#ifdef __GLIBC__
-  /* glibc gives a freed block of up to 32 MB back to the system, and raises its threshold for doing so to the
-   * size of that block: one that was never touched does it. volatile, or the pair is optimized away */
-  void *volatile block = malloc(KEEP_BLOCK);
-  free(block);
-#endif
-}
+static pid_t reserved_by; /* the process that has asked last; its forks inherit the memory, not the wish */
 
 void sm_heap_advise(void *p, size_t n) {
 #ifdef MADV_HUGEPAGE
@@ -69,18 +60,40 @@ void sm_heap_settle(void) {
   free(block);
 }
 
+/* What a parent kept there a child would have to copy page by page to write on it; fresh pages are cheaper. */
+static void forget(void *p, size_t n) {
+  uintptr_t from = ((uintptr_t)p + SM_PAGE - 1) & ~(uintptr_t)(SM_PAGE - 1), to = ((uintptr_t)p + n) & ~(uintptr_t)(SM_PAGE - 1);
+  if (to > from) (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 void sm_heap_reserve(size_t reserve) {
+  reserved_by = sm_pid();
   if (reserve == 0 || !space_is_free()) return;
   size_t keep = reserve + ((size_t)64 << 20);
   if (keep > INT32_MAX) return;
   mallopt(M_TRIM_THRESHOLD, (int)keep);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20); /* where glibc itself ends up once a block of that size was freed */
   mallopt(M_MMAP_MAX, 0); /* the stretch is to be at the top of the heap, not a mapping of its own */
   void *volatile block = malloc(reserve);
   mallopt(M_MMAP_MAX, 65536); /* glibc's default */
-  if (block) sm_heap_advise(block, reserve);
+  if (block) {
+    forget(block, reserve);
+    sm_heap_advise(block, reserve);
+  }
   free(block);
 }
 #else
 void sm_heap_settle(void) {}
-void sm_heap_reserve(size_t reserve) { (void)reserve; }
+void sm_heap_reserve(size_t reserve) {
+  reserved_by = sm_pid();
+  (void)reserve;
+}
 #endif
+
+void sm_heap_keep(void) {
+  uint64_t available = 0;
+  if (reserved_by == sm_pid()) return;
+  sm_limit_check(0, &available);
+  available /= 32;
+  sm_heap_reserve(available < KEEP_MAX ? (size_t)available : (size_t)KEEP_MAX);
+}

@@ -7,17 +7,17 @@
 
 #include "sm_base.h"
 
-/* Make the allocator keep freed blocks of some MB for the next ones, as it does by itself once a block of 32 MB has
- * been freed. First call of a process only. */
+/* Before large vectors are made in the session itself, again and again: sm_heap_reserve() of a thirty-second of the memory
+ * that is to be had, 512 MiB at most. First call of a process only. */
 void sm_heap_keep(void);
 
 /* Ask for huge pages behind n bytes at p that are about to be written from end to end. */
 void sm_heap_advise(void *p, size_t n);
 
-/* A worker is short-lived and allocates large vectors again and again. From now on the allocator serves this process from a
+/* R code allocates large vectors and drops them again and again. From now on the allocator serves this process from a
  * stretch of `reserve` bytes of address space in huge pages, and keeps what is freed there instead of giving it back
- * and faulting it in anew. Nothing is touched or charged before it is used; what does not fit is
- * mapped as ever. Does nothing where the allocator is another, address space is limited, or commitments are counted. */
+ * and faulting it in anew. Nothing is touched or charged before it is used; what does not fit is mapped as ever. Does
+ * nothing where the allocator is another, where address space is limited, and where commitments are counted. */
 void sm_heap_reserve(size_t reserve);
 
 /* In the parent before it forks such a process: puts free blocks in order here, once, not in each child. */

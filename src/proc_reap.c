@@ -76,8 +76,8 @@ static int start(reap_job *j) {
 }
 
 void sm_reap_begin(const pid_t *pids, int n) {
-  sm_reap_join();
   if (n <= 0) return;
+  sm_reap_join();
   reap_job *j = malloc(sizeof *j + (size_t)n * sizeof *pids);
   if (j) {
     j->owner = sm_pid();

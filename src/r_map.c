@@ -217,6 +217,8 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
             : rc == -EAGAIN              ? "; use fewer workers, or raise the limit of processes (ulimit -u)"
                                          : "");
   }
+  atomic_store(&m->ctl->forked, 1);
+  sm_futex_wake(&m->ctl->forked, m->np);
   r_output_close_ends(m->shared_ends);
   return R_NilValue;
 }

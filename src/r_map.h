@@ -21,7 +21,8 @@
 typedef struct {
   _Atomic uint32_t failed;   /* the map is being torn down: leave every wait */
   _Atomic uint32_t sleeping; /* the master sleeps in poll */
-  uint8_t line[SM_CACHELINE - 8];
+  _Atomic uint32_t forked;   /* all workers have been */
+  uint8_t line[SM_CACHELINE - 12];
   sm_lock_shm critical;
   sm_lock_shm ordered;       /* maps with successors: an item that runs again may have had its turn */
 } r_control_shm;

@@ -66,6 +66,8 @@ void r_worker_end(uint32_t last_frame) {
   r_trace_leave();
   r_frame_send(channel(), last_frame, R_NilValue, W.item, 0, &W.watch);
   r_kill_point(R_KILL_LAST_FRAME);
+  /* to give pages back while the master still forks others would slow down both */
+  while (!atomic_load(&W.map->ctl->forked) && sm_watch_look(&W.watch) == 0) sm_futex_wait(&W.map->ctl->forked, 0, SM_SLICE_MS);
   sm_proc_end_self();
 }
 
