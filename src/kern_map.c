@@ -10,7 +10,7 @@
 
 #define CHUNK 512
 #define ROUND 65536    /* elements between looks at the stop */
-#define GRAIN 32768
+#define GRAIN ((int64_t)1 << 18) /* elements that pay for a thread */
 
 typedef union {
   double d[CHUNK];

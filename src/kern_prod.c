@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define BLOCK 65536
-#define GRAIN 65536
+#define GRAIN ((int64_t)1 << 17)
 #define CHUNK 512  /* elements converted at a time */
 
 typedef struct {
