@@ -11,6 +11,7 @@ children <- function() {
 }
 left_now <- function() {
   gc()
+  for (wait in 1:500) if (length(children())) Sys.sleep(0.01) else break # finished workers may be dying still
   c(children = length(children()), descriptors = length(list.files("/proc/self/fd")),
     shared_maps = length(grep("memfd|/dev/zero", readLines("/proc/self/maps"))), files = length(list.files(tempdir())),
     shm = length(list.files("/dev/shm")))
@@ -144,6 +145,7 @@ soak_interrupts <- function(count) {
     # late signals and the hunter's end
     tryCatch(hunter$wait(5), interrupt = function(e) NULL)
     hunter$wait(5)
+    for (wait in 1:500) if (length(children())) Sys.sleep(0.01) else break
     if (length(children())) stray <- stray + 1
   }
   rm(sent, go, hunter)

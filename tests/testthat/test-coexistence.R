@@ -72,6 +72,7 @@ test_that("callr and its processes work before, during and inside", {
     rs$close()
     gc()
     again <- pool$map(function(i) i, 1:4)
+    for (wait in 1:500) if (length(child_pids())) Sys.sleep(0.01) else break # finished workers may be dying still
     answer(list(a, b, c, status, inside, d, killed, e, again, length(child_pids())))
   }, vars = helpers(), grace = 5)
   expect_script_ok(r)
