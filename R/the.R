@@ -12,10 +12,12 @@ the$collect <- FALSE       # in a worker: failed items are collected
 the$said <- c(0, 0)        # in a worker: warnings and messages sent
 the$message_before <- ""   # R's last error message when the workers were forked
 the$compiled <- list()     # functions compiled lately, with their originals
+the$quit <- NULL           # R's own quit(), which workers call by another name
 the$maps <- 0              # maps begun, for names of directories
 the$workers_of <- NULL     # session's directory and pid that workers_prefix is for
 
 .onLoad <- function(libname, pkgname) {
+  the$quit <- base::quit
   the$exit_guard <- .Call(ffi_worker_guard_exit)
   # what every worker runs is read from the lazy-load database here, once, not in each of them
   ns <- parent.env(environment())

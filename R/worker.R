@@ -131,8 +131,7 @@ worker_plan <- function(budget, collect, options) {
 
 # q() in a worker: before R comes to the hook that ends a worker it would call the master's `.Last()`, and save the
 # worker's workspace over the master's.
-quit_worker <- function(save = "default", status = 0, runLast = TRUE) base_quit("no", status, FALSE)
-base_quit <- base::quit
+quit_worker <- function(save = "default", status = 0, runLast = TRUE) the$quit("no", status, FALSE)
 
 # The folder of a map's temporary files, which is made when the first worker asks for one. What R code touches after a
 # fork is copied page by page, so what stays the same is kept.
