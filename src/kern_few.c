@@ -153,7 +153,7 @@ int sm_few_find(const void *words, size_t width, int64_t n, int np, sm_stop *sto
 }
 
 void sm_few_free(sm_few *f) {
-  sm_scratch_free(f->numbers, (size_t)f->n * sizeof *f->numbers);
+  sm_scratch_free(f->numbers);
   free(f->parts);
   free(f->entries);
   f->entries = NULL;

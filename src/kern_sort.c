@@ -147,7 +147,7 @@ static void bucket_work(void *arg, int rank, int np) {
       continue;
     }
     if (m > room) {
-      sm_scratch_free(scratch, (size_t)room * sizeof *scratch);
+      sm_scratch_free(scratch);
       room = m < 4096 ? 4096 : m;
       scratch = sm_scratch_new((size_t)room * sizeof *scratch);
       if (!scratch) {
@@ -157,7 +157,7 @@ static void bucket_work(void *arg, int rank, int np) {
     }
     sm_cell_sort(&cell, a, scratch, m, j->low, j->map.exact, j->starts[b] + j->at_present);
   }
-  sm_scratch_free(scratch, (size_t)room * sizeof *scratch);
+  sm_scratch_free(scratch);
 }
 
 /* Write first + 1, first + 1 + step, ... (m places; step is 1 or -1) at out[at], ... */
@@ -296,7 +296,7 @@ int sm_argsort_look(const sm_keys *keys, int np, sm_stop *stop, sm_argsort_plan 
 }
 
 void sm_argsort_free(sm_argsort_plan *plan) {
-  if (plan->codes) sm_scratch_free(plan->codes, (size_t)plan->keys.n * sizeof *plan->codes);
+  if (plan->codes) sm_scratch_free(plan->codes);
   if (plan->few) sm_few_free(&plan->words);
   plan->codes = NULL;
   plan->few = false;
@@ -365,7 +365,7 @@ static int run_buckets(sort_job *j) {
   if (!j->words) return -ENOMEM;
   rc = sm_threads_run(np, distribute_work, j, j->stop);
   if (rc == 0) rc = sm_threads_run(np, bucket_work, j, j->stop);
-  sm_scratch_free(j->words, (size_t)n * sizeof *j->words);
+  sm_scratch_free(j->words);
   return rc;
 }
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
-#define SMALL ((size_t)256 << 10) /* scratch below this comes from malloc() */
+#define LARGE ((size_t)4 << 20)
 
 void sm_stop_init(sm_stop *s, bool (*poll)(void *), void *arg) {
   atomic_init(&s->code, 0);
@@ -168,16 +168,9 @@ void sm_advise_huge(void *p, size_t nbytes) {
 }
 
 void *sm_scratch_new(size_t nbytes) {
-  if (nbytes < SMALL) return malloc(nbytes > 0 ? nbytes : 1);
-  void *p = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED) return NULL;
-  sm_advise_huge(p, nbytes);
+  void *p = malloc(nbytes > 0 ? nbytes : 1);
+  if (p && nbytes >= LARGE) sm_advise_huge(p, nbytes);
   return p;
 }
 
-void sm_scratch_free(void *p, size_t nbytes) {
-  if (nbytes < SMALL)
-    free(p);
-  else if (p)
-    munmap(p, nbytes);
-}
+void sm_scratch_free(void *p) { free(p); }

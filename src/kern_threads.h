@@ -49,10 +49,10 @@ int sm_threads_for(int np, int64_t n, int64_t grain);
 /* First element of rank's share of n in np shares, on a multiple of `align`; rank == np gives n. */
 int64_t sm_share(int64_t n, int rank, int np, int64_t align);
 
-/* Memory for scratch, not cleared and, where large, advised to come in huge pages; NULL if there is none.
- * Given back by sm_scratch_free() with the same size. */
+/* Memory for scratch, not cleared and, where large, advised to come in huge pages; NULL if there is none. From the
+ * allocator, which may have such pages at hand. */
 void *sm_scratch_new(size_t nbytes);
-void sm_scratch_free(void *p, size_t nbytes);
+void sm_scratch_free(void *p);
 
 /* Advise huge pages for the whole ones within p[0, nbytes), before they are touched for the first time. */
 void sm_advise_huge(void *p, size_t nbytes);

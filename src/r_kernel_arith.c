@@ -2,11 +2,13 @@
 #include <string.h>
 
 #include "kern_map.h"
+#include "mem_heap.h"
 #include "r_kernel.h"
 #include "r_util.h"
 
 /* The fresh result, its pages not touched yet. */
 static SEXP result_new(SEXPTYPE type, int64_t n, void **at) {
+  sm_heap_keep();
   SEXP out = PROTECT(Rf_allocVector(type, (R_xlen_t)n));
   *at = type == REALSXP ? (void *)REAL(out) : type == LGLSXP ? (void *)LOGICAL(out) : (void *)INTEGER(out);
   sm_advise_huge(*at, (size_t)n * (type == REALSXP ? 8 : 4));

@@ -5,6 +5,7 @@
 
 #include "kern_search.h"
 #include "kern_sort.h"
+#include "mem_heap.h"
 #include "r_kernel.h"
 #include "r_util.h"
 
@@ -91,6 +92,7 @@ SEXP ffi_argsort_run(SEXP data, SEXP out, SEXP decreasing, SEXP na_last, SEXP np
                .decreasing = Rf_asLogical(decreasing) == TRUE};
   const void *top = vmaxget();
   SEXP (*body)(void *) = argsort_body;
+  if (v.n >= 1 << 20) sm_heap_keep();
   r_kernel_stop(&c.stop);
   if (k.type == SM_KEY_PTR && look_elements(&c, k.decreasing, Rf_asInteger(np))) {
     body = argsort_few;
