@@ -228,7 +228,7 @@ static SEXP read_scalar(SEXP x, SEXP i) {
     double v = REAL_ELT(i, 0);
     if (!(v >= 1 && v < 9e15)) return NULL;
     at = (int64_t)v;
-  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && a->vector) at = 1;
+  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && (a->vector || a->ndim == 0)) at = 1;
   else return NULL;
   if (at < 1 || at > a->length) return NULL;
   const uint8_t *p = a->data + (size_t)(at - 1) * a->dtype.itemsize;

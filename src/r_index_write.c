@@ -196,7 +196,7 @@ static bool write_scalar(SEXP x, SEXP i, SEXP value) {
     double v = REAL_ELT(i, 0);
     if (!(v >= 1 && v < 9e15)) return false;
     at = (int64_t)v;
-  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && a->vector) {
+  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && (a->vector || a->ndim == 0)) {
     at = 1;
   } else {
     return false;
