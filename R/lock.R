@@ -1,5 +1,4 @@
 # critical and ordered sections of a pool. `state` is the pool's: state$map is the map that runs.
-
 # C evaluates `expr` in the section and leaves it however that ends.
 
 new_critical <- function(state) {

@@ -15,6 +15,7 @@ the$compiled <- list()     # functions compiled lately, with their originals
 the$quit <- NULL           # R's own quit(), which workers call by another name
 the$maps <- 0              # maps begun, for names of directories
 the$workers_of <- NULL     # session's directory and pid that workers_prefix is for
+the$workers_prefix <- NULL # path of their directories, but for the number of the map
 
 .onLoad <- function(libname, pkgname) {
   the$quit <- base::quit

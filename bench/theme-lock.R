@@ -20,6 +20,8 @@ bare_section <- function(expr) {
 }
 sync_mutex <- if (requireNamespace("synchronicity", quietly = TRUE)) synchronicity::boost.mutex()
 inter_mutex <- if (requireNamespace("interprocess", quietly = TRUE)) interprocess::mutex()
+# it has a name that outlives the process
+reg.finalizer(environment(), function(e) if (!is.null(e$inter_mutex)) e$inter_mutex$remove(), onexit = TRUE)
 lock_file <- tempfile("lock")
 work(sprintf("%.0e `pool$critical({})`, uncontended", n), list(
   sharedmem = loop_in_worker(function() for (k in seq_len(n)) the_one$critical({})),

@@ -300,3 +300,9 @@ bool sm_convert_lossy(const void *src, int64_t n) {
   }
   return false;
 }
+
+const double *sm_convert_doubles(sm_dtype d, const void *src, int64_t n, double *buffer) {
+  if (d.code == SM_F8) return src;
+  sm_convert_read(d, src, n, SM_R_DBL, buffer);
+  return buffer;
+}

@@ -28,6 +28,9 @@ bool sm_is_na_real(double v);
  * any numeric dtype. */
 void sm_convert_read(sm_dtype d, const void *src, int64_t n, sm_rtype t, void *dst);
 
+/* n numbers as doubles: where they lie, or in buffer. */
+const double *sm_convert_doubles(sm_dtype d, const void *src, int64_t n, double *buffer);
+
 /* n times NA of type t at dst (0 for raw). */
 void sm_convert_na(sm_rtype t, int64_t n, void *dst);
 

@@ -75,4 +75,11 @@ int sm_keys_compare(const sm_keys *k, int64_t i, int64_t j);
 
 static inline bool sm_keys_is_string(const sm_keys *k) { return k->type >= SM_KEY_STR; }
 
+/* Bits that x needs; none for 0. */
+static inline int sm_keys_bits(uint64_t x) {
+  int n = 0;
+  for (; x; x >>= 1) n++;
+  return n;
+}
+
 #endif

@@ -37,10 +37,7 @@ bool sm_map_is_integer(sm_dtype d) {
 
 /* m elements from i on as doubles: where they lie, or in buf. */
 static const double *doubles(const sm_operand *o, int64_t i, int64_t m, double *buf) {
-  const uint8_t *x = (const uint8_t *)o->x + (size_t)i * o->d.itemsize;
-  if (o->d.code == SM_F8) return (const double *)(const void *)x;
-  sm_convert_read(o->d, x, m, SM_R_DBL, buf);
-  return buf;
+  return sm_convert_doubles(o->d, (const uint8_t *)o->x + (size_t)i * o->d.itemsize, m, buf);
 }
 
 static const int32_t *integers(const sm_operand *o, int64_t i, int64_t m, int32_t *buf) {

@@ -89,9 +89,7 @@ static void multiply_block(const job *j, int64_t b, part *p) {
   int64_t to = (b + 1) * BLOCK < j->n ? (b + 1) * BLOCK : j->n;
   for (int64_t i = b * BLOCK; i < to; i += CHUNK) {
     int64_t m = i + CHUNK < to ? CHUNK : to - i;
-    const uint8_t *x = j->x + i * j->d.itemsize;
-    if (j->d.code != SM_F8) sm_convert_read(j->d, x, m, SM_R_DBL, buffer);
-    multiply(j, j->d.code == SM_F8 ? (const double *)(const void *)x : buffer, m, p);
+    multiply(j, sm_convert_doubles(j->d, j->x + i * j->d.itemsize, m, buffer), m, p);
   }
 }
 

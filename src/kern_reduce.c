@@ -36,13 +36,6 @@ typedef struct {
 
 static bool is_float(sm_dtype d) { return d.code == SM_F8 || d.code == SM_F4; }
 
-/* Elements at x as doubles: where they lie, or in buffer. */
-static const double *as_doubles(sm_dtype d, const uint8_t *x, int64_t n, double *buffer) {
-  if (d.code == SM_F8) return (const double *)(const void *)x;
-  sm_convert_read(d, x, n, SM_R_DBL, buffer);
-  return buffer;
-}
-
 typedef double quad __attribute__((vector_size(32)));
 typedef int64_t mask __attribute__((vector_size(32)));
 
@@ -214,7 +207,7 @@ static void work(void *arg, int rank, int np) {
     int64_t step = j->d.code == SM_F8 ? BLOCK : CHUNK;
     for (int64_t c = i; c < end; c += step) {
       int64_t m = c + step < end ? step : end - c;
-      j->block(j, as_doubles(j->d, j->x + c * size, m, buffer), m, p);
+      j->block(j, sm_convert_doubles(j->d, j->x + c * size, m, buffer), m, p);
     }
   }
 }
@@ -290,7 +283,7 @@ int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_st
 static double first_equal(const job *j, double v) {
   double one;
   for (int64_t i = 0; i < j->n; i++) {
-    const double *x = as_doubles(j->d, j->x + i * j->d.itemsize, 1, &one);
+    const double *x = sm_convert_doubles(j->d, j->x + i * j->d.itemsize, 1, &one);
     if (*x == v) return *x;
   }
   return v;

@@ -296,7 +296,7 @@ int sm_argsort_look(const sm_keys *keys, int np, sm_stop *stop, sm_argsort_plan 
 }
 
 void sm_argsort_free(sm_argsort_plan *plan) {
-  if (plan->codes) sm_scratch_free(plan->codes);
+  sm_scratch_free(plan->codes);
   if (plan->few) sm_few_free(&plan->words);
   plan->codes = NULL;
   plan->few = false;
@@ -306,18 +306,12 @@ bool sm_argsort_is_identity(const sm_argsort_plan *plan) {
   return plan->stats.missing == 0 && (plan->keys.decreasing ? plan->stats.descending : plan->stats.ascending);
 }
 
-static int bit_length(uint64_t x) {
-  int n = 0;
-  for (; x; x >>= 1) n++;
-  return n;
-}
-
 /* How codes are made, and how many of their bits name the bucket. */
 static void choose(sort_job *j) {
   const sm_keys *k = &j->plan->keys;
-  int bucket_bits = bit_length((uint64_t)k->n) - 13;
+  int bucket_bits = sm_keys_bits((uint64_t)k->n) - 13;
   bucket_bits = bucket_bits < 0 ? 0 : bucket_bits > BUCKET_BITS ? BUCKET_BITS : bucket_bits;
-  j->index_bits = bit_length((uint64_t)k->n - 1);
+  j->index_bits = sm_keys_bits((uint64_t)k->n - 1);
   if (j->plan->few) {
     j->buckets = j->plan->words.ranks;
     j->map.exact = true;

@@ -14,12 +14,6 @@ static double key_double(uint64_t key) {
   return x;
 }
 
-static int bit_length(uint64_t x) {
-  int n = 0;
-  while (x) n++, x >>= 1;
-  return n;
-}
-
 static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -72,14 +66,14 @@ static void try_linear(const sm_keys *k, double least, double most, int bits, in
 }
 
 void sm_spread_choose(const sm_keys *k, const sm_keys_stats *stats, int bits, int coarse, sm_keys_map *out) {
-  int range = bit_length(stats->hi - stats->lo);
+  int range = sm_keys_bits(stats->hi - stats->lo);
   *out = (sm_keys_map){.base = k->decreasing ? stats->hi : stats->lo, .shift = range > bits ? range - bits : 0};
   out->bits = range - out->shift;
   out->exact = out->shift == 0;
   if ((k->type != SM_KEY_F8 && k->type != SM_KEY_F4) || range <= coarse) return;
   double least = key_double(stats->lo), most = key_double(stats->hi);
   if (stats->whole) {
-    int need = bit_length((uint64_t)(int64_t)(most - least));
+    int need = sm_keys_bits((uint64_t)(int64_t)(most - least));
     if (need > bits || need > 52) return;
     map_linear(least, most, 1, need, k->decreasing, out);
     out->exact = true;

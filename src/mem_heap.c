@@ -23,18 +23,32 @@
 #endif
 
 #define KEEP_MAX ((uint64_t)512 << 20)
+#define RESERVE_MAX ((uint64_t)1 << 30)
+#define RESERVE_MIN ((size_t)1 << 26)
 #define HUGE_MIN ((size_t)32 * 1024 * 1024)
 
 static pid_t reserved_by; /* the process that has asked last; its forks inherit the memory, not the wish */
 
+/* Advice for the whole pages of p[0, n). */
+static void advise(void *p, size_t n, int advice) {
+  uintptr_t from = ((uintptr_t)p + SM_PAGE - 1) & ~(uintptr_t)(SM_PAGE - 1), to = ((uintptr_t)p + n) & ~(uintptr_t)(SM_PAGE - 1);
+  if (to > from) (void)madvise((void *)from, to - from, advice);
+}
+
 void sm_heap_advise(void *p, size_t n) {
 #ifdef MADV_HUGEPAGE
-  if (n < HUGE_MIN) return;
-  uintptr_t from = ((uintptr_t)p + SM_PAGE - 1) & ~(uintptr_t)(SM_PAGE - 1), to = ((uintptr_t)p + n) & ~(uintptr_t)(SM_PAGE - 1);
-  if (to > from) (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+  if (n >= HUGE_MIN) advise(p, n, MADV_HUGEPAGE);
 #else
   (void)p, (void)n;
 #endif
+}
+
+/* One of `parts` of the memory that is to be had, at most `most` bytes. */
+static size_t share(uint64_t parts, uint64_t most) {
+  uint64_t available = 0;
+  sm_limit_check(0, &available);
+  available /= parts;
+  return (size_t)(available < most ? available : most);
 }
 
 #ifdef CAN_RESERVE
@@ -54,16 +68,12 @@ static bool space_is_free(void) {
   return known > 0;
 }
 
-void sm_heap_settle(void) {
-  if (!space_is_free()) return;
+size_t sm_heap_prepare(int nproc) {
+  if (!space_is_free()) return 0;
   void *volatile block = malloc((size_t)1 << 20); /* a large request has glibc merge its free blocks first */
   free(block);
-}
-
-/* What a parent kept there a child would have to copy page by page to write on it; fresh pages are cheaper. */
-static void forget(void *p, size_t n) {
-  uintptr_t from = ((uintptr_t)p + SM_PAGE - 1) & ~(uintptr_t)(SM_PAGE - 1), to = ((uintptr_t)p + n) & ~(uintptr_t)(SM_PAGE - 1);
-  if (to > from) (void)madvise((void *)from, to - from, MADV_DONTNEED);
+  size_t reserve = share(4 * (uint64_t)nproc, RESERVE_MAX);
+  return reserve < RESERVE_MIN ? 0 : reserve;
 }
 
 void sm_heap_reserve(size_t reserve) {
@@ -77,13 +87,16 @@ void sm_heap_reserve(size_t reserve) {
   void *volatile block = malloc(reserve);
   mallopt(M_MMAP_MAX, 65536); /* glibc's default */
   if (block) {
-    forget(block, reserve);
+    advise(block, reserve, MADV_DONTNEED); /* what a parent kept there would have to be copied page by page */
     sm_heap_advise(block, reserve);
   }
   free(block);
 }
 #else
-void sm_heap_settle(void) {}
+size_t sm_heap_prepare(int nproc) {
+  (void)nproc;
+  return 0;
+}
 void sm_heap_reserve(size_t reserve) {
   reserved_by = sm_pid();
   (void)reserve;
@@ -91,9 +104,5 @@ void sm_heap_reserve(size_t reserve) {
 #endif
 
 void sm_heap_keep(void) {
-  uint64_t available = 0;
-  if (reserved_by == sm_pid()) return;
-  sm_limit_check(0, &available);
-  available /= 32;
-  sm_heap_reserve(available < KEEP_MAX ? (size_t)available : (size_t)KEEP_MAX);
+  if (reserved_by != sm_pid()) sm_heap_reserve(share(32, KEEP_MAX));
 }

@@ -20,7 +20,8 @@ void sm_heap_advise(void *p, size_t n);
  * nothing where the allocator is another, where address space is limited, and where commitments are counted. */
 void sm_heap_reserve(size_t reserve);
 
-/* In the parent before it forks such a process: puts free blocks in order here, once, not in each child. */
-void sm_heap_settle(void);
+/* In the parent before it forks nproc such processes: what each should reserve, or 0. Puts free blocks in order here, once,
+ * not in each child. */
+size_t sm_heap_prepare(int nproc);
 
 #endif

@@ -251,7 +251,23 @@ static SEXP read_scalar(SEXP x, SEXP i) {
   }
 }
 
-SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide);
+/* x[]: everything, with all attributes. bare: without any; wide: i8 as integer64 bits. */
+SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide) {
+  const sm_array *a = r_array_get(x, "x");
+  SEXP meta = r_array_meta(x);
+  SEXP ans = PROTECT(r_read_all(a, Rf_asLogical(wide) || r_meta_is_integer64(meta)));
+  if (!Rf_asLogical(bare)) {
+    if (!a->vector && a->ndim > 0) set_dim(ans, a->dim, a->ndim);
+    if (meta != R_NilValue) {
+      SEXP names = r_list_get(meta, "names"), dn = r_list_get(meta, "dimnames");
+      if (names != R_NilValue) Rf_setAttrib(ans, R_NamesSymbol, names);
+      if (dn != R_NilValue) Rf_setAttrib(ans, R_DimNamesSymbol, dn);
+      ans = add_class(ans, meta);
+    }
+  }
+  UNPROTECT(1);
+  return ans;
+}
 
 /* x[[i]] in the plain case; NULL where R code must look closer. */
 SEXP ffi_index_get_element(SEXP x, SEXP i) {
@@ -290,23 +306,5 @@ SEXP ffi_index_get_many(SEXP x, SEXP indices, SEXP drop) {
   ans = PROTECT(shape_result(ans, meta, &s, Rf_asLogical(drop) != 0));
   ans = add_class(ans, meta);
   UNPROTECT(3);
-  return ans;
-}
-
-/* x[]: everything, with all attributes. bare: without any; wide: i8 as integer64 bits. */
-SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide) {
-  const sm_array *a = r_array_get(x, "x");
-  SEXP meta = r_array_meta(x);
-  SEXP ans = PROTECT(r_read_all(a, Rf_asLogical(wide) || r_meta_is_integer64(meta)));
-  if (!Rf_asLogical(bare)) {
-    if (!a->vector && a->ndim > 0) set_dim(ans, a->dim, a->ndim);
-    if (meta != R_NilValue) {
-      SEXP names = r_list_get(meta, "names"), dn = r_list_get(meta, "dimnames");
-      if (names != R_NilValue) Rf_setAttrib(ans, R_NamesSymbol, names);
-      if (dn != R_NilValue) Rf_setAttrib(ans, R_DimNamesSymbol, dn);
-      ans = add_class(ans, meta);
-    }
-  }
-  UNPROTECT(1);
   return ans;
 }

@@ -200,8 +200,7 @@ static int spawn(r_map *m, int rank) {
 SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   r_map *m = r_map_get(ptr);
   fflush(NULL);
-  m->reserve = r_worker_reserve(m->np);
-  sm_heap_settle();
+  m->reserve = sm_heap_prepare(m->np);
   int rc = r_output_open_shared(m);
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, ptr, main);
   int i = -1;

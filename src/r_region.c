@@ -17,7 +17,6 @@
 #include "mem_segment.h"
 #include "r_map.h"
 #include "r_util.h"
-#include "r_worker.h"
 
 #define REGION_MAGIC 0x534D5247u
 #define RING_CAPACITY (UINT64_C(1) << 16)
@@ -169,8 +168,7 @@ static void run_member(r_region *r, int rank, SEXP main, SEXP jumped) {
 SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_region *r = r_region_get(ptr, "spawn");
   fflush(NULL);
-  size_t reserve = r_worker_reserve(r->nproc);
-  sm_heap_settle();
+  size_t reserve = sm_heap_prepare(r->nproc);
   for (int i = 1; i < r->nproc; i++) {
     int sock = -1;
     int rc = sm_proc_spawn(&r->member[i].proc, &sock);

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "mem_heap.h"
-#include "mem_limit.h"
 #include "r_kill.h"
 #include "r_rng.h"
 #include "r_threads.h"
@@ -89,16 +88,6 @@ typedef struct {
 } eval_state;
 
 static void eval_main(void *data) { Rf_eval(((eval_state *)data)->call, R_GlobalEnv); }
-
-#define RESERVE_MAX ((uint64_t)1 << 30)
-#define RESERVE_MIN ((uint64_t)1 << 26)
-
-size_t r_worker_reserve(int np) {
-  uint64_t available = 0;
-  sm_limit_check(0, &available);
-  available /= 4 * (uint64_t)np;
-  return available < RESERVE_MIN ? 0 : available < RESERVE_MAX ? (size_t)available : (size_t)RESERVE_MAX;
-}
 
 void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   sm_heap_reserve(m->reserve);

@@ -7,9 +7,6 @@
 /* In the child, straight after the fork: evaluates main(map, rank) and ends the process, whatever happens. Does not return. */
 void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main);
 
-/* How much address space each of np processes should reserve for its heap (sm_heap_reserve()). */
-size_t r_worker_reserve(int np);
-
 /* The rank of this process in map m, or -1 if it is not a worker of it. */
 int r_worker_rank(const r_map *m);
 

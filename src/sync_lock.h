@@ -29,8 +29,8 @@ typedef struct {
 /* Once, before any process that will use it is forked. */
 int sm_lock_init(sm_lock_shm *l);
 
-/* Spins, reading only, for as long as that has paid off of late (at most some 50 us), then sleeps. 0 or SM_LOCK_RECOVERED when held; SM_EFAILED or SM_EINTR as the
- * watch says, and then not held. */
+/* Spins, reading only, for as long as that has paid off of late (at most some 50 us), then sleeps. 0 or
+ * SM_LOCK_RECOVERED when held; SM_EFAILED or SM_EINTR as the watch says, and then not held. */
 int sm_lock_lock(sm_lock_shm *l, const sm_watch *watch);
 
 /* As lock, for at most SM_SLICE_MS: SM_EAGAIN if it was held all the time. */

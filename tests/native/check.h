@@ -39,6 +39,25 @@ static void check(int ok, const char *what) {
   fflush(stdout);
 }
 
+static inline void check_case(int ok, const char *what, int64_t n, int detail) {
+  char text[256];
+  snprintf(text, sizeof text, "%s, n = %lld, case %d", what, (long long)n, detail);
+  check(ok, text);
+}
+
+static inline void check_at(int ok, const char *what, int64_t n) { check_case(ok, what, n, 0); }
+
+/* The same numbers in every run: xorshift64. */
+static inline uint64_t draw(void) {
+  static uint64_t state = 88172645463325252u;
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return state;
+}
+
+static inline double draw_unit(void) { return (double)(draw() >> 11) * 0x1p-53; }
+
 static inline int report(void) {
   printf("%d passed, %d failed\n", n_passed, n_failed);
   return n_failed != 0;
@@ -80,22 +99,22 @@ typedef struct {
   void (*body)(void *, int);
   void *arg;
   int rank;
-} group_member;
+} check_member;
 
 static inline void *run_member(void *m) {
-  group_member *g = m;
+  check_member *g = m;
   g->body(g->arg, g->rank);
   return NULL;
 }
 
 /* body(arg, rank) for n ranks at a time, in threads or processes. 0 if all of them ended well. */
 static inline int run_group(int n, int threads, void (*body)(void *, int), void *arg) {
-  group_member g[64];
+  check_member g[64];
   pthread_t t[64];
   pid_t pid[64];
   int bad = 0;
   for (int i = 0; i < n; i++) {
-    g[i] = (group_member){body, arg, i};
+    g[i] = (check_member){body, arg, i};
     if (threads) bad += pthread_create(&t[i], NULL, run_member, &g[i]) != 0;
     else pid[i] = start_child(body, arg, i);
   }

@@ -1,29 +1,9 @@
 /* Dictionaries of few distinct values: limits, ranks, order and missing values, for any number of shares. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "kern_few.h"
 
-static int passed, failed;
-static uint64_t state = 88172645463325252u;
-
-static uint64_t draw(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-
-static void check(int ok, const char *what, int64_t detail) {
-  if (ok) {
-    passed++;
-  } else {
-    failed++;
-    printf("FAILED: %s, case %lld\n", what, (long long)detail);
-  }
-}
+#include "check.h"
 
 static int find(const void *words, size_t width, int64_t n, int np, sm_few *f) {
   sm_stop stop;
@@ -58,7 +38,7 @@ static void check_ranks(const sm_few *f, const sm_keys *k, const char *what, int
     if (!ok) break;
   }
   for (int r = 0; ok && r <= f->ranks; r++) ok = count[r] == 0;
-  check(ok && gone == f->missing, what, detail);
+  check_at(ok && gone == f->missing, what, detail);
   free(count);
 }
 
@@ -79,15 +59,15 @@ static void limits(void) {
         for (int64_t i = 0; i < distinct; i++) x[n - 1 - i] = (uint64_t)(i + 1) * 0x123456789u, y[n - 1 - i] = (uint32_t)(i + 1) * 77;
         sm_few f;
         int few = distinct <= SM_FEW_MOST, detail = (int)distinct * 10 + s;
-        check(find(x, 8, n, shares[s], &f) == few, "limit, 8 bytes", detail);
+        check_at(find(x, 8, n, shares[s], &f) == few, "limit, 8 bytes", detail);
         if (few) {
           sm_keys k = {SM_KEY_I8, x, n, 0, s == 1};
-          check(sm_few_count(&f) == distinct, "number of words", detail);
+          check_at(sm_few_count(&f) == distinct, "number of words", detail);
           sm_few_rank_numbers(&f, &k);
           check_ranks(&f, &k, "ranks at the limit, 8 bytes", detail);
           sm_few_free(&f);
         }
-        check(find(y, 4, n, shares[s], &f) == few, "limit, 4 bytes", detail);
+        check_at(find(y, 4, n, shares[s], &f) == few, "limit, 4 bytes", detail);
         if (few) {
           sm_keys k = {SM_KEY_U4, y, n, 0, s == 1};
           sm_few_rank_numbers(&f, &k);
@@ -108,7 +88,7 @@ static void collisions(void) {
     for (int64_t i = 0; i < n; i++) x[i] = (uint64_t)(1 + i % distinct) * inverse;
     sm_few f;
     int rc = find(x, 8, n, 2, &f);
-    check(rc == (distinct == 10), "words of one slot", distinct);
+    check_at(rc == (distinct == 10), "words of one slot", distinct);
     found += rc;
     if (rc != 1) continue;
     sm_keys k = {SM_KEY_U8, x, n, 0, false};
@@ -116,7 +96,7 @@ static void collisions(void) {
     check_ranks(&f, &k, "ranks of words of one slot", distinct);
     sm_few_free(&f);
   }
-  check(found == 1, "some of one slot are few", found);
+  check_at(found == 1, "some of one slot are few", found);
   free(x);
 }
 
@@ -129,9 +109,9 @@ static void doubles(void) {
       for (int64_t i = 0; i < n; i++) x[i] = kinds[draw() % 10];
       sm_keys k = {SM_KEY_F8, x, n, 0, dec};
       sm_few f;
-      check(find(x, 8, n, np, &f) == 1, "doubles of all kinds", np);
+      check_at(find(x, 8, n, np, &f) == 1, "doubles of all kinds", np);
       sm_few_rank_numbers(&f, &k);
-      check(f.ranks == 7 && !f.in_order, "equal zeros have one rank, NaN none", f.ranks);
+      check_at(f.ranks == 7 && !f.in_order, "equal zeros have one rank, NaN none", f.ranks);
       check_ranks(&f, &k, "ranks of doubles", np);
       sm_few_free(&f);
     }
@@ -149,9 +129,9 @@ static void order_is_seen(void) {
       if (kind == 3) x[n - 1] = INT64_MIN;
       sm_keys k = {SM_KEY_I8NA, x, n, 0, false};
       sm_few f;
-      check(find(x, 8, n, np, &f) == 1, "few", kind);
+      check_at(find(x, 8, n, np, &f) == 1, "few", kind);
       sm_few_rank_numbers(&f, &k);
-      check(f.in_order == (kind == 0), "order", kind);
+      check_at(f.in_order == (kind == 0), "order", kind);
       sm_few_free(&f);
     }
   free(x);
@@ -168,11 +148,11 @@ static void texts(void) {
     }
     sm_keys k = {SM_KEY_PTR, x, n, 0, dec};
     sm_few f;
-    check(find(x, sizeof *x, n, 2, &f) == 1, "few pointers", dec);
+    check_at(find(x, sizeof *x, n, 2, &f) == 1, "few pointers", dec);
     const char *t[SM_FEW_MOST + 1];
     for (int i = 0; i <= sm_few_count(&f); i++) t[i] = (const char *)(uintptr_t)sm_few_word(&f, i);
     sm_few_rank_texts(&f, t, dec);
-    check(f.ranks == 9, "equal texts of two pointers have one rank", f.ranks);
+    check_at(f.ranks == 9, "equal texts of two pointers have one rank", f.ranks);
     check_ranks(&f, &k, "ranks of texts", dec);
     sm_few_free(&f);
   }
@@ -184,12 +164,12 @@ static void samples(void) {
   int64_t n = 100000;
   uint64_t *x = malloc((size_t)n * sizeof *x);
   for (int64_t i = 0; i < n; i++) x[i] = draw();
-  check(!sm_few_likely(x, 8, n), "random words", n);
+  check_at(!sm_few_likely(x, 8, n), "random words", n);
   for (int64_t i = 0; i < n; i++) x[i] = draw() % 1000;
-  check(sm_few_likely(x, 8, n), "few words", n);
-  check(!sm_few_likely(x, 8, 100), "too short", 100);
+  check_at(sm_few_likely(x, 8, n), "few words", n);
+  check_at(!sm_few_likely(x, 8, 100), "too short", 100);
   for (int64_t i = 0; i < n; i++) x[i] = (uint64_t)i / 50;
-  check(sm_few_likely(x, 8, n), "few sorted words", n);
+  check_at(sm_few_likely(x, 8, n), "few sorted words", n);
   free(x);
 }
 
@@ -200,6 +180,5 @@ int main(void) {
   order_is_seen();
   texts();
   samples();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

@@ -1,34 +1,12 @@
 /* Operators, functions, search and files on threads, against plain loops. */
 #define _GNU_SOURCE
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "kern_file.h"
 #include "kern_map.h"
 #include "kern_search.h"
 
-static int passed, failed;
-static uint64_t state = 88172645463325252u;
-
-static uint64_t draw(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-static double unit(void) { return (double)(draw() >> 11) * 0x1p-53; }
-
-static void check(int ok, const char *what, int64_t n) {
-  if (ok) {
-    passed++;
-  } else {
-    failed++;
-    printf("FAILED: %s, n = %lld\n", what, (long long)n);
-  }
-}
+#include "check.h"
 
 static bool same(const void *a, const void *b, size_t n) { return n == 0 || memcmp(a, b, n) == 0; }
 
@@ -43,29 +21,29 @@ static void operators(void) {
   bool warn;
   sm_stop_init(&stop, NULL, NULL);
   for (int64_t e = 0; e < n; e++) {
-    a[e] = unit() - 0.5;
-    b[e] = e % 100 == 0 ? (double)NAN : unit();
+    a[e] = draw_unit() - 0.5;
+    b[e] = e % 100 == 0 ? (double)NAN : draw_unit();
     i[e] = e % 7 == 0 ? INT32_MIN : (int32_t)draw();
     u[e] = (uint8_t)draw();
   }
   for (int np = 1; np <= 3; np++) {
     for (int64_t e = 0; e < n; e++) expect[e] = a[e] / b[e];
     sm_map_op(SM_OP_DIV, (sm_operand){f8, a, false}, (sm_operand){f8, b, false}, n, out, np, &stop, &warn);
-    check(same(out, expect, (size_t)n * 8) && !warn, "division", n);
+    check_at(same(out, expect, (size_t)n * 8) && !warn, "division", n);
     for (int64_t e = 0; e < n; e++) iexpect[e] = isnan(b[e]) ? INT32_MIN : 0.25 < b[e];
     sm_map_op(SM_OP_LT, (sm_operand){f8, &(double){0.25}, true}, (sm_operand){f8, b, false}, n, iout, np, &stop, &warn);
-    check(same(iout, iexpect, (size_t)n * 4), "comparison with one number", n);
+    check_at(same(iout, iexpect, (size_t)n * 4), "comparison with one number", n);
     for (int64_t e = 0; e < n; e++) {
       int64_t v = (int64_t)i[e] * u[e];
       iexpect[e] = i[e] == INT32_MIN || v <= INT32_MIN || v > INT32_MAX ? INT32_MIN : (int32_t)v;
     }
     sm_map_op(SM_OP_MUL, (sm_operand){i4, i, false}, (sm_operand){u1, u, false}, n, iout, np, &stop, &warn);
-    check(same(iout, iexpect, (size_t)n * 4) && warn, "integer product that overflows", n);
+    check_at(same(iout, iexpect, (size_t)n * 4) && warn, "integer product that overflows", n);
     for (int64_t e = 0; e < n; e++) expect[e] = sqrt(a[e]);
     sm_map_fn(SM_FN_SQRT, (sm_operand){f8, a, false}, n, out, np, &stop, &warn);
     int ok = warn;
     for (int64_t e = 0; ok && e < n; e++) ok = out[e] == expect[e] || (isnan(out[e]) && a[e] < 0);
-    check(ok, "square root", n);
+    check_at(ok, "square root", n);
   }
   free(a), free(b), free(out), free(expect), free(i), free(iout), free(iexpect), free(u);
 }
@@ -77,7 +55,7 @@ static void searches(void) {
   for (int64_t e = 0; e < n; e++) data[e] = floor((double)e / 3);
   data[n - 1] = NAN;
   for (int round = 0; round < 2; round++) {
-    for (int64_t e = 0; e < m; e++) needle[e] = round ? (double)e / 10 : unit() * 2000 - 100;
+    for (int64_t e = 0; e < m; e++) needle[e] = round ? (double)e / 10 : draw_unit() * 2000 - 100;
     for (int64_t e = 0; e < m; e += 777) needle[e] = NAN;
     for (int right = 0; right < 2; right++)
       for (int np = 1; np <= 2; np++) {
@@ -92,7 +70,7 @@ static void searches(void) {
           else ok = p >= 0 && p < n && (p == 0 || (right ? data[p - 1] <= needle[e] : data[p - 1] < needle[e])) &&
                     (isnan(data[p]) || (right ? data[p] > needle[e] : data[p] >= needle[e]));
         }
-        check(ok, "search", m);
+        check_at(ok, "search", m);
       }
   }
   free(data), free(needle), free(out);
@@ -120,16 +98,16 @@ static void files(void) {
     sm_stop stop;
     _Atomic size_t backed = 0;
     sm_stop_init(&stop, NULL, NULL);
-    check(sm_file_write(fd, x, n, np, &stop) == 0, "write", (int64_t)n);
+    check_at(sm_file_write(fd, x, n, np, &stop) == 0, "write", (int64_t)n);
     memset(y, 0, n);
-    check(sm_file_read(fd, 0, y, n, 1, count_back, &backed, np, &stop) == 0 && memcmp(x, y, n) == 0 && backed == n, "read", (int64_t)n);
-    check(sm_file_read(fd, 16, y, n - 16, 8, NULL, NULL, np, &stop) == 0, "read from an offset", (int64_t)n);
+    check_at(sm_file_read(fd, 0, y, n, 1, count_back, &backed, np, &stop) == 0 && memcmp(x, y, n) == 0 && backed == n, "read", (int64_t)n);
+    check_at(sm_file_read(fd, 16, y, n - 16, 8, NULL, NULL, np, &stop) == 0, "read from an offset", (int64_t)n);
     int ok = 1;
     for (size_t e = 0; ok && e < n - 16; e++) ok = y[e] == x[16 + (e / 8) * 8 + 7 - e % 8];
-    check(ok, "bytes turned round", (int64_t)n);
-    check(sm_file_read(fd, 1, y, n, 1, NULL, NULL, np, &stop) == SM_ESHORT, "a file that is too short", (int64_t)n);
+    check_at(ok, "bytes turned round", (int64_t)n);
+    check_at(sm_file_read(fd, 1, y, n, 1, NULL, NULL, np, &stop) == SM_ESHORT, "a file that is too short", (int64_t)n);
     sm_stop_init(&stop, NULL, NULL);
-    check(sm_file_read(fd, 0, y, n, 1, refuse_back, NULL, np, &stop) == SM_ENOROOM, "no memory half way", (int64_t)n);
+    check_at(sm_file_read(fd, 0, y, n, 1, refuse_back, NULL, np, &stop) == SM_ENOROOM, "no memory half way", (int64_t)n);
   }
   close(fd);
   free(x), free(y);
@@ -139,6 +117,5 @@ int main(void) {
   operators();
   searches();
   files();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

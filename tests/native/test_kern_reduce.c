@@ -1,32 +1,11 @@
 /* Sums, products, extremes and counts, for every dtype and number of threads. */
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "kern_prod.h"
 #include "kern_reduce.h"
 
-static int passed, failed;
-static uint64_t state = 88172645463325252u;
-
-static uint64_t draw(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-static double unit(void) { return (double)(draw() >> 11) * 0x1p-53; }
-
-static void check(int ok, const char *what, int64_t n) {
-  if (ok) {
-    passed++;
-  } else {
-    failed++;
-    printf("FAILED: %s, n = %lld\n", what, (long long)n);
-  }
-}
+#include "check.h"
 
 static const sm_dtype f8 = {SM_F8, 0, 8}, i4 = {SM_I4, 0, 4};
 static const int64_t sizes[] = {0, 1, 7, 8, 9, 1000, 65536, 65537, 300001};
@@ -36,7 +15,7 @@ static sm_sum sum_of(sm_dtype d, const void *x, int64_t n, bool skip, int np) {
   sm_stop stop;
   sm_sum s;
   sm_stop_init(&stop, NULL, NULL);
-  check(sm_reduce_sum(d, x, n, skip, np, &stop, &s) == 0, "sum returns 0", n);
+  check_at(sm_reduce_sum(d, x, n, skip, np, &stop, &s) == 0, "sum returns 0", n);
   return s;
 }
 
@@ -53,20 +32,20 @@ static void sums(void) {
     long double first = 0;
     for (int np = 1; np <= 4; np++) {
       sm_sum r = sum_of(f8, x, n, np % 2 == 0, np);
-      check(r.sum == (long double)exact * 0x1p-20L, "sum is exact", n);
-      check(r.tally.n == n, "all are counted", n);
+      check_at(r.sum == (long double)exact * 0x1p-20L, "sum is exact", n);
+      check_at(r.tally.n == n, "all are counted", n);
       if (np == 1) first = r.sum;
-      check(r.sum == first, "same sum on more threads", n);
+      check_at(r.sum == first, "same sum on more threads", n);
     }
     if (n > 10) {
       double na = sm_na_real(), drop = x[3] + x[n - 1];
       x[3] = NAN;
       x[n - 1] = na;
       sm_sum r = sum_of(f8, x, n, false, 2);
-      check(r.sum != r.sum && r.tally.na && r.tally.nan, "NA and NaN are seen", n);
+      check_at(r.sum != r.sum && r.tally.na && r.tally.nan, "NA and NaN are seen", n);
       r = sum_of(f8, x, n, true, 2);
-      check(r.tally.n == n - 2, "missing values are left out", n);
-      check(fabsl(r.sum - ((long double)exact * 0x1p-20L - (long double)drop)) <= 1e-9L, "and the rest is summed", n);
+      check_at(r.tally.n == n - 2, "missing values are left out", n);
+      check_at(fabsl(r.sum - ((long double)exact * 0x1p-20L - (long double)drop)) <= 1e-9L, "and the rest is summed", n);
     }
     free(x);
   }
@@ -82,7 +61,7 @@ static void whole(void) {
       else exact += x[i];
     }
     sm_sum r = sum_of(i4, x, n, true, 3);
-    check(r.whole == exact && r.tally.n == n - gone && r.tally.na == (gone > 0), "sum of integers", n);
+    check_at(r.whole == exact && r.tally.n == n - gone && r.tally.na == (gone > 0), "sum of integers", n);
     free(x);
   }
 }
@@ -95,10 +74,10 @@ static void products(void) {
   double *x = malloc((size_t)n * sizeof *x);
   for (int64_t i = 0; i < n; i++) x[i] = i % 2 ? 2 : 0.5;
   sm_stop_init(&stop, NULL, NULL);
-  check(sm_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 1, "product of halves and doubles", n);
+  check_at(sm_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 1, "product of halves and doubles", n);
   for (int64_t i = 0; i < n; i++) x[i] = i < n / 2 ? 0x1p-1000 : 0x1p1000;
-  check(sm_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 0, "underflow first stays 0", n);
-  check(sm_prod(f8, x, 0, false, 2, &stop, &t, &p) == 0 && p == 1 && t.n == 0, "empty product", 0);
+  check_at(sm_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 0, "underflow first stays 0", n);
+  check_at(sm_prod(f8, x, 0, false, 2, &stop, &t, &p) == 0 && p == 1 && t.n == 0, "empty product", 0);
   free(x);
 }
 
@@ -110,7 +89,7 @@ static void products_past_the_range(void) {
   for (int trial = 0; trial < 60; trial++) {
     bool skip = trial % 2;
     double size = trial % 3 == 0 ? 1e-5 : trial % 3 == 1 ? 1e5 : 1;
-    for (int64_t i = 0; i < n; i++) x[i] = (unit() + 0.5) * size * (draw() % 2 ? 1 : -1);
+    for (int64_t i = 0; i < n; i++) x[i] = (draw_unit() + 0.5) * size * (draw() % 2 ? 1 : -1);
     for (int k = 0; k < trial % 5; k++) x[draw() % (uint64_t)n] = odd[draw() % 9];
     long double exact = 1, got[3];
     int64_t used = 0;
@@ -120,13 +99,13 @@ static void products_past_the_range(void) {
       sm_stop stop;
       sm_tally t;
       sm_stop_init(&stop, NULL, NULL);
-      check(sm_prod(f8, x, n, skip, np, &stop, &t, &got[np - 1]) == 0 && t.n == used, "count of factors", trial);
+      check_at(sm_prod(f8, x, n, skip, np, &stop, &t, &got[np - 1]) == 0 && t.n == used, "count of factors", trial);
     }
     long double p = got[0];
     bool same = isnan(exact) ? isnan(p) && isnan(got[1]) && isnan(got[2])
                              : !signbit(p) == !signbit(exact) && fabsl(p - exact) <= 1e-13L * fabsl(exact);
     if (isinf(exact) || exact == 0) same = p == exact && !signbit(p) == !signbit(exact);
-    check(same && (isnan(p) || (p == got[1] && p == got[2])), "product past the range", trial);
+    check_at(same && (isnan(p) || (p == got[1] && p == got[2])), "product past the range", trial);
   }
   free(x);
 }
@@ -136,7 +115,7 @@ static void extremes(void) {
     int64_t n = sizes[s], there = 0, nonzero = 0;
     double *x = malloc((size_t)n * sizeof *x + 8), lo = INFINITY, hi = -INFINITY;
     for (int64_t i = 0; i < n; i++) {
-      x[i] = draw() % 5 == 0 ? (double)NAN : draw() % 5 == 0 ? 0 : unit() - 0.3;
+      x[i] = draw() % 5 == 0 ? (double)NAN : draw() % 5 == 0 ? 0 : draw_unit() - 0.3;
       if (isnan(x[i])) continue;
       there++;
       nonzero += x[i] != 0;
@@ -148,9 +127,9 @@ static void extremes(void) {
       sm_extremes e;
       sm_count c;
       sm_stop_init(&stop, NULL, NULL);
-      check(sm_reduce_extremes(f8, x, n, np, &stop, &e) == 0 && e.lo == lo && e.hi == hi && e.tally.n == there, "extremes", n);
-      check(e.tally.nan == (there < n) && !e.tally.na, "NaN told from NA", n);
-      check(sm_reduce_count(f8, x, n, np, &stop, &c) == 0 && c.nonzero == nonzero && c.tally.n == there, "count", n);
+      check_at(sm_reduce_extremes(f8, x, n, np, &stop, &e) == 0 && e.lo == lo && e.hi == hi && e.tally.n == there, "extremes", n);
+      check_at(e.tally.nan == (there < n) && !e.tally.na, "NaN told from NA", n);
+      check_at(sm_reduce_count(f8, x, n, np, &stop, &c) == 0 && c.nonzero == nonzero && c.tally.n == there, "count", n);
     }
     free(x);
   }
@@ -162,6 +141,5 @@ int main(void) {
   products();
   products_past_the_range();
   extremes();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

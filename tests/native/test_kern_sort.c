@@ -1,30 +1,9 @@
 /* Stable argsort against a plain merge of comparisons, for every type, shape of data and number of threads. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "kern_sort.h"
 
-static int passed, failed;
-static uint64_t state = 88172645463325252u;
-
-static uint64_t draw(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-static double unit(void) { return (double)(draw() >> 11) * 0x1p-53; }
-
-static void check(int ok, const char *what, int64_t n, int detail) {
-  if (ok) {
-    passed++;
-  } else {
-    failed++;
-    printf("FAILED: %s, n = %lld, case %d\n", what, (long long)n, detail);
-  }
-}
+#include "check.h"
 
 static int is_missing(const sm_keys *k, int64_t i) {
   switch (k->type) {
@@ -90,7 +69,7 @@ static void sort_and_check(sm_keys k, const char *what, int detail) {
     int rc = sm_argsort_look(&k, np, &stop, &plan);
     int64_t gone = 0;
     for (int64_t i = 0; i < k.n; i++) gone += is_missing(&k, i);
-    check(rc == 0 && plan.stats.missing == gone, "count of missing values", k.n, detail);
+    check_case(rc == 0 && plan.stats.missing == gone, "count of missing values", k.n, detail);
     if (rc < 0) continue;
     int64_t length = k.n - (missing == SM_MISSING_DROP ? gone : 0);
     void *out = malloc((size_t)length * 8 + 8);
@@ -98,7 +77,7 @@ static void sort_and_check(sm_keys k, const char *what, int detail) {
     rc = sm_argsort_run(&plan, missing, type, out, &stop);
     for (int64_t p = 0; p < length; p++)
       place[p] = type == SM_PLACE_I4 ? ((int32_t *)out)[p] : type == SM_PLACE_I8 ? ((int64_t *)out)[p] : (int64_t)((double *)out)[p];
-    check(rc == 0 && right(&k, place, length, missing, gone), what, k.n, detail);
+    check_case(rc == 0 && right(&k, place, length, missing, gone), what, k.n, detail);
     sm_argsort_free(&plan);
     free(out);
     free(place);
@@ -106,7 +85,7 @@ static void sort_and_check(sm_keys k, const char *what, int detail) {
 }
 
 static double shape_of(int shape, int64_t i, int64_t n) {
-  double u = unit(), v = unit();
+  double u = draw_unit(), v = draw_unit();
   switch (shape) {
   case 0: return u;
   case 1: return sqrt(-2 * log(u + 1e-300)) * cos(6.283185307179586 * v);
@@ -254,7 +233,7 @@ static void interrupts(void) {
   int64_t n = 1000000;
   double *d = malloc((size_t)n * 8);
   int32_t *out = malloc((size_t)n * 4);
-  for (int64_t i = 0; i < n; i++) d[i] = unit();
+  for (int64_t i = 0; i < n; i++) d[i] = draw_unit();
   for (int np = 1; np <= 2; np++) {
     int asked = 0;
     sm_stop stop;
@@ -262,9 +241,9 @@ static void interrupts(void) {
     sm_stop_init(&stop, always, &asked);
     sm_keys k = {SM_KEY_F8, d, n, 0, false};
     stop.next_ns = UINT64_MAX;
-    check(sm_argsort_look(&k, np, &stop, &plan) == 0, "look before the interrupt", n, np);
+    check_case(sm_argsort_look(&k, np, &stop, &plan) == 0, "look before the interrupt", n, np);
     stop.next_ns = 0;
-    check(sm_argsort_run(&plan, SM_MISSING_LAST, SM_PLACE_I4, out, &stop) == SM_EINTR && asked == 1, "interrupt", n, np);
+    check_case(sm_argsort_run(&plan, SM_MISSING_LAST, SM_PLACE_I4, out, &stop) == SM_EINTR && asked == 1, "interrupt", n, np);
     sm_argsort_free(&plan);
   }
   free(d);
@@ -278,6 +257,5 @@ int main(void) {
   few_values();
   nested_prefixes();
   interrupts();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

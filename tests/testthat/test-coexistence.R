@@ -1,7 +1,7 @@
 # In one session with others that fork, wait for children, or run threads. Each in a script of its own with a time limit:
 # what goes wrong here hangs.
 
-helpers <- function() list(child_pids = child_pids, process_table = process_table)
+helpers <- function() list(child_pids = child_pids, process_table = process_table, wait_until = wait_until)
 
 test_that("mclapply, mcparallel and mccollect between and during maps leave no zombie of ours or theirs", {
   r <- run_script({
@@ -72,7 +72,7 @@ test_that("callr and its processes work before, during and inside", {
     rs$close()
     gc()
     again <- pool$map(function(i) i, 1:4)
-    for (wait in 1:500) if (length(child_pids())) Sys.sleep(0.01) else break # finished workers may be dying still
+    wait_until(length(child_pids()) == 0L, 5) # finished workers may be dying still
     answer(list(a, b, c, status, inside, d, killed, e, again, length(child_pids())))
   }, vars = helpers(), grace = 5)
   expect_script_ok(r)

@@ -35,15 +35,14 @@ test_that("20 maps interrupted at random moments leave no process, descriptor, m
       })
       hunter$wait()
       # workers that have said their last word may be dying still
-      for (wait in 1:500) if (length(child_pids())) Sys.sleep(0.01) else break
-      if (length(child_pids())) stray <- stray + 1
+      if (!wait_until(length(child_pids()) == 0L, 5)) stray <- stray + 1
     }
     works <- identical(plain$map(function(i) plain$ordered(plain$critical(i)), 1:50), as.list(1:50))
     rm(hunter)
     cat(sprintf("interrupts: median %.0f ms, longest %.0f ms\n", 1e3 * median(took), 1e3 * max(took)))
     answer(list(caught = length(caught), stray = stray, works = works, left = left_since(before)))
   }, timeout = 120, vars = list(child_pids = child_pids, snapshot_resources = snapshot_resources, left_since = left_since,
-                                process_table = process_table, open_fds = open_fds, shared_mappings = shared_mappings))
+                                process_table = process_table, open_fds = open_fds, shared_mappings = shared_mappings, wait_until = wait_until))
   expect_script_ok(r)
   expect_identical(r$value$caught, 20L)
   expect_identical(r$value$stray, 0)

@@ -1,7 +1,7 @@
 # What a worker frees it keeps and uses again, up to a limit.
 
 skip_if_other_allocator <- function() {
-  skip_if(nzchar(Sys.getenv("ASAN_OPTIONS")), "the sanitizer has an allocator of its own")
+  skip_under_sanitizer()
   skip_if_not(file.exists("/proc/self/stat"), "no /proc")
 }
 
