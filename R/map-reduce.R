@@ -38,7 +38,8 @@
 #'
 #' @param backend `ProcessBackend` (forked processes) or `ThreadBackend` (the calling process, one item at a
 #'   time, ranks taken in turn).
-#' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master.
+#' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
+#'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
 #' @param ... Pool options, by name:
 #'   - `retries` (whole number, 0): after a worker's death its unfinished items run again in a fresh worker that sees
 #'     the same snapshot as the first ones, up to so many times an item. Results that had been delivered are kept; what an

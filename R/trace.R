@@ -31,7 +31,7 @@
 #' @return `as.data.frame()`: a data frame with a row an event and columns `rank` (integer, 0 ... np-1), `kind` (factor), `item`
 #'   (its number in the sequence, `NA` for none), `start` and `end` (seconds since the map's start), ordered by rank and start; and
 #'   `name` where the sequence has names. `summary()`: an object of class `summary.sharedmem_trace`, a list with `elapsed` (seconds),
-#'   `np`, `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`, `losses` (named seconds, over all workers),
+#'   `np` (workers forked), `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`, `losses` (named seconds, over all workers),
 #'   `limit` (name of what limits the map, `"nothing"` if workers were busy most of the time), `reason` (text with the numbers),
 #'   `dropped` (number of events not kept one by one). `pool$trace` is `NULL` before the first map and without `trace = TRUE`.
 #' @source No counterpart in the Python package.
@@ -262,7 +262,8 @@ format_seconds <- function(x, fixed = FALSE) {
 }
 
 format_size <- function(n) {
-  unit <- pmax(0, pmin(4, floor(log(pmax(n, 1), 1024))))
-  ifelse(is.na(n), "", sprintf("%.*f %s", ifelse(unit > 0 & n / 1024^unit < 100, 1L, 0L), n / 1024^unit,
-                               c("B", "KiB", "MiB", "GiB", "TiB")[ifelse(is.na(unit), 0, unit) + 1]))
+  known <- ifelse(is.na(n), 0, n)
+  unit <- pmax(0, pmin(4, floor(log(pmax(known, 1), 1024))))
+  ifelse(is.na(n), "", sprintf("%.*f %s", ifelse(unit > 0 & known / 1024^unit < 100, 1L, 0L), known / 1024^unit,
+                               c("B", "KiB", "MiB", "GiB", "TiB")[unit + 1]))
 }

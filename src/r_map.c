@@ -8,6 +8,7 @@
 
 #include <R.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@
 #define MAP_MAGIC 0x534D4D50u
 
 #define KEEP_BYTES ((size_t)4 << 20)
+
+#define FEW_ITEMS 64
+#define TRIAL_NS 3000000u
 
 static r_map *maps = NULL;
 
@@ -195,8 +199,25 @@ static int spawn(r_map *m, int rank) {
   return 0;
 }
 
-/* Fork all workers, the template first; `main` is called in each with the map and its rank, and never
- * returns from there. */
+static bool all_begun(r_map *m) { return atomic_load(&m->queue->stop) || sm_queue_left(m->queue) == 0; }
+
+/* Is a worker needed besides those that were forked, the last of them in fork_ns? Not once all items have begun. Few items may
+ * have before another fork would be through: it is put off while what has run so far says so. */
+static bool needs_more(r_map *m, uint64_t fork_ns) {
+  uint64_t start = sm_clock_ns(), began = 0, trial = fork_ns < TRIAL_NS ? fork_ns : TRIAL_NS;
+  while (!all_begun(m)) {
+    if (m->nitems > FEW_ITEMS) return true;
+    uint64_t now = sm_clock_ns(), left = (uint64_t)sm_queue_left(m->queue), begun = (uint64_t)m->nitems - left;
+    if (now - start > trial) return true;
+    if (begun > 0 && began == 0) began = now;
+    if (begun > 0 && (now - began) / begun * left > trial / 2) return true;
+    sched_yield();
+  }
+  return false;
+}
+
+/* Fork workers, the template first, while there are items for them; `main` is called in each with the map and its rank,
+ * and never returns from there. */
 SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   r_map *m = r_map_get(ptr);
   fflush(NULL);
@@ -204,9 +225,12 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   int rc = r_output_open_shared(m);
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, ptr, main);
   int i = -1;
-  while (rc == 0 && ++i < m->np) {
+  uint64_t fork_ns = 0;
+  while (rc == 0 && ++i < m->np && (i == 0 || needs_more(m, fork_ns))) {
+    fork_ns = sm_clock_ns();
     rc = spawn(m, i);
     if (rc == 1) r_worker_run(m, i, ptr, main); /* does not return */
+    fork_ns = sm_clock_ns() - fork_ns;
     R_CheckUserInterrupt(); /* forks of a large process take their time; what has started ends with the map */
   }
   if (rc < 0) {
@@ -227,7 +251,7 @@ static void leave_workers(r_map *m) {
   int n = 0;
   if (m->respawn) return;
   for (int i = 0; i < m->np; i++)
-    if (m->worker[i].state != R_WORKER_BYE) return;
+    if (m->worker[i].state != R_WORKER_BYE && m->worker[i].state != R_WORKER_NONE) return;
   pid_t *pids = malloc((size_t)m->np * sizeof *pids);
   if (!pids) return;
   for (int i = 0; i < m->np; i++)

@@ -170,9 +170,8 @@ static void copy_event(const sm_trace_shm *t, const sm_trace_event_shm *e, int r
 }
 
 /* np x kinds matrices n, total, max, last (seconds) of what found its ring full. */
-static SEXP read_dropped(const sm_trace_shm *t, const sm_trace_view *views) {
+static SEXP read_dropped(const sm_trace_shm *t, const sm_trace_view *views, int np) {
   const char *names[] = {"n", "total", "max", "last", ""};
-  int np = (int)t->nworkers;
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
   for (int j = 0; j < 4; j++) {
     SEXP m = Rf_allocMatrix(REALSXP, np, SM_TRACE_NKINDS);
@@ -189,6 +188,14 @@ static SEXP read_dropped(const sm_trace_shm *t, const sm_trace_view *views) {
   return out;
 }
 
+/* Ranks that had a process, or took turns in this one. */
+static int ranks_used(const r_map *m) {
+  int n = 0;
+  if (m->np == 0) return (int)m->trace->nworkers;
+  while (n < m->np && m->worker[n].state != R_WORKER_NONE) n++;
+  return n;
+}
+
 /* list(events, dropped, private_bytes, cpu, elapsed) of a map's trace, as R/trace.R wants it; NULL without one. */
 SEXP ffi_trace_read(SEXP ptr) {
   r_map *m = r_map_get(ptr);
@@ -196,8 +203,8 @@ SEXP ffi_trace_read(SEXP ptr) {
   uint64_t now = sm_clock_ns();
   if (sm_trace_check(m->trace, m->trace_nbytes) < 0) r_abort("sharedmem_value_error", "the trace of this map is damaged");
   const sm_trace_shm *t = m->trace;
-  int np = (int)t->nworkers;
-  sm_trace_view *views = (sm_trace_view *)R_alloc((size_t)np, sizeof *views);
+  int np = ranks_used(m);
+  sm_trace_view *views = (sm_trace_view *)R_alloc((size_t)np + 1, sizeof *views);
   R_xlen_t n = 0;
   for (int i = 0; i < np; i++) {
     sm_trace_read(t, i, &views[i]);
@@ -207,7 +214,7 @@ SEXP ffi_trace_read(SEXP ptr) {
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
   event_columns c;
   SET_VECTOR_ELT(out, 0, new_events(n, &c));
-  SET_VECTOR_ELT(out, 1, read_dropped(t, views));
+  SET_VECTOR_ELT(out, 1, read_dropped(t, views, np));
   for (int j = 2; j < 5; j++) SET_VECTOR_ELT(out, j, Rf_allocVector(REALSXP, np));
   for (int i = 0; i < np; i++) {
     for (uint32_t k = 0; k < views[i].count; k++) copy_event(t, &views[i].events[k], i, m->nitems, &c);

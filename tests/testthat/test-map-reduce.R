@@ -139,10 +139,39 @@ test_that("local belongs to the worker and knows its rank", {
   expect_identical(unlist(byt$map(function(i) byt$local$rank, 1:6)), rep(0:2, 2))
 })
 
+test_that("a few items that wait for each other run at the same time", {
+  r <- run_script({
+    pool <- MapReduce(np = 4)
+    there <- empty(4, "i4")
+    meet <- function(i) {
+      there[i] <- 1L
+      wait_until(sum(there[]) == 4L, 10)
+    }
+    answer(lapply(1:20, function(k) {
+      there[] <- 0L
+      unlist(pool$map(meet, 1:4))
+    }))
+  }, vars = list(wait_until = wait_until))
+  expect_script_ok(r)
+  expect_identical(r$value, rep(list(rep(TRUE, 4L)), 20L))
+})
+
+test_that("once every item has begun no further worker is forked", {
+  before <- snapshot_resources()
+  pool <- MapReduce(np = 200, trace = TRUE)
+  ranks <- unlist(pool$map(function(i) pool$local$rank, 1:200))
+  expect_map_clean(before)
+  workers <- summary(pool$trace)$workers
+  expect_lt(nrow(workers), 200L)
+  expect_true(all(ranks %in% workers$rank))
+  expect_identical(sum(workers$items), 200)
+  expect_output(print(pool$trace), sprintf("on %d worker", nrow(workers)))
+})
+
 test_that("300 workers are no trouble", {
   before <- snapshot_resources()
   pool <- MapReduce(np = 300)
-  r <- pool$map(function(i) i, 1:600)
+  r <- pool$map(function(i) { Sys.sleep(0.5); i }, 1:600)
   expect_identical(unlist(r), 1:600)
   expect_map_clean(before)
 })
@@ -154,7 +183,7 @@ test_that("more workers than there are descriptors is one classed error that nam
   lib <- dirname(getNamespaceInfo("sharedmem", "path"))
   writeLines(c(sprintf(".libPaths(c('%s', .libPaths())); library(sharedmem)", lib),
                "fds <- length(list.files('/proc/self/fd'))",
-               "e <- tryCatch(MapReduce(np = 600)$map(function(i) i, 1:600), error = identity)",
+               "e <- tryCatch(MapReduce(np = 600)$map(function(i) Sys.sleep(0.5), 1:600), error = identity)",
                "kids <- system(paste('ps -o comm= --ppid', Sys.getpid()), intern = TRUE)",
                sprintf("saveRDS(list(e, length(list.files('/proc/self/fd')) - fds, MapReduce(np = 2)$map(identity, 1:2), kids), '%s')", out)), code)
   system(sprintf("ulimit -n 512; timeout 60 %s --vanilla %s >/dev/null 2>&1", shQuote(file.path(R.home("bin"), "Rscript")), shQuote(code)))
