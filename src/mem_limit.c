@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define PATH_SIZE 1200
@@ -135,4 +136,20 @@ int sm_limit_check(uint64_t nbytes, uint64_t *available) {
   if (nbytes > seen - margin) return SM_ENOROOM;
   unchecked = nbytes;
   return 0;
+}
+
+bool sm_limit_space_is_free(void) {
+  static int known = 0; /* 1: yes, -1: no */
+  if (known) return known > 0;
+  struct rlimit limit;
+  int counted = 2;
+  FILE *f = fopen("/proc/sys/vm/overcommit_memory", "r");
+  if (f) {
+    if (fscanf(f, "%d", &counted) != 1) counted = 2;
+    fclose(f);
+  }
+  bool limited = getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur != RLIM_INFINITY ||
+                 getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur != RLIM_INFINITY;
+  known = counted == 2 || limited ? -1 : 1;
+  return known > 0;
 }

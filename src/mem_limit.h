@@ -20,4 +20,7 @@ uint64_t sm_limit_available_in(const char *meminfo, const char *cgroup, const ch
  * last look; the system is asked again before a sixteenth of what it had is used up. */
 int sm_limit_check(uint64_t nbytes, uint64_t *available);
 
+/* May address space be taken that is never touched? Not where it is limited, nor where commitments are counted. */
+bool sm_limit_space_is_free(void);
+
 #endif

@@ -14,6 +14,7 @@
 #include "mem_descriptor.h"
 #include "mem_fault.h"
 #include "mem_limit.h"
+#include "mem_pool.h"
 #include "r_util.h"
 
 #define MAX_EXTENT 4503599627370496.0 /* 2^52: exact as a double, and products stay checkable */
@@ -153,7 +154,7 @@ static size_t live_nbytes(void) {
   size_t count, segments, blocks;
   sm_segment_usage(&count, &segments);
   sm_block_usage(&count, &blocks);
-  return segments + blocks;
+  return segments + blocks + sm_pool_live();
 }
 
 /* The next time is when what is live now has doubled, but not later than half of what the machine still has; when

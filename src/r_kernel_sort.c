@@ -63,7 +63,7 @@ static SEXP argsort_body(void *arg) {
   } else {
     result = PROTECT(Rf_allocVector(type == SM_PLACE_F8 ? REALSXP : INTSXP, (R_xlen_t)length));
     place = type == SM_PLACE_F8 ? (void *)REAL(result) : (void *)INTEGER(result);
-    sm_advise_huge(place, (size_t)length * (type == SM_PLACE_F8 ? 8 : 4));
+    sm_heap_advise(place, (size_t)length * (type == SM_PLACE_F8 ? 8 : 4));
   }
   r_kernel_check(sm_argsort_run(&c->plan, missing, type, place, &c->stop), "argsort");
   UNPROTECT(1);

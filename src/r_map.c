@@ -28,6 +28,7 @@
 
 #define KEEP_BYTES ((size_t)4 << 20)
 
+#define WORKED_NS 20000000u
 #define FEW_ITEMS 64
 #define TRIAL_NS 3000000u
 
@@ -222,6 +223,7 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   r_map *m = r_map_get(ptr);
   fflush(NULL);
   m->reserve = sm_heap_prepare(m->np);
+  m->spawned_ns = sm_clock_ns();
   int rc = r_output_open_shared(m);
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, ptr, main);
   int i = -1;
@@ -264,6 +266,8 @@ void r_map_end(r_map *m) {
   if (m->owner != sm_pid() || m->np == 0 || !m->mem) return;
   atomic_store(&m->ctl->failed, 1);
   sm_queue_stop(m->queue);
+  if (m->spawned_ns > 0 && sm_clock_ns() - m->spawned_ns > WORKED_NS) sm_heap_freed();
+  m->spawned_ns = 0;
   leave_workers(m);
   for (int i = 0; i < m->np; i++) sm_proc_kill(&m->worker[i].proc);
   r_template_end(m);

@@ -74,6 +74,7 @@ typedef struct r_map {
   void *mem;
   size_t nbytes;      /* used of it */
   size_t mapped;
+  uint64_t spawned_ns; /* when its workers were; 0 before, and after their end */
   size_t reserve;     /* address space for each worker's heap */
   r_control_shm *ctl;
   sm_queue_shm *queue;

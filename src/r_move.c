@@ -13,13 +13,12 @@
 #include <R_ext/Altrep.h>
 
 #include "kern_threads.h"
-#include "mem_heap.h"
 #include "r_strings.h"
 #include "r_util.h"
+#include "r_vector.h"
 
 #define DEPTH_MAX 100 /* lists in lists */
 #define COPY_STEP ((size_t)4 << 20)
-#define HUGE_FROM ((size_t)8 << 20)
 
 static R_altrep_class_t class_int, class_real, class_lgl, class_cplx, class_raw, class_str;
 
@@ -214,7 +213,7 @@ static SEXP room_for(const sm_moved_shm *e) {
   if (good && e->type != STRSXP) good = e->nbytes[0] == (uint64_t)e->length * size && e->nbytes[1] == 0 && e->nbytes[2] == 0;
   if (!good) r_abort("sharedmem_channel_error", "a worker's vectors are malformed");
   if (e->type == STRSXP) return r_strings_room(e);
-  return Rf_allocVector((SEXPTYPE)e->type, (R_xlen_t)e->length);
+  return r_vector_new((SEXPTYPE)e->type, (R_xlen_t)e->length);
 }
 
 static size_t steps_of(const sm_moved_shm *e) {
@@ -232,7 +231,6 @@ static int copy_all(const sm_move_source *s, const sm_moved_shm *entry, size_t c
   for (size_t i = 0; i < count; i++) {
     uint8_t *to = contents_of(VECTOR_ELT(vectors, (R_xlen_t)i), &entry[i]);
     uint64_t whole = entry[i].nbytes[0] + entry[i].nbytes[1] + entry[i].nbytes[2];
-    if (whole >= HUGE_FROM) sm_advise_huge(to, (size_t)whole);
     nbytes += whole;
     for (int k = 0; k < SM_MOVE_PIECES; k++)
       for (uint64_t done = 0; done < entry[i].nbytes[k]; at++) {
@@ -262,7 +260,6 @@ SEXP r_move_in(const sm_move_source *s, const sm_move_head_shm *head, int *rc) {
   *rc = sm_move_read(s, head->table, entry, (size_t)head->count * sizeof *entry);
   if (*rc < 0) return R_NilValue;
   SEXP vectors = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)head->count));
-  sm_heap_keep();
   for (size_t i = 0; i < head->count; i++) SET_VECTOR_ELT(vectors, (R_xlen_t)i, room_for(&entry[i]));
   *rc = copy_all(s, entry, (size_t)head->count, vectors);
   for (size_t i = 0; *rc == 0 && i < head->count; i++)

@@ -7,7 +7,7 @@ same_as_lapply <- function(f, x = 1:2, np = 2) {
 }
 
 # The storage of x, and so many elements that it is just below, at and above where a vector leaves the stream.
-around <- function(make, size) for (n in c(65536, 262144) %/% size + rep(-1:1, each = 2)) same_as_lapply(function(i) list(make(n), i))
+around <- function(make, size) for (n in c(65536, 262144, 2^20) %/% size + rep(-1:1, each = 2)) same_as_lapply(function(i) list(make(n), i))
 
 test_that("vectors of every type are what lapply() gives, around the sizes at which they leave the stream", {
   around(function(n) seq_len(n) + 0.5, 8)
@@ -164,6 +164,59 @@ test_that("an arrived vector can be changed, and a child's changes stay in the c
   expect_identical(got[[1L]]$s[1:3], c("k1", "k2", "k3"))
 })
 
+test_that("arrived vectors are ordinary: each type is read, changed, copied, serialized and put together as R's own", {
+  n <- 3e5
+  made <- list(d = seq_len(n) + 0.5, i = n:1, l = rep_len(c(TRUE, NA), n), c = complex(real = seq_len(n), imaginary = 1), r = rep_len(as.raw(0:255), 2e6))
+  came <- MapReduce(np = 1)$map(function(i) lapply(made, rev), 1)[[1L]]
+  for (k in names(made)) {
+    x <- came[[k]]
+    expect_identical(x[5:7], rev(made[[k]])[5:7])
+    expect_identical(x[[length(x)]], made[[k]][[1L]])
+    y <- x
+    y[2L] <- x[1L]
+    expect_identical(x, rev(made[[k]]))
+    expect_identical(y[-2L], x[-2L])
+    expect_identical(unserialize(serialize(x, NULL)), x)
+    expect_identical(c(x, x)[n + 0:1], c(rev(made[[k]]), rev(made[[k]]))[n + 0:1])
+    expect_identical(rev(x), made[[k]])
+    expect_identical(anyNA(x), anyNA(made[[k]]))
+  }
+  slow <- 0
+  for (v in came$d) slow <- slow + v
+  for (at in seq_along(came$d)) slow <- slow - came$d[at]
+  expect_identical(slow, 0)
+  expect_identical(sort(came$d), made$d)
+  frame <- as.data.frame(came[c("d", "i", "l")])
+  expect_identical(frame[3, "i"], came$i[3L])
+  z <- -came$d
+  expect_identical(came$d, rev(made$d))
+  expect_identical(z, -rev(made$d))
+})
+
+test_that("what was dropped makes room for the next results, and a child gives back its own part only", {
+  r <- run_script({
+    pool <- MapReduce(np = 2)
+    resident <- function() as.numeric(strsplit(readLines("/proc/self/statm"), " ")[[1L]][2L]) * 4096
+    big <- function(i) rep(i + 0.5, 4e6)
+    first <- pool$map(big, 1:4)
+    start <- resident()
+    ok <- TRUE
+    for (k in 1:20) {
+      v <- pool$map(big, 1:4)
+      ok <- ok && all(vapply(seq_along(v), function(i) all(v[[i]] == i + 0.5), NA))
+    }
+    # children collect what they have inherited, while it lives on here
+    kept <- pool$map(function(i) { v <<- NULL; sum(first[[i]]) + nrow(gc()) }, 1:4)
+    answer(list(ok, unlist(kept), sum(v[[4L]]), resident() - start))
+  }, timeout = 120)
+  expect_script_ok(r)
+  expect_true(r$value[[1L]])
+  expect_identical(r$value[[2L]], 4e6 * (1:4 + 0.5) + 2)
+  expect_identical(r$value[[3L]], 4e6 * 4.5)
+  skip_under_sanitizer()
+  expect_lt(r$value[[4L]], 6e8) # 20 times 128 MB passed through
+})
+
 test_that("a result for which the master has no time comes by way of a file", {
   f <- function(i) list(seq_len(1e6) * i, paste0("s", seq_len(1e5)), i)
   bg <- background(f, 3)
@@ -240,8 +293,8 @@ test_that("a vector of more than 2^31 bytes arrives", {
 
 test_that("a result's first assignment does not copy it", {
   skip_if_not(capabilities("profmem"))
-  for (np in c(0, 2)) {
-    r <- MapReduce(np = np)$map(function(i) numeric(1e5) + i, 1:2)
+  for (np in c(0, 2)) for (n in c(1e5, 3e5)) {
+    r <- MapReduce(np = np)$map(function(i) numeric(n) + i, 1:2)
     copies <- capture.output({
       tracemem(r[[1L]])
       r[[1L]][1L] <- 5
