@@ -1,8 +1,6 @@
 /* chan_ring.c: see chan_ring.h. */
 #include "chan_ring.h"
 
-#include <string.h>
-
 size_t sm_ring_nbytes(uint64_t capacity) { return sizeof(sm_ring_shm) + (size_t)capacity; }
 
 void sm_ring_open(sm_ring *r, void *mem, uint64_t capacity) {
@@ -110,6 +108,11 @@ int sm_ring_get(const sm_ring *r, const sm_frame *f, uint64_t from, void *p, siz
   if (from > f->nbytes || n > f->nbytes - from) return SM_ESHORT;
   copy_out(r, atomic_load_explicit(&r->shm->tail, memory_order_relaxed) + sizeof *f + from, p, n);
   return 0;
+}
+
+const uint8_t *sm_ring_plain(const sm_ring *r, const sm_frame *f) {
+  uint64_t at = atomic_load_explicit(&r->shm->tail, memory_order_relaxed) + sizeof *f, off = at & (r->capacity - 1);
+  return f->nbytes <= r->capacity - off ? r->data + off : NULL;
 }
 
 void sm_ring_release(sm_ring *r, const sm_frame *f) {

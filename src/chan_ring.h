@@ -10,6 +10,8 @@
 #ifndef CHAN_RING_H
 #define CHAN_RING_H
 
+#include <string.h>
+
 #include "sync_futex.h"
 
 typedef struct {
@@ -73,10 +75,21 @@ bool sm_ring_offer_move(sm_ring *r, uint64_t at, sm_ring_offer from, sm_ring_off
 size_t sm_ring_written(const sm_ring *r);
 void sm_ring_copy_written(const sm_ring *r, uint64_t from, void *p, size_t n);
 
+/* put of a few bytes that stand in one piece and have room for certain; else false, and put has to do it. */
+static inline bool sm_ring_put_plain(sm_ring *r, const void *p, size_t n) {
+  uint64_t off = r->pos & (r->capacity - 1), end = r->pos + n;
+  if (n > r->capacity - off || end > r->start + r->capacity / 2 || end + 8 > r->room_to) return false;
+  memcpy(r->data + off, p, n);
+  r->pos = end;
+  return true;
+}
+
 /* Reader. peek: 1 and the oldest frame's header, 0 when empty, SM_EFORMAT. get: copy payload bytes
  * [from, from + n) of the frame peeked at. release: done with it. */
 int sm_ring_peek(sm_ring *r, sm_frame *f);
 int sm_ring_get(const sm_ring *r, const sm_frame *f, uint64_t from, void *p, size_t n);
 void sm_ring_release(sm_ring *r, const sm_frame *f);
+/* Where the payload of the frame peeked at stands, if it is in one piece; else NULL. */
+const uint8_t *sm_ring_plain(const sm_ring *r, const sm_frame *f);
 
 #endif

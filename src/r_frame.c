@@ -97,6 +97,7 @@ static void put_bytes(out_state *o, const void *buf, size_t n) {
   r_channel *c = o->c;
   if (c->spill.fd < 0) {
     int rc;
+    if (sm_ring_put_plain(&c->ring, buf, n)) return;
     while ((rc = sm_ring_put(&c->ring, buf, n)) == SM_EAGAIN) check_channel(wait_for_room(c, o->watch));
     if (rc == 0) return;
     start_spill(o);
@@ -165,6 +166,7 @@ static int send_frame(out_state *o, const message *m, const sm_move_head_shm *he
     writing = o;
     R_Serialize(m->value, &st);
   }
+  c->last_nbytes = c->spill.fd < 0 ? sm_ring_written(&c->ring) : c->spill.nbytes;
   uint32_t flags = c->segments_sent << SM_FRAME_SEGMENT_SHIFT | (head ? SM_FRAME_MOVED : 0);
   int rc;
   if (c->moved_fd >= 0) {
@@ -270,6 +272,7 @@ typedef struct {
   r_channel *c;
   const sm_frame *f;
   const uint8_t *mapped; /* spilled payload, or NULL */
+  const uint8_t *plain;  /* where the payload stands in one piece, or NULL */
   uint64_t nbytes, at;
   uint64_t checked;      /* bytes since the last look for an interrupt */
   sm_segment **segments; /* of arrays in the value, held while it is read; nsegments of them */
@@ -302,8 +305,8 @@ static void drop_claimed(in_state *in) {
 
 static void get_bytes(in_state *in, void *buf, size_t n) {
   if (n > in->nbytes - in->at) r_abort("sharedmem_channel_error", "a worker's result ends too early");
-  if (in->mapped)
-    memcpy(buf, in->mapped + in->at, n);
+  if (in->plain)
+    memcpy(buf, in->plain + in->at, n);
   else
     sm_ring_get(&in->c->ring, in->f, in->at, buf, n);
   in->at += n;
@@ -350,6 +353,7 @@ static void map_spilled(in_state *in) {
   int fd = rc < 0 ? rc : claim_fd(in);
   rc = fd < 0 ? fd : sm_spill_map(fd, size, &in->mapped);
   if (rc < 0) abort_fd(rc);
+  in->plain = in->mapped;
   in->nbytes = size;
 }
 
@@ -414,7 +418,7 @@ static void release_after(void *data, Rboolean jump) {
 
 SEXP r_frame_read(r_channel *c, const sm_frame *f) {
   if (f->nbytes == 0) return R_NilValue;
-  in_state in = {.c = c, .f = f, .nbytes = f->nbytes, .moved_fd = -1};
+  in_state in = {.c = c, .f = f, .nbytes = f->nbytes, .moved_fd = -1, .plain = sm_ring_plain(&c->ring, f)};
   if (f->flags == 0) return unserialize_body(&in);
   SEXP token = PROTECT(R_MakeUnwindCont());
   SEXP value = R_UnwindProtect(unserialize_body, &in, release_after, &in, token);

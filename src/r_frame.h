@@ -41,6 +41,7 @@ typedef struct {
   _Atomic uint32_t *sleeping;  /* writer: the master sleeps in poll: wake it */
   sm_spill spill;              /* writer */
   uint64_t spill_end;          /* writer: ring position behind the last frame with a file */
+  uint64_t last_nbytes;        /* writer: of the frame sent last, as it stands in the ring or in its file */
   sm_move_table moved;         /* writer: the vectors of the frame being sent */
   int moved_fd;                /* writer: file with them, -1 */
   bool denied;                 /* writer: the reader may not read this process's memory */

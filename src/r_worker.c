@@ -22,6 +22,9 @@
 #define FLUSH_NS 20000000u
 /* where a death does not end the map, few finished items should be lost with it */
 #define FLUSH_RESPAWN_NS 100000u
+/* results in the first frame, and at least in each */
+#define FRAME_FIRST 64
+#define FRAME_MIN 4
 
 static struct {
   r_map *map;         /* NULL in a process that is no worker */
@@ -31,6 +34,7 @@ static struct {
   sm_pace pace;
   SEXP buffer;        /* results not yet published: a list; preserved */
   int64_t buffered, first;
+  int64_t enough;     /* so many results fill a frame well */
   uint64_t flushed_ns;
   sm_watch watch;
   bool sending;       /* buffered results are on their way */
@@ -97,6 +101,7 @@ void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   W.parent = getppid();
   W.rank = rank;
   W.item = -1;
+  W.enough = FRAME_FIRST;
   W.watch = (sm_watch){&m->ctl->failed, orphan_check, NULL};
   r_trace_block = NULL;
   R_PreserveObject(ffi_worker_guard_exit()); /* the newest runs first: before those of the master's objects */
@@ -196,6 +201,8 @@ static void flush_results(void) {
   W.sending = false;
   r_trace_end(SM_TRACE_SERIALIZE, W.first, t0);
   r_kill_point(R_KILL_PUBLISHED);
+  int64_t each = (int64_t)channel()->last_nbytes / W.buffered + 1, fit = (int64_t)W.map->ring_capacity / 4 / each;
+  W.enough = fit > FRAME_MIN ? fit : FRAME_MIN;
   results_sent();
 }
 
@@ -316,7 +323,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     buffer_result(item, value);
     UNPROTECT(1);
     now = sm_clock_ns();
-    if (now - W.flushed_ns > flush_ns) {
+    if (now - W.flushed_ns > flush_ns || W.buffered >= W.enough) {
       flush_results();
       W.flushed_ns = now = sm_clock_ns();
     }
