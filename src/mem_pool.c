@@ -2,15 +2,18 @@
  *
  * Layout: one stretch of address space, made at the first use in a process, cut into extents in the order of their
  * addresses; neighbours that are free are one. What does not fit is a mapping of its own.
- * Fork: the stretch is its maker's. A child begins another one; extents it has inherited are mappings like any other.
+ * Fork: a free extent is not inherited. One that was in use at a fork and has been given back since may be shared with children; it
+ * loses those pages before it is used again, for each would be copied at the first write. The stretch is its maker's. A child begins another one; extents it has inherited are mappings like any other.
  * Errors: all advice may fail.
  */
 #define _GNU_SOURCE
 #include "mem_pool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "mem_heap.h"
 #include "mem_limit.h"
@@ -21,6 +24,9 @@
 #define SMALL_STEP ((size_t)64 << 10)
 #define LARGE_STEP ((size_t)2 << 20)
 #define LARGE ((size_t)8 << 20)
+#define STEP ((uintptr_t)2 << 20)
+#define PRESENT 63 /* bits of an entry of /proc/self/pagemap */
+#define EXCLUSIVE 56
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
 #endif
@@ -45,6 +51,28 @@ static void inherit(const extent *e, bool by_forks) {
 #else
   (void)e, (void)by_forks;
 #endif
+}
+
+/* Do others map some of these pages, at most STEP bytes? false where it cannot be told. */
+static bool others_map(int pagemap, uintptr_t from, uintptr_t to) {
+  uint64_t entry[STEP / SM_PAGE];
+  ssize_t got = pread(pagemap, entry, (size_t)(to - from) / SM_PAGE * sizeof *entry, (off_t)(from / SM_PAGE * sizeof *entry));
+  for (ssize_t i = 0; i < got / (ssize_t)sizeof *entry; i++)
+    if ((entry[i] >> PRESENT & 1) && !(entry[i] >> EXCLUSIVE & 1)) return true;
+  return false;
+}
+
+/* Children that were forked while a block was in use may have its pages still. */
+static void drop_shared(const extent *e) {
+  uintptr_t from = (uintptr_t)pool.base + e->at, end = from + e->n;
+  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (pagemap < 0) return;
+  for (uintptr_t to; from < end; from = to) {
+    to = (from / STEP + 1) * STEP;
+    if (to > end) to = end;
+    if (others_map(pagemap, from, to)) (void)madvise((void *)from, to - from, MADV_DONTNEED);
+  }
+  close(pagemap);
 }
 
 static void begin(void) {
@@ -104,6 +132,7 @@ int sm_pool_take(size_t nbytes, sm_pool_block *out) {
       e->n = n;
     }
     e->used = true;
+    drop_shared(e);
     inherit(e, true);
     *out = (sm_pool_block){pool.base + e->at, n, pool.owner};
   }

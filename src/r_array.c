@@ -147,6 +147,7 @@ void r_abort_memory(double asked, double available, const char *reason) {
 }
 
 #define COLLECT_MIN ((size_t)256 << 20)
+#define FRESH_NS 400u /* a quarter of what a fresh page costs */
 
 static size_t collect_at = COLLECT_MIN; /* live bytes at which R's collector runs first */
 
@@ -157,17 +158,19 @@ static size_t live_nbytes(void) {
   return segments + blocks + sm_pool_live();
 }
 
-/* The next time is when what is live now has doubled, but not later than half of what the machine still has; when
- * most of that has gone by itself, it is earlier again. */
+/* The next time is when what is live now has doubled, or when as much has come as costs about four times the collection that has just
+ * been, but not later than half of what the machine still has; when most of that has gone by itself, it is earlier again. */
 void r_array_collect_before(size_t nbytes) {
   size_t live = live_nbytes() + nbytes;
   if (live < collect_at / 4 && collect_at > COLLECT_MIN) collect_at = live > COLLECT_MIN / 2 ? 2 * live : COLLECT_MIN;
   if (live <= collect_at) return;
+  uint64_t available, start = sm_clock_ns();
   R_gc();
-  uint64_t available;
+  size_t room = (size_t)((sm_clock_ns() - start) / FRESH_NS) * SM_PAGE;
   live = live_nbytes() + nbytes;
+  if (room < live) room = live;
   sm_limit_check(0, &available);
-  size_t room = available / 2 < (uint64_t)live ? (size_t)(available / 2) : live;
+  if (room > available / 2) room = (size_t)(available / 2);
   collect_at = live + room > COLLECT_MIN ? live + room : COLLECT_MIN;
 }
 

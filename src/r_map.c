@@ -17,6 +17,7 @@
 #include "mem_heap.h"
 #include "mem_segment.h"
 #include "proc_reap.h"
+#include "r_array.h"
 #include "r_output.h"
 #include "r_region.h"
 #include "r_template.h"
@@ -222,6 +223,7 @@ static bool needs_more(r_map *m, uint64_t fork_ns) {
 SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   r_map *m = r_map_get(ptr);
   fflush(NULL);
+  r_array_collect_before(0); /* what is collected while workers run they would still have */
   m->reserve = sm_heap_prepare(m->np);
   m->spawned_ns = sm_clock_ns();
   int rc = r_output_open_shared(m);

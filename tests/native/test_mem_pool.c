@@ -93,9 +93,34 @@ static void forks(void) {
   sm_pool_give(&used);
 }
 
+/* A child has what was in use when it was forked, whatever becomes of it here meanwhile. */
+static void used_again(void) {
+  sm_pool_block b;
+  int go[2];
+  check(pipe(go) == 0 && sm_pool_take((size_t)5 << 20, &b) == 0, "a block");
+  fill(b.p, b.nbytes, 1);
+  pid_t pid = fork();
+  if (pid == 0) {
+    char c;
+    _exit(read(go[0], &c, 1) == 1 && holds(b.p, b.nbytes, 1) ? 0 : 1);
+  }
+  void *at = b.p;
+  sm_pool_give(&b);
+  check(sm_pool_take((size_t)5 << 20, &b) == 0 && b.p == at, "the same block while a child has it");
+  fill(b.p, b.nbytes, 2);
+  check(holds(b.p, b.nbytes, 2), "is the parent's own");
+  int status = -1;
+  check(write(go[1], "x", 1) == 1, "the child goes on");
+  waitpid(pid, &status, 0);
+  check(status == 0, "and has what it had");
+  close(go[0]), close(go[1]);
+  sm_pool_give(&b);
+}
+
 int main(void) {
   again();
   churn();
   forks();
+  used_again();
   return report();
 }
