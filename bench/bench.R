@@ -46,7 +46,8 @@ head_lines <- function() {
     if (any(!here)) c("", paste0("Not installed here: ", paste(packages[!here], collapse = ", "), ".")),
     "", "Made by `make bench`. Contenders take turns, round after round, in one process a theme; two workers unless said otherwise.",
     "`runs` is how many runs the median is of: a contender that takes many seconds has fewer. The ratio is to the first row of",
-    "its work, which is ours; below 1 is faster than ours. Limits are measured in the same run (`bench/*floor*.c`) or follow from the work.", "")
+    "its work, which is ours; below 1 is faster than ours. Limits are measured in the same run (`bench/*floor*.c`) or follow from the work.",
+    "What makes up the rest is from `perf record` of the work alone, on a machine as this, in November 2026.", "")
 }
 
 # Puts the sections `parts` (theme -> lines) into RESULTS.md in place of those of the same themes.

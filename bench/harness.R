@@ -184,20 +184,21 @@ put <- function(...) {
 }
 
 # Measures one piece of work. `goal`: its text; `met`: a function of the named medians that says whether it is; `aside`:
-# contenders that are no match for it, in the table of goals. Further arguments are compare()'s.
-work <- function(title, contenders, ..., goal = NULL, met = NULL, aside = character()) {
+# contenders that are no match for it, in the table of goals; `rest`: what our time beyond the limit consists of, from
+# profiles. Further arguments are compare()'s.
+work <- function(title, contenders, ..., goal = NULL, met = NULL, aside = character(), rest = "") {
   found <- tryCatch(compare(contenders, ...), error = function(e) {
     data.frame(who = "all", median = NA_real_, min = NA_real_, max = NA_real_, cpu = NA_real_, after = NA_real_, runs = 0L,
                note = paste("failed:", gsub("[|\n]", " ", conditionMessage(e))), ratio = NA_real_)
   })
-  add_work(title, found, goal, met, aside)
+  add_work(title, found, goal, met, aside, rest)
 }
 
 # Enters what compare() gave elsewhere.
-add_work <- function(title, found, goal = NULL, met = NULL, aside = character()) {
+add_work <- function(title, found, goal = NULL, met = NULL, aside = character(), rest = "") {
   found$work <- title
   the_results$rows <- c(the_results$rows, list(found))
-  if (!is.null(goal)) the_results$goals <- c(the_results$goals, goal_line(title, found, goal, met, aside))
+  if (!is.null(goal)) the_results$goals <- c(the_results$goals, goal_line(title, found, goal, met, aside, rest))
   lines <- row_lines(found)
   cat(lines, sep = "\n")
   invisible(found)
@@ -214,7 +215,7 @@ row_lines <- function(found) {
 }
 
 # One line of the table of goals: ours, the best of the others, the limit and the distance to it.
-goal_line <- function(title, found, goal, met, aside) {
+goal_line <- function(title, found, goal, met, aside, rest) {
   m <- stats::setNames(found$median, found$who)
   others <- m[!is_ours(names(m)) & !is_limit(names(m)) & !is.na(m) & !names(m) %in% aside]
   limit <- m[is_limit(names(m)) & !is.na(m)]
@@ -224,7 +225,7 @@ goal_line <- function(title, found, goal, met, aside) {
   paste0("| ", paste(c(title, if (is.na(m[[1L]])) "failed" else time_text(m[[1L]]),
     if (length(others)) paste0(text(others[which.min(others)]), " (", ratio_text(m[[1L]] / min(others)), ")") else "",
     sub("limit: ?", "", text(limit)), if (length(limit)) ratio_text(m[[1L]] / limit) else "", goal,
-    if (is.na(ok)) "" else if (ok) "yes" else "no"), collapse = " | "), " |")
+    if (is.na(ok)) "" else if (ok) "yes" else "no", rest), collapse = " | "), " |")
 }
 
 ratio_text <- function(r) if (is.na(r)) "" else if (r >= 99.5) sprintf("%.0f", r) else if (r >= 9.95) sprintf("%.1f", r) else sprintf("%.2f", r)
@@ -248,7 +249,8 @@ section_lines <- function(theme, seconds, load) {
   c(sprintf("<!-- begin %s -->", theme), sprintf("## %s", the_results$title), "",
     if (length(the_results$text)) c(the_results$text, ""),
     if (length(the_results$goals))
-      c("| goal of | ours | best of the others (ours to it) | limit | ours to it | goal | met |", "| --- | ---: | --- | --- | ---: | --- | --- |",
+      c("| goal of | ours | best of the others (ours to it) | limit | ours to it | goal | met | what makes up the rest |",
+        "| --- | ---: | --- | --- | ---: | --- | --- | --- |",
         the_results$goals, ""),
     sprintf("![%s: times relative to ours](figures/%s.png)", the_results$title, theme), "",
     paste0("| ", paste(head, collapse = " | "), " |"),

@@ -35,6 +35,6 @@ for (heap in heaps) {
     NULL
   })
   if (is.null(got)) next
-  add_work(title, got$found, heap[[5L]], heap[[6L]])
+  add_work(title, got$found, heap[[5L]], heap[[6L]], rest = "copying the page table in one fork, where the limit has two; else as for a small session")
   if (!is.na(got$huge)) put(sprintf("%s: %.0f%% of the resident memory in huge pages.  ", title, 100 * got$huge))
 }
