@@ -32,6 +32,7 @@
 #define WORKED_NS 20000000u
 #define FEW_ITEMS 64
 #define TRIAL_NS 3000000u
+#define PAUSE_MAX 16
 
 static r_map *maps = NULL;
 
@@ -203,18 +204,25 @@ static int spawn(r_map *m, int rank) {
 
 static bool all_begun(r_map *m) { return atomic_load(&m->queue->stop) || sm_queue_left(m->queue) == 0; }
 
-/* Is a worker needed besides those that were forked, the last of them in fork_ns? Not once all items have begun. Few items may
- * have before another fork would be through: it is put off while what has run so far says so. */
-static bool needs_more(r_map *m, uint64_t fork_ns) {
+/* A map of few items may need one worker only. Is another one needed, the first having been forked in fork_ns? The answer is put off
+ * for the time of another fork at most, while what has run so far says that the rest will have begun by then. Where the wait
+ * was in vain, the next 1, 2, 4, ... 16 maps do without it. */
+static bool needs_second(r_map *m, uint64_t fork_ns) {
+  static int pause, left_out;
   uint64_t start = sm_clock_ns(), began = 0, trial = fork_ns < TRIAL_NS ? fork_ns : TRIAL_NS;
+  if (m->nitems > FEW_ITEMS) return !all_begun(m);
+  if (left_out < pause) return left_out++, !all_begun(m);
+  left_out = 0;
   while (!all_begun(m)) {
-    if (m->nitems > FEW_ITEMS) return true;
     uint64_t now = sm_clock_ns(), left = (uint64_t)sm_queue_left(m->queue), begun = (uint64_t)m->nitems - left;
-    if (now - start > trial) return true;
     if (begun > 0 && began == 0) began = now;
-    if (begun > 0 && (now - began) / begun * left > trial / 2) return true;
+    if (now - start > trial || (begun > 0 && (now - began) / begun * left > trial / 2)) {
+      pause = pause == 0 ? 1 : pause < PAUSE_MAX ? 2 * pause : PAUSE_MAX;
+      return true;
+    }
     sched_yield();
   }
+  pause = 0;
   return false;
 }
 
@@ -230,7 +238,7 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, ptr, main);
   int i = -1;
   uint64_t fork_ns = 0;
-  while (rc == 0 && ++i < m->np && (i == 0 || needs_more(m, fork_ns))) {
+  while (rc == 0 && ++i < m->np && (i == 0 || (i == 1 ? needs_second(m, fork_ns) : !all_begun(m)))) {
     fork_ns = sm_clock_ns();
     rc = spawn(m, i);
     if (rc == 1) r_worker_run(m, i, ptr, main); /* does not return */
