@@ -31,7 +31,7 @@ for (n in c(size(1e5, 1e4), if (!quick) 1e6)) {
     times = size(9L, 3L), block = if (n > 1e5) 1L else size(3L, 1L), check = function(r) identical(unlist(r), x),
     goal = "<= mclapply", met = function(m) m[["sharedmem"]] <= m[["mclapply"]],
     rest = if (n > 1e5) "all three processes want two processors: closure calls, variables and clock in the workers 1.3 times the limit, reading and collecting in the session 0.6 times, pages copied after the forks 0.5 times"
-           else "pages of R's heap copied at their first write after the fork, 18 ms in each worker and 15 here; serializing and reading 16 ms; the forks 4 ms")
+           else "pages of R's heap copied at their first write after the fork, 18 ms in each worker and 15 here; reading 12 ms; the forks 4 ms")
 }
 
 naps <- c(rep(0.05, 20), rep(0.001, 180)) * size(1, 0.3)

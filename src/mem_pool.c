@@ -166,3 +166,9 @@ void sm_pool_give(sm_pool_block *b) {
 }
 
 size_t sm_pool_live(void) { return pool.owner == sm_pid() ? pool.live : 0; }
+
+void sm_pool_trim(void) {
+  if (pool.owner != sm_pid()) return;
+  for (int i = 0; i < pool.count; i++)
+    if (!pool.list[i].used) (void)madvise(pool.base + pool.list[i].at, pool.list[i].n, MADV_DONTNEED);
+}

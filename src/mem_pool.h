@@ -24,4 +24,7 @@ void sm_pool_give(sm_pool_block *b);
 /* Bytes taken by this process and not given back. */
 size_t sm_pool_live(void);
 
+/* Memory is short: what is kept for later goes back to the system. */
+void sm_pool_trim(void);
+
 #endif

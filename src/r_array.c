@@ -199,6 +199,7 @@ static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
   int rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
   if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {
     R_gc();
+    sm_pool_trim();
     rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
   }
   if (rc == SM_EINTR) {

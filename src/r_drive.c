@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "r_output.h"
+#include "r_scalars.h"
 #include "r_util.h"
 
 #define PROGRESS_NS 100000000u
@@ -79,11 +80,12 @@ static void store(r_drive *d, int64_t item, SEXP value) {
 }
 
 static void take_results(r_drive *d, const sm_frame *f, SEXP list) {
-  if (TYPEOF(list) != VECSXP || XLENGTH(list) != f->count || f->first < 0 || f->count > d->m->nitems - f->first)
+  bool packed = r_scalars_packed(list);
+  if ((TYPEOF(list) != VECSXP && !packed) || XLENGTH(list) != f->count || f->first < 0 || f->count > d->m->nitems - f->first)
     r_abort("sharedmem_channel_error", "a worker's results are malformed");
   for (int64_t i = 0; i < f->count; i++) {
-    SEXP value = PROTECT(VECTOR_ELT(list, (R_xlen_t)i));
-    SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */
+    SEXP value = PROTECT(packed ? r_scalars_item(list, (R_xlen_t)i) : VECTOR_ELT(list, (R_xlen_t)i));
+    if (!packed) SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */
     store(d, f->first + i, value);
     UNPROTECT(1);
   }

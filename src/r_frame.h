@@ -19,7 +19,7 @@
 #include "r_move.h"
 
 typedef enum {
-  SM_FRAME_RESULTS = 1, /* list of results of items [first, first + count) */
+  SM_FRAME_RESULTS = 1, /* results of items [first, first + count): a list, or a vector of r_scalars_pack() */
   SM_FRAME_ERROR,       /* first: item (-1 outside of any); value: see R/worker.R */
   SM_FRAME_STOPPED,     /* the item asked to end the map quietly */
   SM_FRAME_CONDITION,   /* a warning or message; first: item */

@@ -99,6 +99,7 @@ SEXP r_vector_new(SEXPTYPE type, R_xlen_t n) {
   R_SetExternalPtrAddr(ptr, b);
   if (!take(b, nbytes)) {
     R_gc();
+    sm_pool_trim();
     if (!take(b, nbytes)) r_abort_memory((double)nbytes, NA_REAL, "the system has no room for a vector of that size");
   }
   UNPROTECT(3);

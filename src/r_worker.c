@@ -15,6 +15,7 @@
 #include "mem_heap.h"
 #include "r_kill.h"
 #include "r_rng.h"
+#include "r_scalars.h"
 #include "r_threads.h"
 #include "r_trace.h"
 #include "r_util.h"
@@ -158,8 +159,9 @@ typedef struct {
 
 static SEXP send_span(void *data) {
   span *s = data;
-  SEXP list = W.buffer;
-  if (s->at != 0 || s->count != XLENGTH(W.buffer)) {
+  SEXP list = r_scalars_pack(W.buffer, (R_xlen_t)s->at, (R_xlen_t)s->count);
+  if (list == R_NilValue) list = W.buffer;
+  if (list == W.buffer && (s->at != 0 || s->count != XLENGTH(W.buffer))) {
     list = Rf_allocVector(VECSXP, (R_xlen_t)s->count);
     for (int64_t i = 0; i < s->count; i++) SET_VECTOR_ELT(list, i, VECTOR_ELT(W.buffer, s->at + i));
   }

@@ -117,8 +117,31 @@ static void used_again(void) {
   sm_pool_give(&b);
 }
 
+/* Bytes resident here. */
+static size_t resident(void) {
+  size_t pages = 0, rest = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (f && fscanf(f, "%zu %zu", &rest, &pages) != 2) pages = 0;
+  if (f) fclose(f);
+  return pages * 4096;
+}
+
+static void trim(void) {
+  sm_pool_block a, b;
+  check(sm_pool_take((size_t)20 << 20, &a) == 0 && sm_pool_take((size_t)20 << 20, &b) == 0, "two blocks");
+  fill(a.p, a.nbytes, 1);
+  fill(b.p, b.nbytes, 2);
+  sm_pool_give(&a);
+  size_t before = resident();
+  sm_pool_trim();
+  check(before == 0 || resident() + ((size_t)15 << 20) < before, "what is free goes back");
+  check(holds(b.p, b.nbytes, 2), "what is in use stays");
+  sm_pool_give(&b);
+}
+
 int main(void) {
   again();
+  trim();
   churn();
   forks();
   used_again();

@@ -1,0 +1,19 @@
+/* r_scalars.h: many scalars of one type, on their way as one vector. */
+#ifndef R_SCALARS_H
+#define R_SCALARS_H
+
+#define R_NO_REMAP
+#include <Rinternals.h>
+#include <stdbool.h>
+
+/* Elements [at, at + n) of a list as one vector, if each is a logical, integer or double of length 1 without attributes and all are
+ * of one type; else R_NilValue. */
+SEXP r_scalars_pack(SEXP list, R_xlen_t at, R_xlen_t n);
+
+/* Is it such a vector? */
+bool r_scalars_packed(SEXP x);
+
+/* Its element i as it was. */
+SEXP r_scalars_item(SEXP x, R_xlen_t i);
+
+#endif
