@@ -23,6 +23,8 @@
 #include <sys/syscall.h>
 #endif
 
+#include "proc_reap.h"
+
 void sm_proc_init(sm_proc *p) {
   memset(p, 0, sizeof *p);
   p->pid = -1;
@@ -76,7 +78,16 @@ static void child_setup(pid_t parent) {
   }
 }
 
+/* The address sanitizer's allocator does not see to its locks at a fork: a thread that ends meanwhile may hold one for ever
+ * in the child. */
+static void end_threads(void) {
+#if defined(__SANITIZE_ADDRESS__)
+  sm_reap_join();
+#endif
+}
+
 int sm_proc_spawn(sm_proc *p, int *child_sock) {
+  end_threads();
   int pair[2];
   int rc = open_pair(pair);
   if (rc < 0) return rc;

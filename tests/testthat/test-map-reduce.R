@@ -147,13 +147,13 @@ test_that("a few items that wait for each other run at the same time", {
       there[i] <- 1L
       wait_until(sum(there[]) == 4L, 10)
     }
-    answer(lapply(1:20, function(k) {
+    answer(lapply(1:5, function(k) {
       there[] <- 0L
       unlist(pool$map(meet, 1:4))
     }))
   }, vars = list(wait_until = wait_until))
   expect_script_ok(r)
-  expect_identical(r$value, rep(list(rep(TRUE, 4L)), 20L))
+  expect_identical(r$value, rep(list(rep(TRUE, 4L)), 5L))
 })
 
 test_that("once every item has begun no further worker is forked", {
