@@ -37,20 +37,6 @@ typedef struct {
 
 bool r_array_is(SEXP x);
 
-/* The attached array behind a handle; attaches it where it came by serialize(). Raises
- * sharedmem_unattached_error or an argument error naming `arg`; never returns NULL. Valid while x is protected. */
-sm_array *r_array_get(SEXP x, const char *arg);
-
-/* A new zero-filled array. dim: ndim extents; vector as in sm_array. Raises classed errors. */
-SEXP r_array_new(sm_dtype dtype, int ndim, const int64_t *dim, bool vector);
-
-/* The same for who fills it at once: if block is NULL in the handle, sm_segment_back() must precede any touch of a part. */
-SEXP r_array_new_bare(sm_dtype dtype, int ndim, const int64_t *dim, bool vector);
-
-/* A new handle over the memory of the attached handle x: other shape (ndim, dim: the product must be the
- * length of x; dim may be x's own) and other R attributes (meta: a named list, or R_NilValue). */
-SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta);
-
 /* The R attributes kept with a handle: a named list (names, dimnames, class, levels, units, tzone), or
  * R_NilValue. Never changed in place: r_array_alias() makes a handle with others. */
 SEXP r_array_meta(SEXP x);
@@ -70,17 +56,6 @@ bool r_array_fragile(const sm_array *a);
 /* Raise sharedmem_value_error if a must not be written to. */
 void r_array_check_writable(const sm_array *a);
 
-/* For the result channel. If x is an attached handle whose segment did not exist at the fork of
- * this process (this process made or received it), its descriptor to be passed on; else -1. */
-int r_array_travel_fd(SEXP x, pid_t me);
-
-/* For the hooks of R_InitOutPStream() and R_InitInPStream(). r_array_name(): the name (a character vector) under which
- * handle x goes through a stream, or R_NilValue if x is no attached handle. r_array_from_name(): a handle of that
- * name, attached if its segment is known here (sm_segment_find(), sm_segment_adopt()) or can be opened, and holding refs
- * of its own; R errors only for a name that r_array_name() never gave. */
-SEXP r_array_name(SEXP x);
-SEXP r_array_from_name(SEXP name);
-
 /* ---- for the files that make handles ---- */
 
 /* A handle without address: an empty shell, or with its finalizer. r_array_own() gives a shell its finalizer. */
@@ -94,26 +69,7 @@ sm_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bo
 /* The same for memory that is there already: gives its ref back if there is no memory for the sm_array. */
 sm_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector, sm_segment *seg);
 
-/* Arguments `dtype` and `shape`: raise argument errors, and sharedmem_memory_error for what no machine can hold.
- * Extents go to dim[R_ARRAY_MAX_NDIM]; gives their number (0 for NULL). */
-sm_dtype r_array_dtype_arg(SEXP dtype);
-int r_array_shape_arg(SEXP shape, sm_dtype dtype, int64_t *dim);
-
 /* Hand the memory (a ref of it) to a new handle and write the handle's descriptor. */
 void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t *data);
-
-/* nbytes are about to be added to what this process holds: let R's collector find handles that are gone, if much has come
- * since it last did. */
-void r_array_collect_before(size_t nbytes);
-
-/* Attach a handle that came without address (by serialize()); NULL and *reason where it cannot be. */
-sm_array *r_array_attach(SEXP x, const char **reason);
-
-/* Raise sharedmem_memory_error with fields asked and available (NA_REAL: not known). */
-void r_abort_memory(double asked, double available, const char *reason)
-#if defined(__GNUC__)
-  __attribute__((noreturn))
-#endif
-  ;
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "arr_atomic.h"
 #include "r_index.h"
+#include "r_handle.h"
 #include "r_util.h"
 
 /* Add value `k` of v to one element; the new value goes to out[at], SM_ERANGE if it does not fit. */

@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "r_array.h"
+#include "r_handle.h"
+#include "r_array_new.h"
+#include "r_memory.h"
 #include "r_util.h"
 
 #define DIRECT_BYTES ((size_t)32 << 20) /* written between looks for Ctrl-C */

@@ -6,109 +6,18 @@
  * Errors: any R error or interrupt on the way (in `reduce`, in a condition handler, Ctrl-C) goes
  * through cleanup(), which kills and reaps all workers, and then on its way.
  */
-#include "r_drive.h"
-
 #include <R.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "r_output.h"
-#include "r_scalars.h"
+#include "r_deliver.h"
+#include "r_frame.h"
+#include "r_map_life.h"
+#include "r_supervise.h"
 #include "r_util.h"
 
 #define PROGRESS_NS 100000000u
-
-static SEXP quoted(SEXP v) {
-  int t = TYPEOF(v);
-  return t == LANGSXP || t == SYMSXP || t == PROMSXP || t == BCODESXP ? Rf_lang2(R_QuoteSymbol, v) : v;
-}
-
-/* reduce(value), or reduce(value[[1]], value[[2]], ...) for a tuple. */
-static SEXP call_reduce(r_drive *d, SEXP value) {
-  SEXP args;
-  if (TYPEOF(value) == VECSXP && Rf_inherits(value, "tuple")) {
-    SEXP names = PROTECT(Rf_getAttrib(value, R_NamesSymbol));
-    args = PROTECT(R_NilValue);
-    for (R_xlen_t i = XLENGTH(value); i-- > 0;) {
-      SEXP v = PROTECT(quoted(VECTOR_ELT(value, i)));
-      args = Rf_cons(v, args);
-      UNPROTECT(2);
-      PROTECT(args);
-      if (names != R_NilValue && CHAR(STRING_ELT(names, i))[0]) SET_TAG(args, Rf_installTrChar(STRING_ELT(names, i)));
-    }
-    UNPROTECT(2);
-  } else {
-    SEXP v = PROTECT(quoted(value));
-    args = Rf_cons(v, R_NilValue);
-    UNPROTECT(1);
-  }
-  PROTECT(args);
-  SEXP call = PROTECT(Rf_lcons(d->reduce, args));
-  SEXP out = Rf_eval(call, R_GlobalEnv);
-  UNPROTECT(2);
-  return out;
-}
-
-SEXP r_drive_event(r_drive *d, const char *kind, SEXP value, int64_t item, int rank) {
-  PROTECT(value);
-  SEXP args = R_NilValue;
-  PROTECT(args = Rf_cons(Rf_ScalarReal((double)d->m->low), args));
-  PROTECT(args = Rf_cons(Rf_ScalarInteger(rank < 0 ? NA_INTEGER : (int)d->m->worker[rank].proc.pid), args));
-  PROTECT(args = Rf_cons(Rf_ScalarInteger(rank), args));
-  PROTECT(args = Rf_cons(Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1), args));
-  PROTECT(args = Rf_cons(quoted(value), args));
-  PROTECT(args = Rf_cons(Rf_mkString(kind), args));
-  SEXP call = PROTECT(Rf_lcons(d->events, args));
-  SEXP out = Rf_eval(call, R_GlobalEnv);
-  UNPROTECT(8);
-  return out;
-}
-
-void r_drive_delivered(r_drive *d, int64_t item) {
-  r_map *m = d->m;
-  if (m->delivered[item]) return;
-  m->delivered[item] = 1;
-  d->done++;
-  while (m->low < m->nitems && m->delivered[m->low]) m->low++;
-}
-
-static void store(r_drive *d, int64_t item, SEXP value) {
-  PROTECT(value);
-  SET_VECTOR_ELT(d->results, (R_xlen_t)item, d->reduce == R_NilValue ? value : call_reduce(d, value));
-  UNPROTECT(1);
-  r_drive_delivered(d, item);
-}
-
-static void take_results(r_drive *d, const sm_frame *f, SEXP list) {
-  bool packed = r_scalars_packed(list);
-  if ((TYPEOF(list) != VECSXP && !packed) || XLENGTH(list) != f->count || f->first < 0 || f->count > d->m->nitems - f->first)
-    r_abort("sharedmem_channel_error", "a worker's results are malformed");
-  for (int64_t i = 0; i < f->count; i++) {
-    SEXP value = PROTECT(packed ? r_scalars_item(list, (R_xlen_t)i) : VECTOR_ELT(list, (R_xlen_t)i));
-    if (!packed) SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */
-    store(d, f->first + i, value);
-    UNPROTECT(1);
-  }
-}
-
-void r_drive_fail(r_drive *d, const char *kind, SEXP value, int64_t item, int rank) {
-  SEXP out = PROTECT(r_drive_event(d, kind, value, item, rank));
-  if (TYPEOF(out) == VECSXP && Rf_inherits(out, "sharedmem_collected") && item >= 0) {
-    SET_VECTOR_ELT(d->results, (R_xlen_t)item, VECTOR_ELT(out, 0));
-    r_drive_delivered(d, item);
-  } else if (!d->failed) {
-    SET_VECTOR_ELT(d->out, 1, out);
-    d->failed = true;
-  }
-  UNPROTECT(1);
-}
-
-/* Conditions are told in the order of items: those of an item come once all before it are done. */
-static void release_held(r_drive *d) {
-  SEXP left = PROTECT(r_drive_event(d, "release", R_NilValue, -1, -1));
-  d->held = (int64_t)Rf_asReal(left);
-  UNPROTECT(1);
-}
 
 static void handle(r_drive *d, int rank, const sm_frame *f) {
   r_worker *w = &d->m->worker[rank];
@@ -120,22 +29,22 @@ static void handle(r_drive *d, int rank, const sm_frame *f) {
   }
   int64_t item = f->first >= 0 && f->first < d->m->nitems ? f->first : -1;
   switch (f->type) {
-  case SM_FRAME_RESULTS: take_results(d, f, value); break;
+  case SM_FRAME_RESULTS: r_deliver_results(d, f, value); break;
   case SM_FRAME_CONDITION:
-    d->held = (int64_t)Rf_asReal(r_drive_event(d, "condition", value, item, rank));
+    d->held = (int64_t)Rf_asReal(r_deliver_event(d, "condition", value, item, rank));
     break;
   case SM_FRAME_STOPPED:
     d->stopped = true;
-    if (item >= 0) r_drive_delivered(d, item);
+    if (item >= 0) r_deliver_item(d, item);
     sm_queue_stop(d->m->queue);
     break;
-  case SM_FRAME_ERROR: r_drive_fail(d, "error", value, item, rank); break;
+  case SM_FRAME_ERROR: r_deliver_failure(d, "error", value, item, rank); break;
   case SM_FRAME_QUIT: w->quit = true; break; /* its death follows */
   case SM_FRAME_BYE: w->state = R_WORKER_BYE; break;
   default: r_abort("sharedmem_channel_error", "unknown frame from a worker");
   }
   UNPROTECT(1);
-  if (d->held > 0) release_held(d);
+  if (d->held > 0) r_deliver_held(d);
 }
 
 static void report_progress(r_drive *d) {
@@ -144,7 +53,7 @@ static void report_progress(r_drive *d) {
   if (now < d->tick_ns) return;
   d->tick_ns = now + PROGRESS_NS;
   SEXP done = PROTECT(Rf_ScalarReal((double)d->done));
-  r_drive_event(d, "progress", done, -1, -1);
+  r_deliver_event(d, "progress", done, -1, -1);
   UNPROTECT(1);
 }
 
@@ -186,7 +95,7 @@ static int list_polls(r_drive *d) {
     if (w->proc.pidfd >= 0 && !w->ended) d->polls[n++] = (struct pollfd){w->proc.pidfd, POLLIN, 0};
   }
   for (int k = 0; k < 2; k++)
-    if (m->shared[k].fd >= 0) d->polls[n++] = (struct pollfd){m->shared[k].fd, POLLIN, 0};
+    if (m->output.shared[k].fd >= 0) d->polls[n++] = (struct pollfd){m->output.shared[k].fd, POLLIN, 0};
   if (m->template.state == SM_PROC_RUNNING) d->polls[n++] = (struct pollfd){m->template.sock, POLLIN, 0};
   return n;
 }
@@ -209,6 +118,16 @@ static void take_polls(r_drive *d) {
   if (got < 0) sm_proc_close(&m->template); /* it has died, and the successors that it forked die with it */
 }
 
+static void relay_output(r_map *m, bool all) {
+  if (m->output.mode != R_OUTPUT_RELAY) return;
+  const void *vmax = vmaxget();
+  for (int k = 0; k < 2; k++) {
+    for (int i = 0; i < m->np; i++) r_output_relay(&m->worker[i].stream[k], k, all);
+    r_output_relay(&m->output.shared[k], k, all);
+    vmaxset(vmax);
+  }
+}
+
 static void sleep_in_poll(r_drive *d, int timeout_ms) {
   int n = list_polls(d);
   atomic_store(&d->m->ctl->sleeping, 1);
@@ -216,7 +135,7 @@ static void sleep_in_poll(r_drive *d, int timeout_ms) {
   poll(d->polls, (nfds_t)n, timeout_ms);
   atomic_store(&d->m->ctl->sleeping, 0);
   take_polls(d);
-  r_output_relay(d->m, false);
+  relay_output(d->m, false);
 }
 
 static int running(const r_drive *d) {
@@ -253,7 +172,7 @@ static SEXP drive_body(void *data) {
     R_CheckUserInterrupt();
   }
   d->finished = true;
-  r_output_relay(m, true);
+  relay_output(m, true);
   uint64_t unsaid[2] = {0, 0};
   for (int i = 0; i < m->np; i++)
     for (int k = 0; k < 2; k++) unsaid[k] += atomic_load(&sm_queue_slot(m->queue, i)->unsaid[k]);
@@ -262,7 +181,7 @@ static SEXP drive_body(void *data) {
     SEXP counts = PROTECT(Rf_allocVector(REALSXP, 2));
     REAL(counts)[0] = (double)unsaid[0];
     REAL(counts)[1] = (double)unsaid[1];
-    r_drive_event(d, "end", counts, -1, -1);
+    r_deliver_event(d, "end", counts, -1, -1);
     UNPROTECT(1);
   }
   return R_NilValue;

@@ -13,34 +13,11 @@
 #include <unistd.h>
 
 #include "r_array.h"
-#include "r_kill.h"
+#include "r_here.h"
+#include "r_move.h"
 #include "r_trace.h"
+#include "r_handle.h"
 #include "r_util.h"
-
-void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity) {
-  memset(c, 0, sizeof *c);
-  sm_ring_open(&c->ring, ring_memory, capacity);
-  c->sock = -1;
-  c->spill.fd = -1;
-  c->moved_fd = -1;
-}
-
-/* What sending a frame needs, however the sending ended. */
-static void drop_sent(r_channel *c) {
-  sm_spill_close(&c->spill);
-  sm_move_clear(&c->moved);
-  if (c->moved_fd >= 0) close(c->moved_fd);
-  c->moved_fd = -1;
-}
-
-void r_channel_close(r_channel *c) {
-  drop_sent(c);
-  c->peer = 0;
-  for (int i = 0; i < c->nfds; i++) close(c->fds[i]);
-  free(c->fds);
-  c->fds = NULL;
-  c->nfds = c->fds_size = 0;
-}
 
 /* ---- writing ---- */
 
@@ -52,10 +29,6 @@ typedef struct {
 } out_state;
 
 static out_state *writing; /* for name_array(): R hands its hook no more than an R value */
-
-void r_channel_wake(r_channel *c) {
-  if (c->sleeping && atomic_load(c->sleeping) && atomic_exchange(c->sleeping, 0)) sm_socket_wake(c->sock);
-}
 
 static int wait_for_room(r_channel *c, const sm_watch *watch) {
   r_channel_wake(c);
@@ -227,7 +200,7 @@ static int send_filed(out_state *o, const message *m) {
 
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch) {
   out_state o = {c, watch, getpid(), -1};
-  drop_sent(c);
+  r_channel_drop_sent(c);
   message m = {type, PROTECT(r_move_out(value, &c->moved)), first, count};
   int rc;
   if (c->moved.count == 0)
@@ -236,37 +209,12 @@ int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t
     rc = c->denied ? SM_EAGAIN : send_offer(&o, &m);
     if (rc == SM_EAGAIN) rc = send_filed(&o, &m);
   }
-  drop_sent(c);
+  r_channel_drop_sent(c);
   UNPROTECT(1);
   return rc;
 }
 
 /* ---- reading ---- */
-
-static bool keep_fd(r_channel *c, int fd) {
-  if (c->nfds == c->fds_size) {
-    int size = c->fds_size ? 2 * c->fds_size : 8;
-    int *bigger = realloc(c->fds, (size_t)size * sizeof *bigger);
-    if (!bigger) return false;
-    c->fds = bigger;
-    c->fds_size = size;
-  }
-  c->fds[c->nfds++] = fd;
-  return true;
-}
-
-int r_channel_drain_socket(r_channel *c) {
-  int fd, got = 0;
-  while (!c->eof && (got = sm_socket_recv(c->sock, &fd)) != 0) {
-    if (got == -EMFILE || got == -ENFILE) c->fd_lost = true;
-    else if (got < 0) c->eof = true;
-    else if (fd >= 0 && !keep_fd(c, fd)) {
-      close(fd);
-      c->fd_lost = true;
-    }
-  }
-  return c->eof ? SM_EGONE : 0;
-}
 
 typedef struct {
   r_channel *c;

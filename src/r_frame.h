@@ -12,11 +12,7 @@
 #define R_NO_REMAP
 #include <Rinternals.h>
 
-#include "chan_move.h"
-#include "chan_ring.h"
-#include "chan_socket.h"
-#include "chan_spill.h"
-#include "r_move.h"
+#include "r_channel.h"
 
 typedef enum {
   SM_FRAME_RESULTS = 1, /* results of items [first, first + count): a list, or a vector of r_scalars_pack() */
@@ -35,32 +31,6 @@ typedef enum {
 #define SM_FRAME_FILED 4u /* its vectors are in a file */
 #define SM_FRAME_SEGMENT_SHIFT 8
 
-typedef struct {
-  sm_ring ring;
-  int sock;
-  _Atomic uint32_t *sleeping;  /* writer: the master sleeps in poll: wake it */
-  sm_spill spill;              /* writer */
-  uint64_t spill_end;          /* writer: ring position behind the last frame with a file */
-  uint64_t last_nbytes;        /* writer: of the frame sent last, as it stands in the ring or in its file */
-  sm_move_table moved;         /* writer: the vectors of the frame being sent */
-  int moved_fd;                /* writer: file with them, -1 */
-  bool denied;                 /* writer: the reader may not read this process's memory */
-  pid_t peer;                  /* reader: the writer, if it is a child of this process; else 0 */
-  bool later;                  /* writer: another frame follows at once, or r_channel_wake(): do not wake the master yet */
-  uint32_t segments_sent;      /* writer: since the last frame, also by attempts that failed */
-  int *fds;                    /* reader: descriptors received and not yet claimed, nfds of them */
-  int nfds, fds_size;
-  bool eof;                    /* reader: the socket has ended */
-  bool fd_lost;                /* reader: a descriptor came for which there was no room */
-} r_channel;
-
-void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity);
-/* Closes what the channel owns; the socket belongs to the process record. */
-void r_channel_close(r_channel *c);
-
-/* Writer: wake the master if it sleeps. */
-void r_channel_wake(r_channel *c);
-
 /* Writer. Serializes value (R_NilValue allowed) and publishes the frame. Raises an R error if value cannot be
  * serialized or there is no memory; then nothing of it is published. Gives 0, or a negative code when the
  * master has gone. */
@@ -69,8 +39,5 @@ int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t
 /* Reader: the value of the frame peeked at. Raises an R error for malformed bytes. Releases nothing.
  * R_UnboundValue: the frame says nothing (it was withdrawn, or its writer ended too early): pass it over. */
 SEXP r_frame_read(r_channel *c, const sm_frame *f);
-
-/* Reader: take what stands in the socket. 0, or SM_EGONE at its end. */
-int r_channel_drain_socket(r_channel *c);
 
 #endif

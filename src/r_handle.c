@@ -3,11 +3,13 @@
  * R keeps an external pointer's tag, protected value and attributes and loses its address. The tag, a raw
  * vector, is a sm_descriptor; everything in it, and in the R attributes beside it, is input.
  */
+#include "r_handle.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "mem_descriptor.h"
-#include "r_array.h"
+#include "r_memory.h"
 #include "r_util.h"
 
 static int dtype_from(const sm_descriptor *d, sm_dtype *dtype) {
@@ -74,7 +76,7 @@ static sm_array *attach_as(SEXP x, const sm_descriptor *d, const int64_t *dim, s
   return a;
 }
 
-sm_array *r_array_attach(SEXP x, const char **reason) {
+static sm_array *attach(SEXP x, const char **reason) {
   SEXP tag = R_ExternalPtrTag(x);
   sm_descriptor d;
   int64_t dim[SM_DESCRIPTOR_NDIM];
@@ -90,6 +92,41 @@ sm_array *r_array_attach(SEXP x, const char **reason) {
   }
   UNPROTECT(1);
   return a;
+}
+
+sm_array *r_array_get(SEXP x, const char *arg) {
+  if (!r_array_is(x)) r_abort_argument_value(arg, x, "a shared array");
+  sm_array *a = TYPEOF(R_ExternalPtrTag(x)) == RAWSXP ? R_ExternalPtrAddr(x) : NULL;
+  const char *reason = "its memory was released";
+  if (!a) a = attach(x, &reason);
+  bool good = a && (a->magic == SM_ARRAY_MAGIC || a->magic == SM_ARRAY_CHECKED);
+  if (!good || (a->block && !sm_block_valid(a->block)))
+    r_abort("sharedmem_unattached_error", "shared array is not attached: %s", reason);
+  return a;
+}
+
+SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta) {
+  const sm_array *from = r_array_get(x, "x");
+  SEXP y = PROTECT(r_array_handle());
+  sm_array *a = r_array_alloc(y, from->dtype, ndim, dim, vector);
+  if (a->length != from->length) r_abort_argument("dim", "extents of another product", "extents whose product is the length");
+  a->readonly = from->readonly;
+  if (from->block)
+    sm_block_ref(from->block);
+  else
+    sm_segment_ref(from->seg);
+  r_array_bind(y, a, from->seg, from->block, from->data);
+  r_array_meta_init(y, meta);
+  UNPROTECT(1);
+  return y;
+}
+
+int r_array_travel_fd(SEXP x, pid_t me) {
+  if (!r_array_is(x)) return -1;
+  sm_array *a = R_ExternalPtrAddr(x);
+  if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY || a->seg->creator != me) return -1;
+  if (a->block) sm_block_keep(a->block);
+  return a->seg->fd;
 }
 
 /* ---- names in a stream ---- */
@@ -156,8 +193,8 @@ SEXP r_array_from_name(SEXP name) {
     UNPROTECT(1);
   }
   const char *reason;
-  sm_array *a = r_array_attach(x, &reason); /* if it cannot be, its use says why */
-  if (a && !a->block) r_array_collect_before(0);
+  sm_array *a = attach(x, &reason); /* if it cannot be, its use says why */
+  if (a && !a->block) r_memory_collect_before(0);
   UNPROTECT(3);
   return x;
 }

@@ -3,7 +3,7 @@
 #define R_INDEX_H
 
 #include "arr_select.h"
-#include "r_array.h"
+#include "r_handle.h"
 
 /* One resolved set of subscripts. */
 typedef struct {
@@ -12,9 +12,6 @@ typedef struct {
   bool by_matrix;           /* one subscript that is a matrix with a column an extent */
   SEXP resolved;            /* list of nsub: the subscripts, character ones as positions; R_NilValue if one subscript stays as it is */
 } r_subscripts;
-
-/* Element `name` of a named list, or R_NilValue. */
-SEXP r_list_get(SEXP list, const char *name);
 
 /* Resolve one subscript over all elements. i may be anything a user writes; R_MissingArg and symbols stand for
  * all. Raises sharedmem_index_error. The result is valid until vmaxset(). Returns an object to protect. */
@@ -62,10 +59,5 @@ SEXP r_string_item(const uint8_t *p, size_t width);
 /* Entry points that other files of the glue call too. */
 SEXP ffi_array_dim(SEXP x);
 SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide);
-
-/* Call a function of the package's namespace. */
-SEXP r_call1(const char *fun, SEXP a);
-SEXP r_call2(const char *fun, SEXP a, SEXP b);
-SEXP r_call3(const char *fun, SEXP a, SEXP b, SEXP c);
 
 #endif

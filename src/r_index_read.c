@@ -5,6 +5,7 @@
 
 #include "mem_heap.h"
 #include "r_index.h"
+#include "r_handle.h"
 #include "r_util.h"
 
 static SEXPTYPE sexp_type(sm_rtype t) {
@@ -138,14 +139,6 @@ SEXP r_read_run(const sm_array *a, int64_t from, int64_t n, bool wide) {
 }
 
 SEXP r_read_all(const sm_array *a, bool wide) { return r_read_run(a, 0, a->length, wide); }
-
-SEXP r_list_get(SEXP list, const char *name) {
-  if (TYPEOF(list) != VECSXP) return R_NilValue;
-  SEXP names = Rf_getAttrib(list, R_NamesSymbol);
-  for (R_xlen_t k = 0; k < XLENGTH(names); k++)
-    if (strcmp(CHAR(STRING_ELT(names, k)), name) == 0) return VECTOR_ELT(list, k);
-  return R_NilValue;
-}
 
 bool r_meta_is_integer64(SEXP meta) {
   SEXP cls = r_list_get(meta, "class");

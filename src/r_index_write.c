@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "r_index.h"
+#include "r_handle.h"
 #include "r_util.h"
 
 static sm_rtype value_type(SEXP v) {

@@ -10,19 +10,10 @@
 #include <signal.h>
 #include <string.h>
 
+#include "r_handle.h"
 #include "r_util.h"
 
-static void check_interrupt(void *arg) {
-  (void)arg;
-  R_CheckUserInterrupt();
-}
-
-static bool poll_interrupt(void *arg) {
-  (void)arg;
-  return !R_ToplevelExec(check_interrupt, NULL);
-}
-
-void r_kernel_stop(sm_stop *stop) { sm_stop_init(stop, poll_interrupt, NULL); }
+void r_kernel_stop(sm_stop *stop) { sm_stop_init(stop, r_interrupt_pending, NULL); }
 
 SEXP r_kernel_clean(SEXP (*fun)(void *), void (*clean)(void *), void *arg) {
   return R_ExecWithCleanup(fun, arg, clean, arg);
@@ -31,8 +22,7 @@ SEXP r_kernel_clean(SEXP (*fun)(void *), void (*clean)(void *), void *arg) {
 void r_kernel_check(int rc, const char *what) {
   if (rc == 0) return;
   if (rc == SM_EINTR) {
-    raise(SIGINT); /* R notes it, and the next line leaves as Ctrl-C does */
-    R_CheckUserInterrupt();
+    r_interrupt_raise();
   }
   if (rc == -ENOMEM || rc == SM_ENOROOM) r_abort("sharedmem_memory_error", "%s: not enough memory for scratch", what);
   r_abort("sharedmem_kernel_error", "%s: %s", what, sm_error_text(rc));

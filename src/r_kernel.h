@@ -3,7 +3,7 @@
 #define R_KERNEL_H
 
 #include "kern_few.h"
-#include "r_array.h"
+#include "r_handle.h"
 
 /* The elements of an R vector or shared array, as they lie. Valid while x is protected. */
 typedef struct {

@@ -4,6 +4,7 @@
 #include "kern_map.h"
 #include "mem_heap.h"
 #include "r_kernel.h"
+#include "r_handle.h"
 #include "r_util.h"
 
 /* The fresh result, its pages not touched yet. */

@@ -14,6 +14,8 @@
 
 #include "kern_file.h"
 #include "r_kernel.h"
+#include "r_handle.h"
+#include "r_array_new.h"
 #include "r_util.h"
 
 /* Raise sharedmem_file_error with a field `path`. */

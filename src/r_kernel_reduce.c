@@ -9,6 +9,7 @@
 #include "kern_prod.h"
 #include "kern_reduce.h"
 #include "r_kernel.h"
+#include "r_handle.h"
 #include "r_util.h"
 
 enum { SUM, PROD, MIN, MAX, RANGE, ANY, ALL, MEAN };

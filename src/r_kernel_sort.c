@@ -7,6 +7,7 @@
 #include "kern_sort.h"
 #include "mem_heap.h"
 #include "r_kernel.h"
+#include "r_handle.h"
 #include "r_util.h"
 
 typedef struct {

@@ -12,8 +12,13 @@
 #ifndef R_MAP_H
 #define R_MAP_H
 
+#define R_NO_REMAP
+#include <Rinternals.h>
+
 #include "proc_worker.h"
-#include "r_frame.h"
+#include "r_channel.h"
+#include "r_output.h"
+#include "r_team.h"
 #include "sync_turnstile.h"
 #include "task_queue.h"
 #include "task_trace.h"
@@ -27,16 +32,9 @@ typedef struct {
   sm_lock_shm ordered;       /* maps with successors: an item that runs again may have had its turn */
 } r_control_shm;
 
+#define R_MAP_MAGIC 0x534D4D50u
+
 typedef enum { R_WORKER_NONE = 0, R_WORKER_RUNNING, R_WORKER_BYE, R_WORKER_DEAD } r_worker_state;
-
-typedef enum { R_OUTPUT_RELAY = 0, R_OUTPUT_INHERIT, R_OUTPUT_DISCARD } r_output_mode;
-
-/* Owner's side of a worker's stdout or stderr. */
-typedef struct {
-  int fd;      /* read end, -1 */
-  char *line;  /* n bytes not yet printed */
-  size_t n;
-} r_stream;
 
 /* What the template is asked for and answers, one a rank. */
 typedef struct {
@@ -89,10 +87,7 @@ typedef struct r_map {
   int retries;
   bool respawn;       /* a dead worker gets a successor */
   double timeout_s;   /* of an item; Inf for none */
-  int output;         /* r_output_mode */
-  bool own_pipes;     /* workers have pipes of their own */
-  r_stream shared[2]; /* of those who have none */
-  int shared_ends[2];
+  r_output output;
   bool progress;      /* the master's loop reports how far it is */
   sm_trace_shm *trace; /* a mapping of its own; NULL unless traced */
   size_t trace_nbytes;
@@ -101,16 +96,16 @@ typedef struct r_map {
   int64_t here_item;  /* the item that runs in this process, and since when; traced maps without workers */
   uint64_t here_ns;
   r_held held;
-  struct r_map *next; /* maps of this process that may have workers */
+  r_team team;        /* its place among those of this process that may have workers */
 } r_map;
 
 /* The map behind its external pointer; raises an argument error for anything else. */
 r_map *r_map_get(SEXP ptr);
 
-/* Stop, kill, reap and close all workers. Idempotent, never raises, only in the owner. */
-void r_map_end(r_map *m);
+/* Give back its control memory, the last step of its end. */
+void r_map_unmap(r_map *m);
 
-/* In a forked child: close what belongs to the parent, of all maps, but keep `mine`. */
-void r_map_forget_all(const r_map *m, int mine);
+/* Lay out its control memory for np workers and nitems items. 0 or a negative code. */
+int r_map_lay_out(r_map *m);
 
 #endif

@@ -9,6 +9,8 @@
 
 #include "mem_filemap.h"
 #include "r_array.h"
+#include "r_handle.h"
+#include "r_array_new.h"
 #include "r_util.h"
 
 static void abort_file(const char *path, const char *message) {

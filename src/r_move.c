@@ -185,16 +185,6 @@ static void copy_steps(void *arg, int rank, int np) {
   }
 }
 
-static void check_interrupt(void *arg) {
-  (void)arg;
-  R_CheckUserInterrupt();
-}
-
-static bool interrupted(void *arg) {
-  (void)arg;
-  return !R_ToplevelExec(check_interrupt, NULL);
-}
-
 /* Where entry e's contents go: the vector itself, or the room for its strings. */
 static uint8_t *contents_of(SEXP v, const sm_moved_shm *e) {
   switch (e->type) {
@@ -241,13 +231,12 @@ static int copy_all(const sm_move_source *s, const sm_moved_shm *entry, size_t c
         done += n;
       }
   }
-  sm_stop_init(&j.stop, interrupted, NULL);
+  sm_stop_init(&j.stop, r_interrupt_pending, NULL);
   int np = sm_threads_available();
   if (np > 4) np = 4;
   int rc = sm_threads_run(sm_threads_for(np, (int64_t)nbytes, (int64_t)COPY_STEP * 2), copy_steps, &j, &j.stop);
   if (rc == SM_EINTR) {
-    raise(SIGINT); /* R notes it, and the next line leaves as Ctrl-C does */
-    R_CheckUserInterrupt();
+    r_interrupt_raise();
   }
   int failed = atomic_load(&j.failed);
   return failed ? failed : rc;

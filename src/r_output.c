@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "r_output.h"
 
+#define R_NO_REMAP
 #include <R.h>
+#include <Rinternals.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,16 +56,16 @@ static bool room_for_pipes(int np) {
   return getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur == RLIM_INFINITY || (rlim_t)np * 4 + 128 < lim.rlim_cur;
 }
 
-int r_output_open_shared(r_map *m) {
-  m->shared_ends[0] = m->shared_ends[1] = -1;
-  if (m->output != R_OUTPUT_RELAY) return 0;
-  m->own_pipes = room_for_pipes(m->np);
-  return m->own_pipes && !m->respawn ? 0 : open_pair(m->shared, m->shared_ends);
+int r_output_open_shared(r_output *o, int np, bool successors) {
+  o->ends[0] = o->ends[1] = -1;
+  if (o->mode != R_OUTPUT_RELAY) return 0;
+  o->own_pipes = room_for_pipes(np);
+  return o->own_pipes && !successors ? 0 : open_pair(o->shared, o->ends);
 }
 
-int r_output_open(r_map *m, r_worker *w, int ends[2]) {
+int r_output_open(const r_output *o, r_stream stream[2], int ends[2]) {
   ends[0] = ends[1] = -1;
-  return m->own_pipes ? open_pair(w->stream, ends) : 0;
+  return o->own_pipes ? open_pair(stream, ends) : 0;
 }
 
 void r_output_close_ends(int ends[2]) {
@@ -71,11 +73,11 @@ void r_output_close_ends(int ends[2]) {
   shut(&ends[1]);
 }
 
-void r_output_redirect(const r_map *m, int ends[2]) {
-  if (m->output == R_OUTPUT_INHERIT) return;
-  int null = m->output == R_OUTPUT_DISCARD ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+void r_output_redirect(const r_output *o, int ends[2]) {
+  if (o->mode == R_OUTPUT_INHERIT) return;
+  int null = o->mode == R_OUTPUT_DISCARD ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
   for (int k = 0; k < 2; k++) {
-    int fd = null >= 0 ? null : ends[k] >= 0 ? ends[k] : m->shared_ends[k];
+    int fd = null >= 0 ? null : ends[k] >= 0 ? ends[k] : o->ends[k];
     if (fd >= 0) dup2(fd, k + 1);
   }
   shut(&null);
@@ -115,7 +117,7 @@ static void print_text(int k, const char *p, size_t n) {
   }
 }
 
-static void relay_stream(r_stream *s, int k, bool all) {
+void r_output_relay(r_stream *s, int k, bool all) {
   while (s->fd >= 0) {
     if (!s->line) s->line = malloc(LINE_MAX_BYTES);
     if (!s->line) return;
@@ -144,16 +146,6 @@ static void relay_stream(r_stream *s, int k, bool all) {
     s->n = 0;
     print_text(k, s->line, n);
     print_text(k, "\n", 1);
-  }
-}
-
-void r_output_relay(r_map *m, bool all) {
-  if (m->output != R_OUTPUT_RELAY) return;
-  const void *vmax = vmaxget();
-  for (int k = 0; k < 2; k++) {
-    for (int i = 0; i < m->np; i++) relay_stream(&m->worker[i].stream[k], k, all);
-    relay_stream(&m->shared[k], k, all);
-    vmaxset(vmax);
   }
 }
 

@@ -1,11 +1,13 @@
 /* r_progress.c: what progress bars need to know of the terminal, and when the master's loop reports. */
 #include "r_progress.h"
 
+#define R_NO_REMAP
 #include <R_ext/Print.h>
+#include <Rinternals.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "r_map.h"
 
 /* Columns of the terminal that stderr writes to; 0 where it is none or does not say. */
 SEXP ffi_progress_width(void) {
@@ -41,8 +43,3 @@ SEXP ffi_progress_clear(void) {
   return R_NilValue;
 }
 
-/* The master's loop calls events("progress", done, ...) of this map, ten times a second at most. */
-SEXP ffi_progress_wanted(SEXP ptr) {
-  r_map_get(ptr)->progress = true;
-  return R_NilValue;
-}

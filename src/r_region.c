@@ -13,27 +13,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mem_heap.h"
 #include "mem_segment.h"
-#include "r_map.h"
 #include "r_util.h"
 
 #define REGION_MAGIC 0x534D5247u
 #define RING_CAPACITY (UINT64_C(1) << 16)
 #define TICK_NS (SM_SLICE_MS * UINT64_C(500000))
 
-static r_region *regions = NULL;
-static r_region *member_of = NULL; /* the region that this process was forked for */
-
 /* ---- making ---- */
 
 static void region_free(r_region *r) {
   r_region_end(r);
-  for (r_region **p = &regions; *p; p = &(*p)->next)
-    if (*p == r) {
-      *p = r->next;
-      break;
-    }
+  r_team_remove(&r->team);
   if (r->mem) sm_anon_unmap(r->mem, r->nbytes);
   free(r->member);
   r->magic = 0;
@@ -56,14 +47,16 @@ r_region *r_region_get(SEXP ptr, const char *what) {
 }
 
 /* What a wait of the owner looks at: time to tend the members. */
-static int owner_check(void *arg) { return sm_clock_ns() - ((r_region *)arg)->ticked_ns > TICK_NS; }
+bool r_region_due(const r_region *r) { return sm_clock_ns() - r->ticked_ns > TICK_NS; }
+
+static int owner_check(void *arg) { return r_region_due(arg); }
 
 static int member_check(void *arg) {
   if (sm_proc_orphaned(((r_region *)arg)->parent)) sm_proc_end_self();
   return 0;
 }
 
-static void take_place(r_region *r, int rank) {
+void r_region_take_place(r_region *r, int rank) {
   r->pid = sm_pid();
   r->parent = getppid();
   r->rank = rank;
@@ -96,6 +89,15 @@ static int lay_out(r_region *r) {
   return sm_lock_init(&r->ctl->critical);
 }
 
+static void forget(r_team *t, bool mine, int keep) {
+  (void)mine;
+  r_region *r = (r_region *)((char *)t - offsetof(r_region, team));
+  for (int i = 1; i < r->nproc; i++) {
+    sm_proc_forget(&r->member[i].proc);
+    if (i != keep) r_channel_close(&r->member[i].chan);
+  }
+}
+
 SEXP ffi_region_new(SEXP nproc, SEXP id) {
   SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
   R_RegisterCFinalizerEx(ptr, region_finalize, FALSE);
@@ -103,89 +105,21 @@ SEXP ffi_region_new(SEXP nproc, SEXP id) {
   if (!r) r_abort("sharedmem_memory_error", "cannot allocate a region");
   r->magic = REGION_MAGIC;
   r->owner = sm_pid();
-  r->next = regions;
-  regions = r;
+  r_team_add(&r->team, forget);
   R_SetExternalPtrAddr(ptr, r);
   r->nproc = Rf_asInteger(nproc);
   r->id = Rf_asInteger(id);
   r->member = calloc((size_t)r->nproc, sizeof *r->member);
   int rc = r->member ? lay_out(r) : -ENOMEM;
   if (rc < 0) r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a region: %s", (double)r->nbytes, sm_error_text(rc));
-  take_place(r, 0);
+  r_region_take_place(r, 0);
   UNPROTECT(1);
   return ptr;
 }
 
-/* ---- members ---- */
-
-void r_region_forget_all(void) {
-  for (r_region *r = regions; r; r = r->next)
-    for (int i = 1; i < r->nproc; i++) {
-      sm_proc_forget(&r->member[i].proc);
-      r_channel_close(&r->member[i].chan);
-    }
-}
-
-static void end_member(void) {
+void r_region_exit(void) {
   fflush(NULL);
   sm_proc_end_self();
-}
-
-static void send_last(r_region *r, uint32_t type, SEXP value) {
-  sm_watch watch = {NULL, member_check, r};
-  r_frame_send(&r->member[r->rank].chan, type, value, r->schedule.met, 0, &watch);
-  atomic_store(&r->shm[r->rank].done, 1);
-}
-
-/* onexit = TRUE: the one hook that runs when R is about to leave. */
-static void exit_finalizer(SEXP x) {
-  (void)x;
-  if (!member_of || member_of->pid != sm_pid()) return;
-  if (r_region_fail(member_of, member_of->rank)) send_last(member_of, SM_FRAME_QUIT, R_NilValue);
-  end_member();
-}
-
-SEXP ffi_region_guard_exit(void) {
-  SEXP x = PROTECT(R_MakeExternalPtr(&member_of, R_NilValue, R_NilValue));
-  R_RegisterCFinalizerEx(x, exit_finalizer, TRUE);
-  UNPROTECT(1);
-  return x;
-}
-
-static void eval_call(void *call) { Rf_eval((SEXP)call, R_GlobalEnv); }
-
-/* Does not return. */
-static void run_member(r_region *r, int rank, SEXP main, SEXP jumped) {
-  take_place(r, rank);
-  member_of = r;
-  SEXP arg = PROTECT(Rf_ScalarInteger(rank));
-  SEXP call = PROTECT(Rf_lang2(main, arg)), last = PROTECT(Rf_lang1(jumped));
-  if (!R_ToplevelExec(eval_call, call)) R_ToplevelExec(eval_call, last);
-  end_member();
-}
-
-/* Fork ranks 1, 2, …: each evaluates main(rank), or jumped() after a jump to top level, and ends. */
-SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
-  r_region *r = r_region_get(ptr, "spawn");
-  fflush(NULL);
-  size_t reserve = sm_heap_prepare(r->nproc);
-  for (int i = 1; i < r->nproc; i++) {
-    int sock = -1;
-    int rc = sm_proc_spawn(&r->member[i].proc, &sock);
-    if (rc == 1) {
-      sm_heap_reserve(reserve);
-      r_map_forget_all(NULL, -1); /* and all regions */
-      r->member[i].chan.sock = sock;
-      run_member(r, i, main, jumped);
-    }
-    if (rc < 0) {
-      r_region_end(r);
-      r_abort("sharedmem_fork_error", "cannot start process %d of %d: %s", i, r->nproc, sm_error_text(rc));
-    }
-    r->member[i].chan.sock = r->member[i].proc.sock;
-  }
-  r->ticked_ns = sm_clock_ns();
-  return R_NilValue;
 }
 
 /* ---- failure ---- */
@@ -202,56 +136,6 @@ bool r_region_fail(r_region *r, int rank) {
 SEXP ffi_region_fail(SEXP ptr) {
   r_region *r = r_region_get(ptr, "fail");
   return Rf_ScalarLogical(r_region_fail(r, r->rank));
-}
-
-void r_region_unwind(r_region *r) {
-  if (r->pid != r->owner) end_member();
-  SEXP name = PROTECT(Rf_mkString("sharedmem"));
-  SEXP ns = PROTECT(R_FindNamespace(name)), id = PROTECT(Rf_ScalarInteger(r->id));
-  SEXP call = PROTECT(Rf_lang2(Rf_install("region_unwind"), id));
-  Rf_eval(call, ns);
-  r_abort("sharedmem_region_error", "the region has failed"); /* not reached: region_unwind() jumps */
-}
-
-void r_region_tick(r_region *r, SEXP ptr) {
-  if (r->pid != r->owner) return;
-  r->ticked_ns = sm_clock_ns();
-  r_region_tend(r, ptr);
-  R_CheckUserInterrupt();
-}
-
-void r_region_look(r_region *r, SEXP ptr) {
-  if (r->pid == r->owner && owner_check(r)) r_region_tick(r, ptr);
-  if (atomic_load_explicit(&r->ctl->failed, memory_order_relaxed)) r_region_unwind(r);
-}
-
-/* ---- the end ---- */
-
-/* Publish a frame. last: nothing follows it. */
-SEXP ffi_region_send(SEXP ptr, SEXP type, SEXP value, SEXP last) {
-  r_region *r = r_region_get(ptr, "send");
-  if (Rf_asLogical(last) == TRUE) {
-    send_last(r, (uint32_t)Rf_asInteger(type), value);
-  } else {
-    sm_watch watch = {NULL, member_check, r};
-    r_frame_send(&r->member[r->rank].chan, (uint32_t)Rf_asInteger(type), value, 0, 0, &watch);
-  }
-  return R_NilValue;
-}
-
-/* This process comes to no barrier and no loop any more. Gives the number of loops it has met. */
-SEXP ffi_region_leave(SEXP ptr) {
-  r_region *r = r_region_get(ptr, "leave");
-  sm_schedule_leave(&r->schedule);
-  sm_barrier_leave(&r->ctl->barrier);
-  return Rf_ScalarReal(r->schedule.met);
-}
-
-/* A member ends, without running R's exit path. */
-SEXP ffi_region_exit(SEXP ptr) {
-  r_region *r = r_region_get(ptr, "exit");
-  if (r->pid != r->owner) end_member();
-  return R_NilValue;
 }
 
 void r_region_end(r_region *r) {

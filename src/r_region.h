@@ -17,7 +17,8 @@
 #include <Rinternals.h>
 
 #include "proc_worker.h"
-#include "r_frame.h"
+#include "r_channel.h"
+#include "r_team.h"
 #include "sync_barrier.h"
 #include "sync_lock.h"
 #include "task_schedule.h"
@@ -41,7 +42,7 @@ typedef struct {
   bool closed; /* owner: the last frame has been read, or there will be none */
 } r_member;
 
-typedef struct r_region {
+typedef struct {
   uint32_t magic;
   pid_t owner, pid, parent;
   int nproc, rank;
@@ -56,7 +57,7 @@ typedef struct r_region {
   uint64_t ticked_ns;    /* owner: when it last looked after the members */
   bool in_critical, in_loop, in_ordered;
   int64_t item, through; /* ordered loops: the item at hand, the last that was in its section; -1 for none */
-  struct r_region *next; /* regions of this process that may have members */
+  r_team team;           /* its place among those of this process that may have members */
 } r_region;
 
 /* The region behind its external pointer, in a process that is of it. Raises sharedmem_region_error. */
@@ -65,24 +66,14 @@ r_region *r_region_get(SEXP ptr, const char *what);
 /* Set the failure flag, if nobody has, and wake everybody. True where this call set it. */
 bool r_region_fail(r_region *r, int rank);
 
-/* In the owner: notice dead members, and keep the frames that have come in the pointer's inbox. */
-void r_region_tend(r_region *r, SEXP ptr);
+/* This process's place in the region: right after it was made, or in a member right after the fork. */
+void r_region_take_place(r_region *r, int rank);
 
-/* After a wait ended with SM_EINTR: tend(), then let an interrupt of the user through. */
-void r_region_tick(r_region *r, SEXP ptr);
+/* In the owner: is it time to look after the members? */
+bool r_region_due(const r_region *r);
 
-/* Look at the flag, and in the owner at the members now and then. Leaves the region if it has failed. */
-void r_region_look(r_region *r, SEXP ptr);
-
-/* Leave a region that has failed. In the owner through its restart, elsewhere the process ends. Does not return. */
-void r_region_unwind(r_region *r)
-#if defined(__GNUC__)
-  __attribute__((noreturn))
-#endif
-  ;
-
-/* In a child of any kind: close the inherited descriptors of the members of all regions. */
-void r_region_forget_all(void);
+/* A member ends, without running R's exit path. */
+void r_region_exit(void);
 
 /* Kill, reap, close. Idempotent, never raises, only in the owner. */
 void r_region_end(r_region *r);

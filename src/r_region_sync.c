@@ -6,7 +6,7 @@
  */
 #include <unistd.h>
 
-#include "r_region.h"
+#include "r_region_watch.h"
 #include "r_util.h"
 
 static r_region *enter(SEXP ptr, const char *what) {

@@ -1,7 +1,8 @@
 /* r_shape.c: shape, dtype and attributes of a handle; new handles over the same memory. */
 #include <string.h>
 
-#include "r_index.h"
+#include "arr_index.h"
+#include "r_handle.h"
 #include "r_util.h"
 
 SEXP ffi_array_length(SEXP x) {
@@ -55,4 +56,23 @@ SEXP ffi_array_reshape(SEXP x, SEXP dim, SEXP vector, SEXP meta) {
     ext[0] = a->length;
   }
   return r_array_alias(x, ndim, ext, Rf_asLogical(vector), meta);
+}
+
+SEXP ffi_array_dtype(SEXP x) {
+  char code[16];
+  sm_dtype_format(r_array_get(x, "x")->dtype, code);
+  return Rf_mkString(code);
+}
+
+SEXP ffi_array_nbytes(SEXP x) {
+  const sm_array *a = r_array_get(x, "x");
+  return Rf_ScalarReal((double)a->length * a->dtype.itemsize);
+}
+
+SEXP ffi_array_shape(SEXP x) {
+  const sm_array *a = r_array_get(x, "x");
+  SEXP shape = PROTECT(Rf_allocVector(REALSXP, a->ndim));
+  for (int i = 0; i < a->ndim; i++) REAL(shape)[i] = (double)a->dim[i];
+  UNPROTECT(1);
+  return shape;
 }

@@ -1,11 +1,11 @@
-/* r_supervise.c: deaths, successors and time limits of workers; see r_drive.h.
+/* r_supervise.c: deaths, successors and time limits of workers; see r_supervise.h.
  *
  * A dead worker's slot says what it left: results never published are lost with it, items not
  * begun are untouched. Without successors its death ends the map. With them the item it worked on
  * has one attempt less; past the last it fails, and the rest of the slot goes to the successor:
  *   [first not delivered, running) and (running, hi), or [first, hi) if the item gets another try.
  */
-#include "r_drive.h"
+#include "r_supervise.h"
 
 #include <R.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "r_template.h"
-#include "r_trace.h"
+#include "r_trace_map.h"
 #include "r_util.h"
 
 #define IDLE_DEATHS_MAX 8
@@ -40,7 +40,7 @@ static void no_successor(r_drive *d, int rank, int rc, int64_t item, const death
   SET_VECTOR_ELT(about, 1, Rf_mkString(rc == SM_EGONE ? "the process that starts them has died too" : sm_error_text(rc)));
   SET_VECTOR_ELT(about, 2, Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1));
   SET_VECTOR_ELT(about, 3, Rf_ScalarInteger((int)of->pid));
-  r_drive_fail(d, "orphaned", about, -1, rank);
+  r_deliver_failure(d, "orphaned", about, -1, rank);
   UNPROTECT(1);
 }
 
@@ -69,14 +69,14 @@ static void bury(r_drive *d, int rank) {
   bool late = running >= 0 && w->timed_out == running;
   const char *kind = late ? "timeout" : w->quit ? "quit" : "death";
   if (!m->respawn) {
-    r_drive_fail(d, kind, status, running, rank);
+    r_deliver_failure(d, kind, status, running, rank);
   } else if (running < 0 && ++d->idle_deaths > IDLE_DEATHS_MAX) {
-    r_drive_fail(d, kind, status, -1, rank);
+    r_deliver_failure(d, kind, status, -1, rank);
   } else {
     bool failed_item = running >= 0 && ++d->attempts[running] > m->retries;
     if (running >= 0) d->idle_deaths = 0;
     if (failed_item) {
-      r_drive_fail(d, kind, status, running, rank);
+      r_deliver_failure(d, kind, status, running, rank);
       sm_turnstile_pass(m->turn, running);
     }
     if (!d->failed) hand_on(d, rank, first, hi, running, failed_item, Rf_asInteger(status));

@@ -8,7 +8,8 @@
 
 #include "r_trace.h"
 #include "r_util.h"
-#include "r_worker.h"
+#include "r_here.h"
+#include "r_map.h"
 
 static r_held *held_of(r_map *m) {
   pid_t me = sm_pid();
@@ -24,7 +25,7 @@ static r_map *section_map(SEXP ptr, const char *what) {
   if (TYPEOF(ptr) != EXTPTRSXP || !R_ExternalPtrAddr(ptr))
     r_abort("sharedmem_lock_error", "%s() is used outside of a map: it works only inside `func`", what);
   r_map *m = r_map_get(ptr);
-  if (m->np > 0 && r_worker_rank(m) < 0)
+  if (m->np > 0 && r_here_rank(m) < 0)
     r_abort("sharedmem_lock_error", "%s() is used outside of a worker: it works only inside `func`", what);
   return m;
 }
@@ -39,7 +40,7 @@ static void critical_leave(void *map) {
   r_held *held = held_of(m);
   if (!held->critical) return;
   held->critical = false;
-  r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_worker_item() : m->here_item, held->critical_ns);
+  r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_here.item : m->here_item, held->critical_ns);
   held->critical_ns = 0;
   if (m->np > 0) sm_lock_unlock(&m->ctl->critical);
 }
@@ -51,9 +52,9 @@ SEXP ffi_critical(SEXP call, SEXP op, SEXP args, SEXP env) {
   r_held *held = held_of(m);
   if (held->critical) r_abort("sharedmem_lock_error", "critical() is entered twice: this worker is in the section already");
   uint64_t t0 = r_trace_begin(m->trace);
-  if (m->np > 0) check_waited(sm_lock_lock(&m->ctl->critical, r_worker_watch()), "critical");
+  if (m->np > 0) check_waited(sm_lock_lock(&m->ctl->critical, &r_here.watch), "critical");
   held->critical = true;
-  held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_worker_item() : m->here_item, t0);
+  held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_here.item : m->here_item, t0);
   return r_eval_section(false, env, critical_leave, m);
 }
 
@@ -75,16 +76,16 @@ SEXP ffi_ordered(SEXP call, SEXP op, SEXP args, SEXP env) {
   r_map *m = section_map(CADR(args), "ordered");
   r_held *held = held_of(m);
   if (held->critical) r_abort("sharedmem_lock_error", "ordered() is entered from inside critical(): others could never pass");
-  int64_t i = m->np > 0 ? r_worker_item() : (int64_t)Rf_asReal(CADDR(args)) - 1;
+  int64_t i = m->np > 0 ? r_here.item : (int64_t)Rf_asReal(CADDR(args)) - 1;
   if (i < 0) r_abort("sharedmem_lock_error", "ordered() is used outside of an item");
   if (held->ordered || held->through == i)
     r_abort("sharedmem_lock_error", "ordered() is entered twice in item %.0f", (double)i + 1);
   if (m->np > 0) {
     uint64_t t0 = r_trace_begin(m->trace);
     atomic_store(&m->queue->single, 1);
-    check_waited(sm_turnstile_enter(m->turn, r_worker_rank(m), i, r_worker_watch()), "ordered");
+    check_waited(sm_turnstile_enter(m->turn, r_here_rank(m), i, &r_here.watch), "ordered");
     /* an item that runs again after its turn was used enters at once, but alone */
-    if (m->respawn) check_waited(sm_lock_lock(&m->ctl->ordered, r_worker_watch()), "ordered");
+    if (m->respawn) check_waited(sm_lock_lock(&m->ctl->ordered, &r_here.watch), "ordered");
     held->ordered_ns = r_trace_end(SM_TRACE_WAIT_ORDERED, i, t0);
   }
   held->ordered = true;

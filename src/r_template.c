@@ -9,13 +9,12 @@
 
 #include "r_output.h"
 #include "r_util.h"
-#include "r_worker.h"
 
 typedef struct {
   r_map *m;
   int sock;       /* to the master */
   sm_proc *kids;  /* np of them */
-  SEXP ptr, main;
+  r_template_work work;
 } template_state;
 
 /* In the successor. */
@@ -25,9 +24,9 @@ static void become_worker(template_state *t, int rank, int sock) {
   close(t->sock);
   w->chan.sock = sock;
   int none[2] = {-1, -1};
-  r_output_redirect(t->m, none);
-  r_output_close_ends(t->m->shared_ends);
-  r_worker_run(t->m, rank, t->ptr, t->main); /* does not return */
+  r_output_redirect(&t->m->output, none);
+  r_output_close_ends(t->m->output.ends);
+  t->work.run(t->m, rank, t->work.ptr, t->work.main);
 }
 
 static void do_spawn(template_state *t, int rank) {
@@ -93,12 +92,12 @@ static void template_loop(template_state *t) {
   }
 }
 
-int r_template_spawn(r_map *m, SEXP ptr, SEXP main) {
+int r_template_spawn(r_map *m, const r_template_work *work) {
   int sock = -1;
   int rc = sm_proc_spawn(&m->template, &sock);
   if (rc != 1) return rc;
-  r_map_forget_all(m, -1);
-  template_state t = {m, sock, calloc((size_t)m->np, sizeof(sm_proc)), ptr, main};
+  r_team_forget_all(&m->team, -1);
+  template_state t = {m, sock, calloc((size_t)m->np, sizeof(sm_proc)), *work};
   for (int i = 0; t.kids && i < m->np; i++) sm_proc_init(&t.kids[i]);
   template_loop(&t);
   return 0;

@@ -13,8 +13,14 @@
 
 typedef enum { R_DESK_IDLE = 0, R_DESK_SPAWN, R_DESK_KILL, R_DESK_END } r_template_command;
 
+/* What a successor does: run(m, rank, ptr, main), which never returns. */
+typedef struct {
+  void (*run)(r_map *m, int rank, SEXP ptr, SEXP main);
+  SEXP ptr, main;
+} r_template_work;
+
 /* Fork it. 0 or a negative code; never returns in the template. */
-int r_template_spawn(r_map *m, SEXP ptr, SEXP main);
+int r_template_spawn(r_map *m, const r_template_work *work);
 
 /* A successor for a dead rank: 0, worker RUNNING again; or a negative code. May raise an interrupt. */
 int r_template_respawn(r_map *m, int rank);

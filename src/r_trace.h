@@ -29,13 +29,6 @@ static inline uint64_t r_trace_end(uint32_t kind, int64_t item, uint64_t t0_ns) 
 /* This process records for rank in t from now on; t NULL: for nobody. Evaluates R (collections are recorded too). */
 void r_trace_attach(sm_trace_shm *t, int rank);
 
-/* Unmap the trace of a map that is freed. */
-struct r_map;
-void r_trace_close(struct r_map *m);
-
-/* By the owner, after the end of the worker of rank: the item that it was at, or -1. Told once. */
-void r_trace_lost(struct r_map *m, int rank, int64_t item);
-
 /* Report private memory and processor time of this worker, which is about to end. */
 void r_trace_leave(void);
 

@@ -1,8 +1,10 @@
 /* r_util.c: see r_util.h. Conditions are built and raised by R/conditions.R. */
 #include "r_util.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static SEXP package_namespace(void) {
   SEXP name = PROTECT(Rf_mkString("sharedmem"));
@@ -59,4 +61,64 @@ static SEXP eval_visible(void *env) {
 
 SEXP r_eval_section(bool visible, SEXP env, void (*leave)(void *), void *arg) {
   return R_ExecWithCleanup(visible ? eval_visible : eval_expr, env, leave, arg);
+}
+
+SEXP r_call_in_namespace(SEXP call) {
+  PROTECT(call);
+  SEXP ns = PROTECT(package_namespace());
+  SEXP ans = Rf_eval(call, ns);
+  UNPROTECT(2);
+  return ans;
+}
+
+/* A symbol or call as an argument would be evaluated: quote it. */
+static SEXP quoted(SEXP v) {
+  return TYPEOF(v) == SYMSXP || TYPEOF(v) == LANGSXP ? Rf_lang2(Rf_install("quote"), v) : v;
+}
+
+SEXP r_call1(const char *fun, SEXP a) {
+  PROTECT(a = quoted(a));
+  SEXP call = Rf_lang2(Rf_install(fun), a);
+  UNPROTECT(1);
+  return r_call_in_namespace(call);
+}
+
+SEXP r_call2(const char *fun, SEXP a, SEXP b) {
+  PROTECT(a = quoted(a));
+  PROTECT(b = quoted(b));
+  SEXP call = Rf_lang3(Rf_install(fun), a, b);
+  UNPROTECT(2);
+  return r_call_in_namespace(call);
+}
+
+SEXP r_call3(const char *fun, SEXP a, SEXP b, SEXP c) {
+  PROTECT(a = quoted(a));
+  PROTECT(b = quoted(b));
+  PROTECT(c = quoted(c));
+  SEXP call = Rf_lang4(Rf_install(fun), a, b, c);
+  UNPROTECT(3);
+  return r_call_in_namespace(call);
+}
+
+SEXP r_list_get(SEXP list, const char *name) {
+  if (TYPEOF(list) != VECSXP) return R_NilValue;
+  SEXP names = Rf_getAttrib(list, R_NamesSymbol);
+  for (R_xlen_t k = 0; k < XLENGTH(names); k++)
+    if (strcmp(CHAR(STRING_ELT(names, k)), name) == 0) return VECTOR_ELT(list, k);
+  return R_NilValue;
+}
+
+static void check_interrupt(void *unused) {
+  (void)unused;
+  R_CheckUserInterrupt();
+}
+
+bool r_interrupt_pending(void *unused) {
+  (void)unused;
+  return !R_ToplevelExec(check_interrupt, NULL);
+}
+
+void r_interrupt_raise(void) {
+  raise(SIGINT); /* R notes it, and the next line leaves as Ctrl-C does */
+  R_CheckUserInterrupt();
 }

@@ -36,6 +36,21 @@ void r_abort_call(SEXP call)
 #endif
   ;
 
+/* Call a function of the package's namespace. */
+SEXP r_call_in_namespace(SEXP call);
+SEXP r_call1(const char *fun, SEXP a);
+SEXP r_call2(const char *fun, SEXP a, SEXP b);
+SEXP r_call3(const char *fun, SEXP a, SEXP b, SEXP c);
+
+/* Element `name` of a named list, or R_NilValue. */
+SEXP r_list_get(SEXP list, const char *name);
+
+/* For the core's stop callbacks: has the user pressed Ctrl-C? Never jumps. */
+bool r_interrupt_pending(void *unused);
+
+/* Leave as Ctrl-C does, after r_interrupt_pending() has swallowed it. */
+void r_interrupt_raise(void);
+
 /* The value of the symbol `expr` in env, or with `visible` of withVisible(expr); leave(arg) runs however that ends. */
 SEXP r_eval_section(bool visible, SEXP env, void (*leave)(void *), void *arg);
 

@@ -14,6 +14,7 @@
 #include "mem_limit.h"
 #include "mem_pool.h"
 #include "r_array.h"
+#include "r_memory.h"
 #include "r_util.h"
 
 #define SHORT ((size_t)1 << 20)
@@ -89,7 +90,7 @@ SEXP r_vector_new(SEXPTYPE type, R_xlen_t n) {
   R_altrep_class_t class = class_for(type, &size);
   if ((size_t)n < SHORT / size) return Rf_allocVector(type, n);
   size_t nbytes = (size_t)n * size;
-  r_array_collect_before(nbytes);
+  r_memory_collect_before(nbytes);
   SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
   R_RegisterCFinalizerEx(ptr, block_finalize, FALSE);
   SEXP length = PROTECT(Rf_ScalarReal((double)n));

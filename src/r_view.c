@@ -13,6 +13,7 @@
 
 #include "mem_private.h"
 #include "r_index.h"
+#include "r_handle.h"
 #include "r_util.h"
 
 #include <R_ext/Altrep.h>

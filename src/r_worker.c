@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #include "mem_heap.h"
-#include "r_kill.h"
+#include "r_frame.h"
+#include "r_here.h"
 #include "r_rng.h"
 #include "r_scalars.h"
 #include "r_threads.h"
@@ -29,34 +30,15 @@
 
 static struct {
   r_map *map;         /* NULL in a process that is no worker */
-  pid_t pid, parent;
-  int rank;
-  int64_t item;       /* -1 between items */
+  pid_t parent;
   sm_pace pace;
   SEXP buffer;        /* results not yet published: a list; preserved */
   int64_t buffered, first;
   int64_t enough;     /* so many results fill a frame well */
   uint64_t flushed_ns;
-  sm_watch watch;
   bool sending;       /* buffered results are on their way */
   uint64_t traced_ns; /* when the running item began; 0 unless traced */
-} W = {.item = -1};
-
-int r_kill_at = R_KILL_NONE;
-
-void r_kill_self(void) {
-  if (W.map && W.pid == sm_pid() && W.rank == 0 && W.parent == W.map->owner) sm_proc_end_self();
-}
-
-/* For tests: see r_kill.h. Set before the map. */
-SEXP ffi_test_kill_at(SEXP where) {
-  r_kill_at = Rf_asInteger(where);
-  return R_NilValue;
-}
-
-int r_worker_rank(const r_map *m) { return m && W.map == m && W.pid == sm_pid() ? W.rank : -1; }
-int64_t r_worker_item(void) { return W.item; }
-const sm_watch *r_worker_watch(void) { return &W.watch; }
+} W;
 
 static int orphan_check(void *arg) {
   (void)arg;
@@ -64,21 +46,21 @@ static int orphan_check(void *arg) {
   return 0;
 }
 
-static r_channel *channel(void) { return &W.map->worker[W.rank].chan; }
+static r_channel *channel(void) { return &W.map->worker[r_here.rank].chan; }
 
 void r_worker_end(uint32_t last_frame) {
   r_trace_leave();
-  r_frame_send(channel(), last_frame, R_NilValue, W.item, 0, &W.watch);
+  r_frame_send(channel(), last_frame, R_NilValue, r_here.item, 0, &r_here.watch);
   r_kill_point(R_KILL_LAST_FRAME);
   /* to give pages back while the master still forks others would slow down both */
-  while (!atomic_load(&W.map->ctl->forked) && sm_watch_look(&W.watch) == 0) sm_futex_wait(&W.map->ctl->forked, 0, SM_SLICE_MS);
+  while (!atomic_load(&W.map->ctl->forked) && sm_watch_look(&r_here.watch) == 0) sm_futex_wait(&W.map->ctl->forked, 0, SM_SLICE_MS);
   sm_proc_end_self();
 }
 
 /* onexit = TRUE: the one hook that runs when R is about to leave. */
 static void exit_finalizer(SEXP x) {
   (void)x;
-  if (W.map && W.pid == sm_pid()) r_worker_end(SM_FRAME_QUIT);
+  if (W.map && r_here.pid == sm_pid()) r_worker_end(SM_FRAME_QUIT);
 }
 
 SEXP ffi_worker_guard_exit(void) {
@@ -98,12 +80,9 @@ void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   sm_heap_reserve(m->reserve);
   memset(&W, 0, sizeof W);
   W.map = m;
-  W.pid = sm_pid();
   W.parent = getppid();
-  W.rank = rank;
-  W.item = -1;
   W.enough = FRAME_FIRST;
-  W.watch = (sm_watch){&m->ctl->failed, orphan_check, NULL};
+  r_here = (r_here_state){m, sm_pid(), rank, W.parent == m->owner, -1, {&m->ctl->failed, orphan_check, NULL}};
   r_trace_block = NULL;
   R_PreserveObject(ffi_worker_guard_exit()); /* the newest runs first: before those of the master's objects */
   SEXP r = PROTECT(Rf_ScalarInteger(rank));
@@ -118,13 +97,6 @@ void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
   r_worker_end(SM_FRAME_ERROR);
 }
 
-static SEXP element(SEXP list, const char *name) {
-  SEXP names = Rf_getAttrib(list, R_NamesSymbol);
-  for (R_xlen_t i = 0; i < XLENGTH(list); i++)
-    if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0) return VECTOR_ELT(list, i);
-  return R_NilValue;
-}
-
 static void set_in(SEXP env, const char *name, SEXP value) { Rf_defineVar(Rf_install(name), value, env); }
 
 /* A function of base R is replaced in this process. */
@@ -137,17 +109,17 @@ static void replace_in_base(const char *name, SEXP f) {
 
 /* the: the package's state; plan: worker_plan() in R/worker.R. In C, for each page that R code touches costs a fault. */
 SEXP ffi_worker_setup(SEXP the, SEXP plan) {
-  Rf_eval(element(plan, "on_error"), R_BaseEnv);
-  set_in(the, "budget", element(plan, "budget"));
-  set_in(the, "collect", element(plan, "collect"));
-  set_in(the, "background", element(plan, "background"));
-  set_in(the, "said", element(plan, "said"));
-  replace_in_base("tempdir", element(plan, "tempdir_function"));
-  replace_in_base("q", element(plan, "quit_function"));
-  replace_in_base("quit", element(plan, "quit_function"));
-  SEXP threads = element(plan, "threads");
+  Rf_eval(r_list_get(plan, "on_error"), R_BaseEnv);
+  set_in(the, "budget", r_list_get(plan, "budget"));
+  set_in(the, "collect", r_list_get(plan, "collect"));
+  set_in(the, "background", r_list_get(plan, "background"));
+  set_in(the, "said", r_list_get(plan, "said"));
+  replace_in_base("tempdir", r_list_get(plan, "tempdir_function"));
+  replace_in_base("q", r_list_get(plan, "quit_function"));
+  replace_in_base("quit", r_list_get(plan, "quit_function"));
+  SEXP threads = r_list_get(plan, "threads");
   if (threads != R_NilValue) r_threads_set(Rf_asInteger(threads));
-  r_rng_install(element(plan, "seed"), element(plan, "seed_binding"));
+  r_rng_install(r_list_get(plan, "seed"), r_list_get(plan, "seed_binding"));
   return R_NilValue;
 }
 
@@ -166,7 +138,7 @@ static SEXP send_span(void *data) {
     for (int64_t i = 0; i < s->count; i++) SET_VECTOR_ELT(list, i, VECTOR_ELT(W.buffer, s->at + i));
   }
   PROTECT(list);
-  if (r_frame_send(channel(), SM_FRAME_RESULTS, list, W.first + s->at, s->count, &W.watch) < 0) sm_proc_end_self();
+  if (r_frame_send(channel(), SM_FRAME_RESULTS, list, W.first + s->at, s->count, &r_here.watch) < 0) sm_proc_end_self();
   UNPROTECT(1);
   return R_NilValue;
 }
@@ -189,7 +161,7 @@ static void report_unsendable(int64_t item, SEXP cond) {
 
 static void results_sent(void) {
   for (int64_t i = 0; i < W.buffered; i++) SET_VECTOR_ELT(W.buffer, i, R_NilValue);
-  atomic_store(&sm_queue_slot(W.map->queue, W.rank)->unsent, W.first + W.buffered);
+  atomic_store(&sm_queue_slot(W.map->queue, r_here.rank)->unsent, W.first + W.buffered);
   W.buffered = 0;
 }
 
@@ -211,7 +183,7 @@ static void flush_results(void) {
 /* TRUE if the error that has just been raised came from sending results: each has now been sent by itself or
  * reported. */
 SEXP ffi_worker_resend(void) {
-  if (!W.sending || W.pid != sm_pid()) return Rf_ScalarLogical(FALSE);
+  if (!W.sending || r_here.pid != sm_pid()) return Rf_ScalarLogical(FALSE);
   W.sending = channel()->later = false;
   SEXP cond = R_NilValue;
   for (int64_t i = 0; i < W.buffered; i++) {
@@ -244,8 +216,8 @@ static void leave_item(int64_t item) {
   trace_item(item);
   sm_turnstile_pass(W.map->turn, item);
   if (atomic_load_explicit(&W.map->turn->used, memory_order_relaxed)) atomic_store(&W.map->queue->single, 1);
-  atomic_store_explicit(&sm_queue_slot(W.map->queue, W.rank)->item, -1, memory_order_release);
-  W.item = -1;
+  atomic_store_explicit(&sm_queue_slot(W.map->queue, r_here.rank)->item, -1, memory_order_release);
+  r_here.item = -1;
 }
 
 /* ---- items ---- */
@@ -282,7 +254,7 @@ static void bind_item(const item_caller *c, int64_t i) {
 
 /* env: the frame of worker_loop() in R/worker.R, with `func`, `sequence` and `...`. Gives NULL when there is nothing left. */
 SEXP ffi_worker_loop(SEXP env, SEXP seq) {
-  if (!W.map || W.pid != sm_pid()) r_abort("sharedmem_misuse_error", "not in a worker");
+  if (!W.map || r_here.pid != sm_pid()) r_abort("sharedmem_misuse_error", "not in a worker");
   if (!W.buffer) {
     W.buffer = Rf_allocVector(VECSXP, 64);
     R_PreserveObject(W.buffer);
@@ -291,22 +263,22 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
   c.call = PROTECT(Rf_lang3(Rf_install("func"), c.item_sym, R_DotsSymbol));
   c.index_call = PROTECT(Rf_lang3(R_Bracket2Symbol, Rf_install("sequence"), R_NilValue));
   sm_queue_shm *q = W.map->queue;
-  sm_queue_slot_shm *slot = sm_queue_slot(q, W.rank);
+  sm_queue_slot_shm *slot = sm_queue_slot(q, r_here.rank);
   const uint64_t flush_ns = W.map->respawn ? FLUSH_RESPAWN_NS : FLUSH_NS;
   if (W.map->trace && !r_trace_block) {
-    r_trace_attach(W.map->trace, W.rank);
-    r_trace_end(SM_TRACE_STARTUP, -1, W.map->worker[W.rank].forked_ns);
+    r_trace_attach(W.map->trace, r_here.rank);
+    r_trace_end(SM_TRACE_STARTUP, -1, W.map->worker[r_here.rank].forked_ns);
   }
   uint64_t now = sm_clock_ns();
   r_kill_point(R_KILL_BEFORE_ITEMS);
   for (;;) {
-    int64_t item = sm_queue_take(q, W.rank);
+    int64_t item = sm_queue_take(q, r_here.rank);
     if (item < 0) {
       channel()->later = true;
       flush_results();
       channel()->later = false;
       now = sm_clock_ns();
-      int rc = sm_queue_refill(q, W.rank, &W.pace, now, &W.watch);
+      int rc = sm_queue_refill(q, r_here.rank, &W.pace, now, &r_here.watch);
       if (r_trace_block) now = r_trace_end(SM_TRACE_DISPATCH, -1, now);
       if (rc < 0) sm_proc_end_self();
       W.flushed_ns = W.pace.began_ns;
@@ -315,7 +287,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
       continue;
     }
     r_kill_point(R_KILL_TAKEN);
-    W.item = item;
+    r_here.item = item;
     W.traced_ns = r_trace_block ? now : 0;
     atomic_store_explicit(&slot->since_ns, now, memory_order_relaxed);
     r_rng_begin_item(item);
@@ -336,17 +308,17 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
 
 /* Publish what is buffered, then a frame about an item. With ends: an item that will give no result. */
 SEXP ffi_worker_send(SEXP type, SEXP value, SEXP item, SEXP ends) {
-  if (!W.map || W.pid != sm_pid()) r_abort("sharedmem_misuse_error", "not in a worker");
-  int64_t at = item == R_NilValue ? W.item : (int64_t)Rf_asReal(item);
+  if (!W.map || r_here.pid != sm_pid()) r_abort("sharedmem_misuse_error", "not in a worker");
+  int64_t at = item == R_NilValue ? r_here.item : (int64_t)Rf_asReal(item);
   bool last = Rf_asLogical(ends) == TRUE;
   if (last && item == R_NilValue) {
     trace_item(at); /* what is sent may be this process's death */
     flush_results();
   }
-  int rc = r_frame_send(channel(), (uint32_t)Rf_asInteger(type), value, at, 1, &W.watch);
+  int rc = r_frame_send(channel(), (uint32_t)Rf_asInteger(type), value, at, 1, &r_here.watch);
   if (rc < 0) sm_proc_end_self();
   if (last && item == R_NilValue && at >= 0) {
-    atomic_store(&sm_queue_slot(W.map->queue, W.rank)->unsent, at + 1);
+    atomic_store(&sm_queue_slot(W.map->queue, r_here.rank)->unsent, at + 1);
     leave_item(at);
   }
   return R_NilValue;
@@ -360,11 +332,11 @@ SEXP ffi_worker_stop_all(void) {
 
 /* A warning (0) or message (1) that is not sent, for there were too many. */
 SEXP ffi_worker_count(SEXP kind) {
-  if (W.map && W.pid == sm_pid()) atomic_fetch_add(&sm_queue_slot(W.map->queue, W.rank)->unsaid[Rf_asInteger(kind) != 0], 1);
+  if (W.map && r_here.pid == sm_pid()) atomic_fetch_add(&sm_queue_slot(W.map->queue, r_here.rank)->unsaid[Rf_asInteger(kind) != 0], 1);
   return R_NilValue;
 }
 
 SEXP ffi_worker_end(void) {
-  if (W.map && W.pid == sm_pid()) r_worker_end(SM_FRAME_BYE);
+  if (W.map && r_here.pid == sm_pid()) r_worker_end(SM_FRAME_BYE);
   return R_NilValue;
 }

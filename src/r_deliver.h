@@ -1,6 +1,7 @@
-/* r_drive.h: what the master's loop (r_drive.c) and its dealing with deaths (r_supervise.c) share. */
-#ifndef R_DRIVE_H
-#define R_DRIVE_H
+/* r_deliver.h: what a map gives its caller: results, failures, conditions; what the loop (r_drive.c) and the dealing with
+ * deaths (r_supervise.c) share. */
+#ifndef R_DELIVER_H
+#define R_DELIVER_H
 
 #include <poll.h>
 
@@ -26,18 +27,18 @@ typedef struct {
 } r_drive;
 
 /* Call events(); gives its value, unprotected. */
-SEXP r_drive_event(r_drive *d, const char *kind, SEXP value, int64_t item, int rank);
+SEXP r_deliver_event(r_drive *d, const char *kind, SEXP value, int64_t item, int rank);
 
 /* The item has failed: into its place if failures are collected, otherwise the map ends. */
-void r_drive_fail(r_drive *d, const char *kind, SEXP value, int64_t item, int rank);
+void r_deliver_failure(r_drive *d, const char *kind, SEXP value, int64_t item, int rank);
 
 /* The item needs nothing more. */
-void r_drive_delivered(r_drive *d, int64_t item);
+void r_deliver_item(r_drive *d, int64_t item);
 
-/* Deal with workers that ended without a last frame and whose frames have all been read. True if there was one. */
-bool r_supervise_deaths(r_drive *d);
+/* Results of items [f->first, f->first + f->count): into their places, or through reduce(). */
+void r_deliver_results(r_drive *d, const sm_frame *f, SEXP list);
 
-/* Kill workers whose item takes too long. Gives milliseconds until the next item may be late, at most `most`. */
-int r_supervise_timeouts(r_drive *d, int most);
+/* Conditions are told in the order of items: those of an item come once all before it are done. */
+void r_deliver_held(r_drive *d);
 
 #endif

@@ -1,12 +1,14 @@
-/* r_region_collect.c: what the owner of a region reads from its members.
+/* r_region_watch.c: what the owner of a region reads from its members.
  *
  * Frames wait in the external pointer's protected slot (the inbox: a pairlist, newest first) until the region is
  * collected, so that a member's warnings are never raised in the middle of the owner's own code.
  */
+#include "r_region_watch.h"
+
 #include <R.h>
 #include <poll.h>
 
-#include "r_region.h"
+#include "r_frame.h"
 #include "r_util.h"
 
 /* list(type, rank, value, loops): one frame as R sees it. */
@@ -52,6 +54,27 @@ void r_region_tend(r_region *r, SEXP ptr) {
       r_region_fail(r, i);
     }
   }
+}
+
+void r_region_unwind(r_region *r) {
+  if (r->pid != r->owner) r_region_exit();
+  SEXP name = PROTECT(Rf_mkString("sharedmem"));
+  SEXP ns = PROTECT(R_FindNamespace(name)), id = PROTECT(Rf_ScalarInteger(r->id));
+  SEXP call = PROTECT(Rf_lang2(Rf_install("region_unwind"), id));
+  Rf_eval(call, ns);
+  r_abort("sharedmem_region_error", "the region has failed"); /* not reached: region_unwind() jumps */
+}
+
+void r_region_tick(r_region *r, SEXP ptr) {
+  if (r->pid != r->owner) return;
+  r->ticked_ns = sm_clock_ns();
+  r_region_tend(r, ptr);
+  R_CheckUserInterrupt();
+}
+
+void r_region_look(r_region *r, SEXP ptr) {
+  if (r->pid == r->owner && r_region_due(r)) r_region_tick(r, ptr);
+  if (atomic_load_explicit(&r->ctl->failed, memory_order_relaxed)) r_region_unwind(r);
 }
 
 /* Is there nothing more to wait for? */

@@ -1,0 +1,105 @@
+/* r_array_new.c: see r_array_new.h. */
+#include "r_array_new.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "mem_limit.h"
+#include "mem_pool.h"
+#include "r_memory.h"
+#include "r_util.h"
+
+#define MAX_EXTENT 4503599627370496.0 /* 2^52: exact as a double, and products stay checkable */
+
+static const char *const shape_expected = "whole numbers of at least 0, without NA (at most 64 extents)";
+
+static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *available) {
+  int rc = sm_limit_check(nbytes, available);
+  if (rc == 0) rc = backed ? sm_segment_new_stoppable(nbytes, r_interrupt_pending, NULL, out) : sm_segment_new_bare(nbytes, out);
+  return rc;
+}
+
+static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
+  sm_segment *seg = NULL;
+  sm_block *block = NULL;
+  uint64_t available = UINT64_MAX;
+  r_memory_collect_before(nbytes);
+  bool small = nbytes <= SM_BLOCK_MAX;
+  int rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
+  if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {
+    R_gc();
+    sm_pool_trim();
+    rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
+  }
+  if (rc == SM_EINTR) {
+    r_interrupt_raise();
+  }
+  if (rc < 0)
+    r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available,
+                   rc == -EMFILE ? "this process has no more file descriptors" : sm_error_text(rc));
+  r_array_bind(x, a, small ? block->seg : seg, block, small ? block->data : seg->payload);
+}
+
+static SEXP array_make(sm_dtype dtype, int ndim, const int64_t *dim, bool vector, bool backed) {
+  SEXP x = PROTECT(r_array_handle());
+  sm_array *a = r_array_alloc(x, dtype, ndim, dim, vector);
+  memory_get(x, a, (size_t)a->length * dtype.itemsize, backed);
+  UNPROTECT(1);
+  return x;
+}
+
+SEXP r_array_new(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+  return array_make(dtype, ndim, dim, vector, true);
+}
+
+SEXP r_array_new_bare(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+  return array_make(dtype, ndim, dim, vector, false);
+}
+
+/* Extent i of shape as a double; NaN for what is no number. */
+static double shape_extent(SEXP shape, R_xlen_t i) {
+  if (TYPEOF(shape) == INTSXP) {
+    int v = INTEGER_ELT(shape, i);
+    return v == NA_INTEGER ? R_NaN : v;
+  }
+  double v = REAL_ELT(shape, i);
+  if (!Rf_inherits(shape, "integer64")) return v;
+  int64_t n;
+  memcpy(&n, &v, sizeof n);
+  return n < 0 ? R_NaN : (double)n;
+}
+
+int r_array_shape_arg(SEXP shape, sm_dtype dtype, int64_t *dim) {
+  if (shape == R_NilValue) return 0;
+  bool numeric = (TYPEOF(shape) == INTSXP && !Rf_inherits(shape, "factor")) || TYPEOF(shape) == REALSXP;
+  if (!numeric || XLENGTH(shape) > R_ARRAY_MAX_NDIM) r_abort_argument_value("shape", shape, shape_expected);
+  int ndim = (int)XLENGTH(shape);
+  double bytes = dtype.itemsize;
+  bool zero = false;
+  for (int i = 0; i < ndim; i++) {
+    double v = shape_extent(shape, i);
+    if (!(v >= 0) || !isfinite(v) || v != floor(v)) r_abort_argument_value("shape", shape, shape_expected);
+    if (v == 0) zero = true;
+    bytes *= v == 0 ? 1 : v;
+    dim[i] = v <= MAX_EXTENT ? (int64_t)v : 0;
+  }
+  if (bytes > MAX_EXTENT && !zero) r_abort_memory(bytes, NA_REAL, "no machine has that much");
+  if (bytes > MAX_EXTENT) r_abort_argument_value("shape", shape, "extents whose product is below 2^52");
+  return ndim;
+}
+
+sm_dtype r_array_dtype_arg(SEXP dtype) {
+  sm_dtype d;
+  if (TYPEOF(dtype) != STRSXP || XLENGTH(dtype) != 1 || STRING_ELT(dtype, 0) == NA_STRING ||
+      sm_dtype_parse(CHAR(STRING_ELT(dtype, 0)), &d) < 0)
+    r_abort_argument_value("dtype", dtype, "one of f8, f4, i1, i2, i4, i8, u1, u2, u4, c16, b1, raw, S<n> or an R type name");
+  return d;
+}
+
+SEXP ffi_array_new(SEXP shape, SEXP dtype) {
+  int64_t dim[R_ARRAY_MAX_NDIM];
+  sm_dtype d = r_array_dtype_arg(dtype);
+  int ndim = r_array_shape_arg(shape, d, dim);
+  return r_array_new(d, ndim, dim, ndim == 1);
+}

@@ -1,0 +1,19 @@
+/* r_here.c: see r_here.h. */
+#include "r_here.h"
+
+#include "proc_worker.h"
+
+r_here_state r_here = {.item = -1};
+int r_kill_at = R_KILL_NONE;
+
+int r_here_rank(const void *of) { return of && r_here.of == of && r_here.pid == sm_pid() ? r_here.rank : -1; }
+
+void r_kill_self(void) {
+  if (r_here.of && r_here.pid == sm_pid() && r_here.rank == 0 && r_here.first) sm_proc_end_self();
+}
+
+/* For tests: see r_here.h. Set before the map. */
+SEXP ffi_test_kill_at(SEXP where) {
+  r_kill_at = Rf_asInteger(where);
+  return R_NilValue;
+}

@@ -1,0 +1,47 @@
+/* r_here.h: who this process is, for all that runs in it: the loop, the sections, the trace, the kill points of tests.
+ *
+ * A worker fills it in right after its fork; in any other process it says "nobody". Asked with the pid, since a worker's own
+ * forks (parallel, system()) inherit it.
+ */
+#ifndef R_HERE_H
+#define R_HERE_H
+
+#define R_NO_REMAP
+#include <Rinternals.h>
+
+#include "sync_futex.h"
+
+typedef struct {
+  const void *of;   /* the map it works for; NULL in a process that is no worker */
+  pid_t pid;
+  int rank;
+  bool first;       /* of the first workers, not a successor */
+  int64_t item;     /* -1 between items */
+  sm_watch watch;   /* what its waits look at */
+} r_here_state;
+
+extern r_here_state r_here;
+
+/* The rank of this process in `of`, or -1 if it is no worker of it. */
+int r_here_rank(const void *of);
+
+/* ---- points of the worker's protocol at which a test can have it killed; see tests/testthat/test-deaths.R ----
+ * A point costs a comparison. Only the first worker of rank 0 dies at it. */
+typedef enum {
+  R_KILL_NONE = 0,
+  R_KILL_BEFORE_ITEMS,  /* before its first item */
+  R_KILL_TAKEN,         /* an item is taken, and not yet begun */
+  R_KILL_RING_FULL,     /* in the middle of a batch, the ring is full */
+  R_KILL_DESCRIPTOR,    /* a descriptor is sent, its frame is not */
+  R_KILL_PUBLISHED,     /* results are published, and not yet struck off the slot */
+  R_KILL_LAST_FRAME     /* after its last frame */
+} r_kill_where;
+
+extern int r_kill_at;
+void r_kill_self(void);
+
+static inline void r_kill_point(int where) {
+  if (r_kill_at == where) r_kill_self();
+}
+
+#endif
