@@ -113,13 +113,6 @@ resolve_np <- function(np) {
   as.integer(min(np, the$budget))
 }
 
-check_np <- function(np, arg = "np", least = 0L) {
-  if (is.null(np)) return(NULL)
-  if (!is.numeric(np) || length(np) != 1L || is.na(np) || np < least || np != floor(np) || np > 1e5)
-    abort_argument(arg, describe_value(np), sprintf("NULL or a whole number of at least %d", least))
-  as.integer(np)
-}
-
 # RStudio's and Positron's R sessions hang when they are forked.
 fork_is_safe <- function() {
   if (isTRUE(getOption("sharedmem.fork"))) return(TRUE)

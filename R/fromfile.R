@@ -53,13 +53,3 @@ tofile <- function(x, file, np = NULL) {
         resolve_np(check_np(np, least = 1L)))
   invisible(x)
 }
-
-check_path <- function(file) {
-  if (!is.character(file) || length(file) != 1L || is.na(file) || !nzchar(file))
-    abort_argument("file", describe_value(file), "a path")
-}
-
-check_whole <- function(x, arg, least) {
-  if (!is.numeric(x) || length(x) != 1L || is.na(x) || x < least || x != floor(x) || x > 2^52)
-    abort_argument(arg, describe_value(x), sprintf("a whole number of at least %d", least))
-}

@@ -341,10 +341,3 @@ check_schedule <- function(schedule) {
   if (is.na(kind)) abort_argument("schedule", describe_value(schedule), "\"static\", \"dynamic\" or \"guided\"")
   kind - 1L
 }
-
-check_chunk <- function(chunk) {
-  if (is.null(chunk)) return(0)
-  if (!is.numeric(chunk) || length(chunk) != 1L || is.na(chunk) || chunk < 1 || chunk != floor(chunk) || chunk > 2^53)
-    abort_argument("chunk", describe_value(chunk), "NULL or a whole number of at least 1")
-  as.double(chunk)
-}

@@ -33,10 +33,4 @@ shared_view <- function(x, from = 1, to = length(x)) {
   .Call(ffi_view_new, x, from - 1, to - from + 1)
 }
 
-check_bound <- function(v, arg, lo, hi, n) {
-  if (!is.numeric(v) || length(v) != 1L || is.na(v) || v != trunc(v)) abort_argument(arg, describe_value(v), "a whole number")
-  if (v < lo || v > hi)
-    abort_index(sprintf("`%s` is %.0f, out of bounds: length %.0f", arg, v, n), 1, v, n, 0L)
-}
-
 subset_range <- function(nm, from, n) nm[seq.int(from + 1, length.out = n)]

@@ -9,9 +9,11 @@ children <- function() {
   f <- sprintf("/proc/self/task/%d/children", Sys.getpid())
   scan(f, quiet = TRUE)
 }
+# Finished workers may be dying still.
+await_ends <- function() for (wait in 1:500) if (length(children())) Sys.sleep(0.01) else break
 left_now <- function() {
   gc()
-  for (wait in 1:500) if (length(children())) Sys.sleep(0.01) else break # finished workers may be dying still
+  await_ends()
   c(children = length(children()), descriptors = length(list.files("/proc/self/fd")),
     shared_maps = length(grep("memfd|/dev/zero", readLines("/proc/self/maps"))), files = length(list.files(tempdir())),
     shm = length(list.files("/dev/shm")))
@@ -145,7 +147,7 @@ soak_interrupts <- function(count) {
     # late signals and the hunter's end
     tryCatch(hunter$wait(5), interrupt = function(e) NULL)
     hunter$wait(5)
-    for (wait in 1:500) if (length(children())) Sys.sleep(0.01) else break
+    await_ends()
     if (length(children())) stray <- stray + 1
   }
   rm(sent, go, hunter)

@@ -15,9 +15,15 @@ typedef struct {
 
 sm_rtype sm_rtype_of(sm_dtype d) {
   switch ((sm_dtype_code)d.code) {
-  case SM_F8: case SM_F4: case SM_U4: case SM_I8: return SM_R_DBL;
+  case SM_F8:
+  case SM_F4:
+  case SM_U4:
+  case SM_I8: return SM_R_DBL;
   case SM_U1: return d.raw ? SM_R_RAW : SM_R_INT;
-  case SM_I1: case SM_I2: case SM_I4: case SM_U2: return SM_R_INT;
+  case SM_I1:
+  case SM_I2:
+  case SM_I4:
+  case SM_U2: return SM_R_INT;
   case SM_C16: return SM_R_CPLX;
   case SM_B1: return SM_R_LGL;
   case SM_STR: break;
@@ -27,8 +33,10 @@ sm_rtype sm_rtype_of(sm_dtype d) {
 
 size_t sm_rtype_size(sm_rtype t) {
   switch (t) {
-  case SM_R_LGL: case SM_R_INT: return 4;
-  case SM_R_DBL: case SM_R_I64: return 8;
+  case SM_R_LGL:
+  case SM_R_INT: return 4;
+  case SM_R_DBL:
+  case SM_R_I64: return 8;
   case SM_R_CPLX: return 16;
   case SM_R_RAW: return 1;
   case SM_R_STR: break;
@@ -38,7 +46,8 @@ size_t sm_rtype_size(sm_rtype t) {
 
 bool sm_rtype_same(sm_dtype d, sm_rtype t) {
   switch (t) {
-  case SM_R_LGL: case SM_R_INT: return d.code == SM_I4;
+  case SM_R_LGL:
+  case SM_R_INT: return d.code == SM_I4;
   case SM_R_DBL: return d.code == SM_F8;
   case SM_R_I64: return d.code == SM_I8;
   case SM_R_CPLX: return d.code == SM_C16;
@@ -80,15 +89,15 @@ static void narrow_f4(double v, void *dst) {
 }
 
 /* One loop for each pair of layouts; `expr` uses v, an item of type T. */
-#define READ_LOOP(T, D, expr)                                     \
-  do {                                                            \
-    D *out = dst;                                                 \
-    for (int64_t k = 0; k < n; k++) {                             \
-      T v;                                                        \
-      memcpy(&v, in + (size_t)k * sizeof v, sizeof v);            \
-      out[k] = (D)(expr);                                         \
-    }                                                             \
-    return;                                                       \
+#define READ_LOOP(T, D, expr)                          \
+  do {                                                 \
+    D *out = dst;                                      \
+    for (int64_t k = 0; k < n; k++) {                  \
+      T v;                                             \
+      memcpy(&v, in + (size_t)k * sizeof v, sizeof v); \
+      out[k] = (D)(expr);                              \
+    }                                                  \
+    return;                                            \
   } while (0)
 
 static void read_double(sm_dtype d, const uint8_t *in, int64_t n, double *dst) {
@@ -105,7 +114,8 @@ static void read_double(sm_dtype d, const uint8_t *in, int64_t n, double *dst) {
   case SM_U2: READ_LOOP(uint16_t, double, v);
   case SM_U4: READ_LOOP(uint32_t, double, v);
   case SM_B1: READ_LOOP(uint8_t, double, v == SM_B1_NA ? sm_na_real() : v != 0);
-  case SM_C16: case SM_STR: break;
+  case SM_C16:
+  case SM_STR: break;
   }
 }
 
@@ -129,7 +139,8 @@ void sm_convert_read(sm_dtype d, const void *src, int64_t n, sm_rtype t, void *d
 
 void sm_convert_na(sm_rtype t, int64_t n, void *dst) {
   switch (t) {
-  case SM_R_LGL: case SM_R_INT:
+  case SM_R_LGL:
+  case SM_R_INT:
     for (int64_t k = 0; k < n; k++) ((int32_t *)dst)[k] = NA_INT;
     return;
   case SM_R_DBL:
@@ -148,7 +159,9 @@ void sm_convert_na(sm_rtype t, int64_t n, void *dst) {
 
 bool sm_convert_allowed(sm_dtype d, sm_rtype t) {
   switch (t) {
-  case SM_R_LGL: case SM_R_INT: case SM_R_DBL: return d.code != SM_STR && !d.raw;
+  case SM_R_LGL:
+  case SM_R_INT:
+  case SM_R_DBL: return d.code != SM_STR && !d.raw;
   case SM_R_I64: return d.code != SM_STR && d.code != SM_C16 && !d.raw;
   case SM_R_CPLX: return d.code == SM_C16;
   case SM_R_RAW: return d.code == SM_U1;
@@ -160,14 +173,38 @@ bool sm_convert_allowed(sm_dtype d, sm_rtype t) {
 /* The whole numbers a dtype holds; false for f8 f4 c16 S<n>. i4 leaves INT32_MIN out: it is NA. */
 static bool whole_range(sm_dtype d, int64_t *lo, int64_t *hi) {
   switch ((sm_dtype_code)d.code) {
-  case SM_I1: *lo = INT8_MIN; *hi = INT8_MAX; return true;
-  case SM_I2: *lo = INT16_MIN; *hi = INT16_MAX; return true;
-  case SM_I4: *lo = -INT32_MAX; *hi = INT32_MAX; return true;
-  case SM_I8: *lo = INT64_MIN; *hi = INT64_MAX; return true;
-  case SM_U1: *lo = 0; *hi = UINT8_MAX; return true;
-  case SM_U2: *lo = 0; *hi = UINT16_MAX; return true;
-  case SM_U4: *lo = 0; *hi = UINT32_MAX; return true;
-  case SM_B1: *lo = 0; *hi = 1; return true;
+  case SM_I1:
+    *lo = INT8_MIN;
+    *hi = INT8_MAX;
+    return true;
+  case SM_I2:
+    *lo = INT16_MIN;
+    *hi = INT16_MAX;
+    return true;
+  case SM_I4:
+    *lo = -INT32_MAX;
+    *hi = INT32_MAX;
+    return true;
+  case SM_I8:
+    *lo = INT64_MIN;
+    *hi = INT64_MAX;
+    return true;
+  case SM_U1:
+    *lo = 0;
+    *hi = UINT8_MAX;
+    return true;
+  case SM_U2:
+    *lo = 0;
+    *hi = UINT16_MAX;
+    return true;
+  case SM_U4:
+    *lo = 0;
+    *hi = UINT32_MAX;
+    return true;
+  case SM_B1:
+    *lo = 0;
+    *hi = 1;
+    return true;
   default: return false;
   }
 }
@@ -217,54 +254,55 @@ int64_t sm_convert_check(sm_dtype d, sm_rtype t, const void *src, int64_t n, boo
   if (n <= 0) return -1;
   if (!sm_convert_allowed(d, t)) return 0;
   switch (t) {
-  case SM_R_LGL: case SM_R_INT: return check_int(d, src, n);
+  case SM_R_LGL:
+  case SM_R_INT: return check_int(d, src, n);
   case SM_R_DBL: return check_double(d, src, n);
   case SM_R_I64: return check_int64(d, src, n, na64);
   default: return -1;
   }
 }
 
-#define WRITE_LOOP(S, T, expr)                                    \
-  do {                                                            \
-    const S *in = src;                                            \
-    for (int64_t k = 0; k < n; k++) {                             \
-      S v = in[k];                                                \
-      T item = (T)(expr);                                         \
-      memcpy(out + (size_t)k * sizeof item, &item, sizeof item);  \
-    }                                                             \
-    return;                                                       \
+#define WRITE_LOOP(S, T, expr)                                   \
+  do {                                                           \
+    const S *in = src;                                           \
+    for (int64_t k = 0; k < n; k++) {                            \
+      S v = in[k];                                               \
+      T item = (T)(expr);                                        \
+      memcpy(out + (size_t)k * sizeof item, &item, sizeof item); \
+    }                                                            \
+    return;                                                      \
   } while (0)
 
 /* ISNA: v is NA; AS_DOUBLE: v as a double */
-#define WRITE_ALL(S, ISNA, AS_DOUBLE)                                                    \
-  switch ((sm_dtype_code)d.code) {                                                       \
-  case SM_F8: WRITE_LOOP(S, double, AS_DOUBLE);                                          \
-  case SM_F4: {                                                                          \
-    const S *in = src;                                                                   \
-    for (int64_t k = 0; k < n; k++) {                                                    \
-      S v = in[k];                                                                       \
-      narrow_f4(AS_DOUBLE, out + (size_t)k * 4);                                         \
-    }                                                                                    \
-    return;                                                                              \
-  }                                                                                      \
-  case SM_I1: WRITE_LOOP(S, int8_t, v);                                                  \
-  case SM_I2: WRITE_LOOP(S, int16_t, v);                                                 \
-  case SM_I4: WRITE_LOOP(S, int32_t, ISNA ? NA_INT : (int32_t)v);                        \
-  case SM_I8: WRITE_LOOP(S, int64_t, v);                                                 \
-  case SM_U1: WRITE_LOOP(S, uint8_t, v);                                                 \
-  case SM_U2: WRITE_LOOP(S, uint16_t, v);                                                \
-  case SM_U4: WRITE_LOOP(S, uint32_t, v);                                                \
-  case SM_B1: WRITE_LOOP(S, uint8_t, ISNA ? SM_B1_NA : v != 0);                          \
-  case SM_C16: {                                                                         \
-    const S *in = src;                                                                   \
-    for (int64_t k = 0; k < n; k++) {                                                    \
-      S v = in[k];                                                                       \
-      complex_item item = {AS_DOUBLE, 0};                                                \
-      memcpy(out + (size_t)k * sizeof item, &item, sizeof item);                         \
-    }                                                                                    \
-    return;                                                                              \
-  }                                                                                      \
-  case SM_STR: return;                                                                   \
+#define WRITE_ALL(S, ISNA, AS_DOUBLE)                             \
+  switch ((sm_dtype_code)d.code) {                                \
+  case SM_F8: WRITE_LOOP(S, double, AS_DOUBLE);                   \
+  case SM_F4: {                                                   \
+    const S *in = src;                                            \
+    for (int64_t k = 0; k < n; k++) {                             \
+      S v = in[k];                                                \
+      narrow_f4(AS_DOUBLE, out + (size_t)k * 4);                  \
+    }                                                             \
+    return;                                                       \
+  }                                                               \
+  case SM_I1: WRITE_LOOP(S, int8_t, v);                           \
+  case SM_I2: WRITE_LOOP(S, int16_t, v);                          \
+  case SM_I4: WRITE_LOOP(S, int32_t, ISNA ? NA_INT : (int32_t)v); \
+  case SM_I8: WRITE_LOOP(S, int64_t, v);                          \
+  case SM_U1: WRITE_LOOP(S, uint8_t, v);                          \
+  case SM_U2: WRITE_LOOP(S, uint16_t, v);                         \
+  case SM_U4: WRITE_LOOP(S, uint32_t, v);                         \
+  case SM_B1: WRITE_LOOP(S, uint8_t, ISNA ? SM_B1_NA : v != 0);   \
+  case SM_C16: {                                                  \
+    const S *in = src;                                            \
+    for (int64_t k = 0; k < n; k++) {                             \
+      S v = in[k];                                                \
+      complex_item item = {AS_DOUBLE, 0};                         \
+      memcpy(out + (size_t)k * sizeof item, &item, sizeof item);  \
+    }                                                             \
+    return;                                                       \
+  }                                                               \
+  case SM_STR: return;                                            \
   }
 
 static void write_int(sm_dtype d, const void *src, int64_t n, uint8_t *out) {
@@ -284,7 +322,8 @@ void sm_convert_write(sm_dtype d, sm_rtype t, const void *src, int64_t n, void *
     return;
   }
   switch (t) {
-  case SM_R_LGL: case SM_R_INT: write_int(d, src, n, dst); return;
+  case SM_R_LGL:
+  case SM_R_INT: write_int(d, src, n, dst); return;
   case SM_R_DBL: write_double(d, src, n, dst); return;
   case SM_R_I64: write_int64(d, src, n, dst); return;
   default: return;

@@ -9,13 +9,25 @@ static const struct {
   const char *name;
   sm_dtype d;
 } table[] = {
-  {"f8", {SM_F8, 0, 8}},     {"f4", {SM_F4, 0, 4}},       {"i1", {SM_I1, 0, 1}},
-  {"i2", {SM_I2, 0, 2}},     {"i4", {SM_I4, 0, 4}},       {"i8", {SM_I8, 0, 8}},
-  {"u1", {SM_U1, 0, 1}},     {"u2", {SM_U2, 0, 2}},       {"u4", {SM_U4, 0, 4}},
-  {"c16", {SM_C16, 0, 16}},  {"b1", {SM_B1, 0, 1}},       {"raw", {SM_U1, 1, 1}},
-  /* R type names; the NumPy code stands first and is what is printed */
-  {"double", {SM_F8, 0, 8}}, {"numeric", {SM_F8, 0, 8}},  {"integer", {SM_I4, 0, 4}},
-  {"logical", {SM_B1, 0, 1}}, {"complex", {SM_C16, 0, 16}}, {"integer64", {SM_I8, 0, 8}},
+    {"f8", {SM_F8, 0, 8}},
+    {"f4", {SM_F4, 0, 4}},
+    {"i1", {SM_I1, 0, 1}},
+    {"i2", {SM_I2, 0, 2}},
+    {"i4", {SM_I4, 0, 4}},
+    {"i8", {SM_I8, 0, 8}},
+    {"u1", {SM_U1, 0, 1}},
+    {"u2", {SM_U2, 0, 2}},
+    {"u4", {SM_U4, 0, 4}},
+    {"c16", {SM_C16, 0, 16}},
+    {"b1", {SM_B1, 0, 1}},
+    {"raw", {SM_U1, 1, 1}},
+    /* R type names; the NumPy code stands first and is what is printed */
+    {"double", {SM_F8, 0, 8}},
+    {"numeric", {SM_F8, 0, 8}},
+    {"integer", {SM_I4, 0, 4}},
+    {"logical", {SM_B1, 0, 1}},
+    {"complex", {SM_C16, 0, 16}},
+    {"integer64", {SM_I8, 0, 8}},
 };
 
 int sm_dtype_parse(const char *text, sm_dtype *out) {
@@ -51,7 +63,6 @@ void sm_dtype_format(sm_dtype d, char *buf) {
 bool sm_dtype_valid(sm_dtype d) {
   if (d.code == SM_STR) return d.raw == 0 && d.itemsize >= 1 && d.itemsize <= INT32_MAX;
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-    if (table[i].d.code == d.code && table[i].d.raw == d.raw && table[i].d.itemsize == d.itemsize)
-      return true;
+    if (table[i].d.code == d.code && table[i].d.raw == d.raw && table[i].d.itemsize == d.itemsize) return true;
   return false;
 }

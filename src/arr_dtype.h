@@ -8,9 +8,7 @@
 
 #include "sm_base.h"
 
-typedef enum {
-  SM_F8 = 1, SM_F4, SM_I1, SM_I2, SM_I4, SM_I8, SM_U1, SM_U2, SM_U4, SM_C16, SM_B1, SM_STR
-} sm_dtype_code;
+typedef enum { SM_F8 = 1, SM_F4, SM_I1, SM_I2, SM_I4, SM_I8, SM_U1, SM_U2, SM_U4, SM_C16, SM_B1, SM_STR } sm_dtype_code;
 
 typedef struct {
   uint8_t code;      /* sm_dtype_code */

@@ -22,7 +22,7 @@ typedef struct {
   int64_t positive, negative, zero, na;
   int64_t first, step, last; /* of the positive values, while they stay in step */
   bool regular;
-  int64_t bad, bad_value;    /* first position past the extent, or -1 */
+  int64_t bad, bad_value; /* first position past the extent, or -1 */
 } index_census;
 
 /* True if the block is all positive, in bounds and in step with what came before. */
@@ -203,9 +203,7 @@ int64_t sm_axis_next(const sm_axis *a, sm_cursor *c, int64_t *out, int64_t cap) 
 
 size_t sm_plan_buffer(int naxis) { return (size_t)(naxis > 0 ? naxis : 1) * SM_BLOCK * sizeof(int64_t); }
 
-static bool is_whole(const sm_axis *a) {
-  return a->kind == SM_AXIS_RANGE && a->start == 0 && a->step == 1 && a->n == a->extent;
-}
+static bool is_whole(const sm_axis *a) { return a->kind == SM_AXIS_RANGE && a->start == 0 && a->step == 1 && a->n == a->extent; }
 
 /* Fold what needs no walk: an axis with one element becomes an offset, a whole axis joins the next range. */
 static void plan_fold(sm_plan *p, const sm_axis *axes, int naxis) {

@@ -27,9 +27,9 @@ typedef enum { SM_AXIS_RANGE = 1, SM_AXIS_LIST, SM_AXIS_LOGICAL, SM_AXIS_EXCEPT 
 typedef struct {
   sm_axis_kind kind;
   int64_t extent;
-  int64_t n;           /* elements selected */
+  int64_t n; /* elements selected */
   bool has_na;
-  int64_t start, step; /* range: first position and difference */
+  int64_t start, step;  /* range: first position and difference */
   sm_index_fetch fetch; /* list, logical */
   const void *src;
   int64_t srclen;
@@ -37,8 +37,8 @@ typedef struct {
 } sm_axis;
 
 typedef struct {
-  int64_t at;     /* position in the index vector where the fault stands, 0-based */
-  int64_t value;  /* the index value there, 1-based */
+  int64_t at;    /* position in the index vector where the fault stands, 0-based */
+  int64_t value; /* the index value there, 1-based */
 } sm_index_fault;
 
 void sm_axis_range(sm_axis *a, int64_t extent, int64_t start, int64_t step, int64_t n);
@@ -65,25 +65,25 @@ typedef struct {
   sm_axis axis;
   int64_t stride;
   sm_cursor cursor;
-  bool whole;          /* buf holds all of the axis */
+  bool whole; /* buf holds all of the axis */
   int64_t have, at;
-  int64_t *buf;        /* SM_BLOCK positions */
+  int64_t *buf; /* SM_BLOCK positions */
 } sm_plan_axis;
 
 typedef struct {
   int naxis;
-  int64_t n;           /* elements selected in all */
+  int64_t n; /* elements selected in all */
   bool has_na;
   bool done;
-  int64_t base;        /* offset of the axes that select one element each */
+  int64_t base; /* offset of the axes that select one element each */
   sm_plan_axis axis[SM_MAX_DIM];
   int64_t out[SM_BLOCK];
 } sm_plan;
 
 typedef struct {
-  int64_t n;           /* 0 at the end */
-  int64_t start;       /* first position of a run */
-  const int64_t *pos;  /* NULL for a run */
+  int64_t n;          /* 0 at the end */
+  int64_t start;      /* first position of a run */
+  const int64_t *pos; /* NULL for a run */
 } sm_span;
 
 /* Bytes of buffer that a plan over naxis axes needs. */

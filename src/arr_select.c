@@ -16,13 +16,13 @@ typedef struct {
 #define PREFETCH(p) (void)0
 #endif
 
-#define GATHER(T)                                                                   \
-  for (int64_t k = 0; k < n; k++) {                                                 \
-    T v;                                                                            \
+#define GATHER(T)                                                                                 \
+  for (int64_t k = 0; k < n; k++) {                                                               \
+    T v;                                                                                          \
     if (k + AHEAD < n && pos[k + AHEAD] >= 0) PREFETCH(from + (size_t)pos[k + AHEAD] * sizeof v); \
-    if (pos[k] >= 0) memcpy(&v, from + (size_t)pos[k] * sizeof v, sizeof v);        \
-    else memset(&v, 0, sizeof v);                                                   \
-    memcpy(to + (size_t)k * sizeof v, &v, sizeof v);                                \
+    if (pos[k] >= 0) memcpy(&v, from + (size_t)pos[k] * sizeof v, sizeof v);                      \
+    else memset(&v, 0, sizeof v);                                                                 \
+    memcpy(to + (size_t)k * sizeof v, &v, sizeof v);                                              \
   }
 
 void sm_gather(const void *base, size_t itemsize, const int64_t *pos, int64_t n, void *dst) {
@@ -41,11 +41,11 @@ void sm_gather(const void *base, size_t itemsize, const int64_t *pos, int64_t n,
   }
 }
 
-#define SCATTER(T, step)                                                            \
-  for (int64_t k = 0; k < n; k++) {                                                 \
-    T v;                                                                            \
-    memcpy(&v, from + (size_t)(k * step) * sizeof v, sizeof v);                     \
-    if (pos[k] >= 0) memcpy(to + (size_t)pos[k] * sizeof v, &v, sizeof v);          \
+#define SCATTER(T, step)                                                   \
+  for (int64_t k = 0; k < n; k++) {                                        \
+    T v;                                                                   \
+    memcpy(&v, from + (size_t)(k * step) * sizeof v, sizeof v);            \
+    if (pos[k] >= 0) memcpy(to + (size_t)pos[k] * sizeof v, &v, sizeof v); \
   }
 
 static void scatter(uint8_t *to, size_t itemsize, const int64_t *pos, int64_t n, const uint8_t *from, int64_t step) {
@@ -60,9 +60,7 @@ static void scatter(uint8_t *to, size_t itemsize, const int64_t *pos, int64_t n,
     if (pos[k] >= 0) memcpy(to + (size_t)pos[k] * itemsize, from + (size_t)(k * step) * itemsize, itemsize);
 }
 
-void sm_scatter(void *base, size_t itemsize, const int64_t *pos, int64_t n, const void *src) {
-  scatter(base, itemsize, pos, n, src, 1);
-}
+void sm_scatter(void *base, size_t itemsize, const int64_t *pos, int64_t n, const void *src) { scatter(base, itemsize, pos, n, src, 1); }
 
 void sm_scatter_fill(void *base, size_t itemsize, const int64_t *pos, int64_t n, const void *item) {
   scatter(base, itemsize, pos, n, item, 0);

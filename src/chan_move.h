@@ -22,9 +22,9 @@ typedef struct {
 #define SM_MOVE_PIECES 3
 
 typedef struct {
-  uint32_t type;    /*  0 the glue's */
-  uint32_t reserved; /* 4 */
-  int64_t length;   /*  8 elements */
+  uint32_t type;                   /*  0 the glue's */
+  uint32_t reserved;               /* 4 */
+  int64_t length;                  /*  8 elements */
   uint64_t at[SM_MOVE_PIECES];     /* 16 */
   uint64_t nbytes[SM_MOVE_PIECES]; /* 40 0: no such piece */
 } sm_moved_shm;
@@ -36,9 +36,9 @@ _Static_assert(sizeof(sm_moved_shm) == 64, "sm_moved_shm layout");
 typedef struct {
   sm_moved_shm *entry;
   size_t count, size;
-  void **owned;       /* blocks that live as long as the table */
+  void **owned; /* blocks that live as long as the table */
   size_t nowned, owned_size;
-  uint64_t nbytes;    /* of all pieces */
+  uint64_t nbytes; /* of all pieces */
 } sm_move_table;
 
 /* A new zeroed entry, its index in *index. -ENOMEM. */
@@ -53,9 +53,9 @@ int sm_move_to_file(const sm_move_table *t, int *fd, sm_move_head_shm *head);
 
 /* ---- reader ---- */
 typedef struct {
-  pid_t pid;      /* read from this process if fd < 0 */
+  pid_t pid; /* read from this process if fd < 0 */
   int fd;
-  uint64_t size;  /* of the file */
+  uint64_t size; /* of the file */
 } sm_move_source;
 
 /* A source over a file that sm_move_to_file() made; SM_EFORMAT for any other. fd stays the caller's. */

@@ -90,9 +90,7 @@ int sm_ring_commit(sm_ring *r, uint32_t type, uint32_t flags, int64_t first, int
 
 size_t sm_ring_written(const sm_ring *r) { return (size_t)(r->pos - r->start - sizeof(sm_frame)); }
 
-void sm_ring_copy_written(const sm_ring *r, uint64_t from, void *p, size_t n) {
-  copy_out(r, r->start + sizeof(sm_frame) + from, p, n);
-}
+void sm_ring_copy_written(const sm_ring *r, uint64_t from, void *p, size_t n) { copy_out(r, r->start + sizeof(sm_frame) + from, p, n); }
 
 int sm_ring_peek(sm_ring *r, sm_frame *f) {
   uint64_t tail = atomic_load_explicit(&r->shm->tail, memory_order_relaxed);

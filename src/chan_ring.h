@@ -15,11 +15,11 @@
 #include "sync_futex.h"
 
 typedef struct {
-  uint32_t type;    /*  0 the glue's */
-  uint32_t flags;   /*  4 the glue's */
-  uint64_t nbytes;  /*  8 payload */
-  int64_t first;    /* 16 first item */
-  int64_t count;    /* 24 items */
+  uint32_t type;   /*  0 the glue's */
+  uint32_t flags;  /*  4 the glue's */
+  uint64_t nbytes; /*  8 payload */
+  int64_t first;   /* 16 first item */
+  int64_t count;   /* 24 items */
 } sm_frame;
 
 typedef struct {

@@ -9,9 +9,9 @@
 #include "sm_base.h"
 
 typedef struct {
-  int fd;           /* -1 when closed */
-  uint64_t nbytes;  /* written, staged bytes included */
-  uint8_t *stage;   /* SM_SPILL_STAGE bytes */
+  int fd;          /* -1 when closed */
+  uint64_t nbytes; /* written, staged bytes included */
+  uint8_t *stage;  /* SM_SPILL_STAGE bytes */
   size_t staged;
 } sm_spill;
 

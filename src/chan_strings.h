@@ -12,7 +12,7 @@
 
 #include "sm_base.h"
 
-#define SM_STRING_NA 7u  /* the tag of a missing value; others are the glue's, 0 to 6 */
+#define SM_STRING_NA 7u /* the tag of a missing value; others are the glue's, 0 to 6 */
 
 /* ---- writer ---- */
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
   uint8_t *bytes;
   size_t entries, length, nbytes;
   size_t bytes_size;
-  const void **seen;   /* cache: address of a string and its entry */
+  const void **seen; /* cache: address of a string and its entry */
   uint32_t *seen_entry;
   bool repeats;
 } sm_strings_out;

@@ -25,11 +25,11 @@ static void resolve(rule r, uint64_t *a, uint64_t *b, int64_t m, int64_t pos);
 
 void sm_cell_emit(const sm_cell_job *j, const uint64_t *v, int64_t m, int64_t pos) {
   uint64_t mask = ((uint64_t)1 << j->index_bits) - 1;
-#define EMIT(T)                                                                   \
-  {                                                                               \
-    T *o = (T *)j->out + pos;                                                     \
-    for (int64_t i = 0; i < m; i++) o[i] = (T)(int64_t)((v[i] & mask) + 1);       \
-    return;                                                                       \
+#define EMIT(T)                                                             \
+  {                                                                         \
+    T *o = (T *)j->out + pos;                                               \
+    for (int64_t i = 0; i < m; i++) o[i] = (T)(int64_t)((v[i] & mask) + 1); \
+    return;                                                                 \
   }
   switch (j->type) {
   case SM_PLACE_I4: EMIT(int32_t)
@@ -55,10 +55,8 @@ static void emit_sorted(const rule *r, uint64_t *a, uint64_t *b, int64_t m, int6
     for (int64_t i = 1; i < m; i++) ties += a[i] >> k == a[i - 1] >> k;
     for (int64_t i = 0, end; ties > 0 && i < m; i = end) {
       for (end = i + 1; end < m && a[end] >> k == a[i] >> k; end++) {}
-      if (end - i > 1)
-        resolve(*r, a + i, b + i, end - i, pos + i);
-      else
-        sm_cell_emit(r->job, a + i, 1, pos + i);
+      if (end - i > 1) resolve(*r, a + i, b + i, end - i, pos + i);
+      else sm_cell_emit(r->job, a + i, 1, pos + i);
     }
     if (ties > 0) return;
   }
@@ -195,8 +193,7 @@ static void resolve(rule r, uint64_t *a, uint64_t *b, int64_t m, int64_t pos) {
   }
   while (range < 64 && (hi - lo) >> range) range++;
   int shift = range > bits ? range - bits : 0;
-  for (int64_t i = 0; i < m; i++)
-    a[i] |= (sm_keys_at(j->keys, (int64_t)a[i], r.depth) - lo) >> shift << j->index_bits;
+  for (int64_t i = 0; i < m; i++) a[i] |= (sm_keys_at(j->keys, (int64_t)a[i], r.depth) - lo) >> shift << j->index_bits;
   r.exact = shift == 0 && !sm_keys_is_string(j->keys);
   r.level++;
   sort_below(&r, a, b, m, j->index_bits + range - shift, pos);

@@ -16,7 +16,7 @@ typedef struct {
   int rank;
   int index_bits;
   sm_place_type type;
-  void *out;         /* 1-based places of the sorted elements */
+  void *out; /* 1-based places of the sorted elements */
 } sm_cell_job;
 
 /* Write m places, the indices of the packed words v + 1, to out[pos], out[pos + 1], ... */

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_BITS 15   /* so many that words seldom meet: a wrong guess costs more than a farther cache */
+#define SLOT_BITS 15 /* so many that words seldom meet: a wrong guess costs more than a farther cache */
 #define SLOTS (1 << SLOT_BITS)
-#define FAR 64         /* slots that a word may be away from its own */
+#define FAR 64 /* slots that a word may be away from its own */
 #define NONE UINT16_MAX
 #define SAMPLE 1024
 #define ALL (SM_FEW_MOST + 1)
@@ -22,9 +22,9 @@ struct sm_few_part {
   uint64_t word[ALL];
   int64_t count[ALL];
   uint16_t rank[ALL];
-  int words;           /* beside 0 */
-  int own;             /* of them those of this share */
-  int64_t runs;        /* of equal neighbours in this share */
+  int words;    /* beside 0 */
+  int own;      /* of them those of this share */
+  int64_t runs; /* of equal neighbours in this share */
 };
 
 struct sm_few_entry {
@@ -92,16 +92,16 @@ static void find_work(void *arg, int rank, int np) {
   for (int64_t i = sm_share(j->few->n, rank, np, SM_FEW_BLOCK); i < to; i += SM_FEW_BLOCK) {
     int64_t end = i + SM_FEW_BLOCK < to ? i + SM_FEW_BLOCK : to;
     if (j->many || sm_stop_due(j->stop, rank)) return;
-#define FIND(word)                                       \
-  for (int64_t e = i; e < end; e++) {                    \
-    uint16_t number = number_of(p, word(j->words, e));   \
-    if (number == NONE) {                                \
-      j->many = 1;                                       \
-      return;                                            \
-    }                                                    \
-    p->count[number]++;                                  \
-    runs += number != last;                              \
-    numbers[e] = last = number;                          \
+#define FIND(word)                                     \
+  for (int64_t e = i; e < end; e++) {                  \
+    uint16_t number = number_of(p, word(j->words, e)); \
+    if (number == NONE) {                              \
+      j->many = 1;                                     \
+      return;                                          \
+    }                                                  \
+    p->count[number]++;                                \
+    runs += number != last;                            \
+    numbers[e] = last = number;                        \
   }
     if (j->width == 8) {
       FIND(word_8)
@@ -206,10 +206,8 @@ static void rank_sorted(sm_few *f, int m, int (*compare)(const void *, const voi
     rank[all[i].number] = (uint16_t)(f->ranks - 1);
   }
   for (int i = 0; i <= f->parts[0].words; i++) {
-    if (rank[i] == NONE)
-      rank[i] = (uint16_t)f->ranks;
-    else if (reverse)
-      rank[i] = (uint16_t)(f->ranks - 1 - rank[i]);
+    if (rank[i] == NONE) rank[i] = (uint16_t)f->ranks;
+    else if (reverse) rank[i] = (uint16_t)(f->ranks - 1 - rank[i]);
   }
   spread_ranks(f);
 }

@@ -9,21 +9,21 @@
 
 #include "kern_keys.h"
 
-#define SM_FEW_MOST 8192  /* distinct words, 0 not counted */
-#define SM_FEW_BLOCK 512  /* threads' shares begin at its multiples: sm_share(n, rank, np, SM_FEW_BLOCK) */
+#define SM_FEW_MOST 8192 /* distinct words, 0 not counted */
+#define SM_FEW_BLOCK 512 /* threads' shares begin at its multiples: sm_share(n, rank, np, SM_FEW_BLOCK) */
 
 typedef struct sm_few_part sm_few_part;
 typedef struct sm_few_entry sm_few_entry;
 
 typedef struct {
   int64_t n;
-  int np;             /* shares, in every pass the same */
-  uint16_t *numbers;  /* of the elements, in the dictionary of the share they lie in */
-  sm_few_part *parts; /* a dictionary a share; the first then has the words of all */
+  int np;                /* shares, in every pass the same */
+  uint16_t *numbers;     /* of the elements, in the dictionary of the share they lie in */
+  sm_few_part *parts;    /* a dictionary a share; the first then has the words of all */
   sm_few_entry *entries; /* room to sort the words */
-  int ranks;          /* equal words, once ranked, have one rank below this; missing ones have this */
+  int ranks;             /* equal words, once ranked, have one rank below this; missing ones have this */
   int64_t missing;
-  bool in_order;      /* ranks do not fall, and none is missing (false may be wrong) */
+  bool in_order; /* ranks do not fall, and none is missing (false may be wrong) */
 } sm_few;
 
 /* True if a sample of n words of `width` bytes (4 or 8) has so few distinct ones that sm_few_find() is worth trying. */

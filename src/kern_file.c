@@ -48,11 +48,11 @@ static int write_all(int fd, const uint8_t *from, size_t n, int64_t at) {
 }
 
 static void turn_round(uint8_t *p, size_t n, int width) {
-#define TURN(T, expr)                                               \
+#define TURN(T, expr)                                                   \
   for (T *x = (T *)(void *)p, *end = x + n / sizeof(T); x < end; x++) { \
-    T v = *x;                                                       \
-    *x = (T)(expr);                                                 \
-  }                                                                 \
+    T v = *x;                                                           \
+    *x = (T)(expr);                                                     \
+  }                                                                     \
   break;
   switch (width) {
   case 2: TURN(uint16_t, v >> 8 | v << 8)

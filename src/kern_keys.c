@@ -19,102 +19,95 @@ static inline uint64_t double_key(double x) {
 #define STEP 512
 #define ALWAYS static inline __attribute__((always_inline))
 
-#define NEIGHBOURS(name, T, M, ends)                                                               \
-  ALWAYS bool all_rise_##name(const T *x, int64_t n) {                                             \
-    M yes = 1;                                                                                     \
-    for (int64_t i = 0; i < n; i++) yes &= (M)(x[i - 1] <= x[i]);                                  \
-    return yes;                                                                                    \
-  }                                                                                                \
-  ALWAYS bool all_fall_##name(const T *x, int64_t n) {                                             \
-    M yes = 1;                                                                                     \
-    for (int64_t i = 0; i < n; i++) yes &= (M)(x[i - 1] >= x[i]);                                  \
-    return yes;                                                                                    \
-  }                                                                                                \
-  ALWAYS bool any_tie_##name(const T *x, int64_t n) {                                              \
-    M yes = 0;                                                                                     \
-    for (int64_t i = 0; i < n; i++) yes |= (M)(x[i] == x[i + 1]);                                  \
-    return yes;                                                                                    \
-  }                                                                                                \
-  static bool rises_##name(const T *x, int64_t n) {                                                \
-    return n == STEP ? all_rise_##name(x, STEP) : all_rise_##name(x, n);                           \
-  }                                                                                                \
-  static bool falls_##name(const T *x, int64_t n) {                                                \
-    return n == STEP ? all_fall_##name(x, STEP) : all_fall_##name(x, n);                           \
-  }                                                                                                \
-  static bool ties_##name(const void *data, int64_t from, int64_t n) {                             \
-    const T *x = (const T *)data + from;                                                           \
-    return n == STEP ? any_tie_##name(x, STEP) : any_tie_##name(x, n);                             \
-  }                                                                                                \
-  /* Looks at [from, to) and, for the orders that *s still has, at the element before it. */       \
-  static void scan_##name(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {          \
-    const T *x = data;                                                                             \
-    range_##name r = start_##name();                                                               \
-    bool up = s->ascending, down = s->descending;                                                  \
-    for (int64_t i = from, m; i < to; i += m) {                                                    \
-      m = i == 0 ? 1 : to - i < STEP ? to - i : STEP;                                              \
-      up = up && (i == 0 || rises_##name(x + i, m));                                               \
-      down = down && (i == 0 || falls_##name(x + i, m));                                           \
-      if (ends && i > 0 && (up || down)) {                                                 \
-        widen_##name(x + i, 1, &r);                                                                \
-        widen_##name(x + i + m - 1, 1, &r);                                                        \
-        r.present += m - 2;                                                                        \
-      } else if (m == STEP) {                                                                      \
-        widen_##name(x + i, STEP, &r);                                                             \
-      } else {                                                                                     \
-        widen_##name(x + i, m, &r);                                                                \
-      }                                                                                            \
-    }                                                                                              \
-    bool any = r.present > 0;                                                                      \
-    *s = (sm_keys_stats){to - from - r.present, up, down, false,                                   \
-                         any ? key_##name(r.lo) : UINT64_MAX, any ? key_##name(r.hi) : 0};         \
+#define NEIGHBOURS(name, T, M, ends)                                                                                               \
+  ALWAYS bool all_rise_##name(const T *x, int64_t n) {                                                                             \
+    M yes = 1;                                                                                                                     \
+    for (int64_t i = 0; i < n; i++) yes &= (M)(x[i - 1] <= x[i]);                                                                  \
+    return yes;                                                                                                                    \
+  }                                                                                                                                \
+  ALWAYS bool all_fall_##name(const T *x, int64_t n) {                                                                             \
+    M yes = 1;                                                                                                                     \
+    for (int64_t i = 0; i < n; i++) yes &= (M)(x[i - 1] >= x[i]);                                                                  \
+    return yes;                                                                                                                    \
+  }                                                                                                                                \
+  ALWAYS bool any_tie_##name(const T *x, int64_t n) {                                                                              \
+    M yes = 0;                                                                                                                     \
+    for (int64_t i = 0; i < n; i++) yes |= (M)(x[i] == x[i + 1]);                                                                  \
+    return yes;                                                                                                                    \
+  }                                                                                                                                \
+  static bool rises_##name(const T *x, int64_t n) { return n == STEP ? all_rise_##name(x, STEP) : all_rise_##name(x, n); }         \
+  static bool falls_##name(const T *x, int64_t n) { return n == STEP ? all_fall_##name(x, STEP) : all_fall_##name(x, n); }         \
+  static bool ties_##name(const void *data, int64_t from, int64_t n) {                                                             \
+    const T *x = (const T *)data + from;                                                                                           \
+    return n == STEP ? any_tie_##name(x, STEP) : any_tie_##name(x, n);                                                             \
+  }                                                                                                                                \
+  /* Looks at [from, to) and, for the orders that *s still has, at the element before it. */                                       \
+  static void scan_##name(const void *data, int64_t from, int64_t to, sm_keys_stats *s) {                                          \
+    const T *x = data;                                                                                                             \
+    range_##name r = start_##name();                                                                                               \
+    bool up = s->ascending, down = s->descending;                                                                                  \
+    for (int64_t i = from, m; i < to; i += m) {                                                                                    \
+      m = i == 0 ? 1 : to - i < STEP ? to - i : STEP;                                                                              \
+      up = up && (i == 0 || rises_##name(x + i, m));                                                                               \
+      down = down && (i == 0 || falls_##name(x + i, m));                                                                           \
+      if (ends && i > 0 && (up || down)) {                                                                                         \
+        widen_##name(x + i, 1, &r);                                                                                                \
+        widen_##name(x + i + m - 1, 1, &r);                                                                                        \
+        r.present += m - 2;                                                                                                        \
+      } else if (m == STEP) {                                                                                                      \
+        widen_##name(x + i, STEP, &r);                                                                                             \
+      } else {                                                                                                                     \
+        widen_##name(x + i, m, &r);                                                                                                \
+      }                                                                                                                            \
+    }                                                                                                                              \
+    bool any = r.present > 0;                                                                                                      \
+    *s = (sm_keys_stats){to - from - r.present, up, down, false, any ? key_##name(r.lo) : UINT64_MAX, any ? key_##name(r.hi) : 0}; \
   }
 
-#define INTEGERS(name, T, least, most, NA, value, sign)                                            \
-  ALWAYS uint64_t key_##name(T x) { return (uint64_t)(int64_t)(value) ^ sign; }                         \
-  typedef struct {                                                                                 \
-    T lo, hi;                                                                                      \
-    int64_t present;                                                                               \
-  } range_##name;                                                                                  \
-  ALWAYS range_##name start_##name(void) { return (range_##name){most, least, 0}; }                \
-  ALWAYS void widen_##name(const T *x, int64_t n, range_##name *r) {                               \
-    T lo = r->lo, hi = r->hi;                                                                      \
-    int32_t missing = 0;                                                                           \
-    for (int64_t i = 0; i < n; i++) {                                                              \
-      T v = x[i], gone = (T)-(T)(NA);                                                              \
-      T low = (T)(v ^ ((v ^ (T)most) & gone)), high = (T)(v ^ ((v ^ (T)least) & gone));            \
-      missing += (NA);                                                                             \
-      lo = low < lo ? low : lo;                                                                    \
-      hi = high > hi ? high : hi;                                                                  \
-    }                                                                                              \
-    r->lo = lo;                                                                                    \
-    r->hi = hi;                                                                                    \
-    r->present += n - missing;                                                                     \
-  }                                                                                                \
-  NEIGHBOURS(name, T, T, false)                                                                    \
-  static void code_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) { \
-    const T *x = (const T *)data + from;                                                           \
-    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                    \
-    int shift = m->shift;                                                                          \
-    for (int64_t i = 0; i < n; i++) {                                                              \
-      T v = x[i];                                                                                  \
-      uint64_t q = (((key_##name(v) - base) ^ flip) - flip) >> shift;                              \
-      out[i] = (NA) ? missing : q;                                                                 \
-    }                                                                                              \
-  }                                                                                                \
-  ALWAYS void narrow_##name(const T *restrict x, const sm_keys_map *m, bool dec, int64_t n, uint16_t *restrict out) { \
-    uint32_t base = (uint32_t)m->base, flip = dec ? UINT32_MAX : 0, missing = (uint32_t)m->missing; \
-    for (int64_t i = 0; i < n; i++) {                                                              \
-      T v = x[i];                                                                                  \
-      uint32_t q = (((uint32_t)key_##name(v) - base) ^ flip) - flip, gone = -(uint32_t)(NA);       \
-      out[i] = (uint16_t)(q ^ ((q ^ missing) & gone));                                             \
-    }                                                                                              \
-  }                                                                                                \
+#define INTEGERS(name, T, least, most, NA, value, sign)                                                                \
+  ALWAYS uint64_t key_##name(T x) { return (uint64_t)(int64_t)(value) ^ sign; }                                        \
+  typedef struct {                                                                                                     \
+    T lo, hi;                                                                                                          \
+    int64_t present;                                                                                                   \
+  } range_##name;                                                                                                      \
+  ALWAYS range_##name start_##name(void) { return (range_##name){most, least, 0}; }                                    \
+  ALWAYS void widen_##name(const T *x, int64_t n, range_##name *r) {                                                   \
+    T lo = r->lo, hi = r->hi;                                                                                          \
+    int32_t missing = 0;                                                                                               \
+    for (int64_t i = 0; i < n; i++) {                                                                                  \
+      T v = x[i], gone = (T) - (T)(NA);                                                                                \
+      T low = (T)(v ^ ((v ^ (T)most) & gone)), high = (T)(v ^ ((v ^ (T)least) & gone));                                \
+      missing += (NA);                                                                                                 \
+      lo = low < lo ? low : lo;                                                                                        \
+      hi = high > hi ? high : hi;                                                                                      \
+    }                                                                                                                  \
+    r->lo = lo;                                                                                                        \
+    r->hi = hi;                                                                                                        \
+    r->present += n - missing;                                                                                         \
+  }                                                                                                                    \
+  NEIGHBOURS(name, T, T, false)                                                                                        \
+  static void code_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) {  \
+    const T *x = (const T *)data + from;                                                                               \
+    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                                        \
+    int shift = m->shift;                                                                                              \
+    for (int64_t i = 0; i < n; i++) {                                                                                  \
+      T v = x[i];                                                                                                      \
+      uint64_t q = (((key_##name(v) - base) ^ flip) - flip) >> shift;                                                  \
+      out[i] = (NA) ? missing : q;                                                                                     \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  ALWAYS void narrow_##name(const T *restrict x, const sm_keys_map *m, bool dec, int64_t n, uint16_t *restrict out) {  \
+    uint32_t base = (uint32_t)m->base, flip = dec ? UINT32_MAX : 0, missing = (uint32_t)m->missing;                    \
+    for (int64_t i = 0; i < n; i++) {                                                                                  \
+      T v = x[i];                                                                                                      \
+      uint32_t q = (((uint32_t)key_##name(v) - base) ^ flip) - flip, gone = -(uint32_t)(NA);                           \
+      out[i] = (uint16_t)(q ^ ((q ^ missing) & gone));                                                                 \
+    }                                                                                                                  \
+  }                                                                                                                    \
   static void small_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint16_t *out) { \
-    const T *x = (const T *)data + from;                                                           \
-    if (n == STEP)                                                                                 \
-      narrow_##name(x, m, dec, STEP, out);                                                         \
-    else                                                                                           \
-      narrow_##name(x, m, dec, n, out);                                                            \
+    const T *x = (const T *)data + from;                                                                               \
+    if (n == STEP) narrow_##name(x, m, dec, STEP, out);                                                                \
+    else narrow_##name(x, m, dec, n, out);                                                                             \
   }
 
 INTEGERS(i1, int8_t, INT8_MIN, INT8_MAX, false, x, SIGN)
@@ -128,68 +121,68 @@ INTEGERS(u4, uint32_t, 0, UINT32_MAX, false, x, SIGN)
 INTEGERS(u8, uint64_t, 0, UINT64_MAX, false, x, 0)
 INTEGERS(b1, uint8_t, 0, UINT8_MAX, v == 0x80, x != 0, SIGN)
 
-#define FLOATS(name, T, M)                                                                         \
-  ALWAYS uint64_t key_##name(T x) { return double_key((double)x); }                                \
-  typedef struct {                                                                                 \
-    T lo, hi;                                                                                      \
-    int64_t present;                                                                               \
-  } range_##name;                                                                                  \
-  ALWAYS range_##name start_##name(void) { return (range_##name){INFINITY, -INFINITY, 0}; }        \
-  ALWAYS void widen_##name(const T *x, int64_t n, range_##name *r) {                               \
-    T lo = r->lo, hi = r->hi, lo1 = lo, lo2 = lo, lo3 = lo, hi1 = hi, hi2 = hi, hi3 = hi;          \
-    M present = 0;                                                                                 \
-    int64_t i = 0;                                                                                 \
-    for (; i + 4 <= n; i += 4) {                                                                   \
-      WIDEN(lo, hi, 0)                                                                             \
-      WIDEN(lo1, hi1, 1)                                                                           \
-      WIDEN(lo2, hi2, 2)                                                                           \
-      WIDEN(lo3, hi3, 3)                                                                           \
-    }                                                                                              \
-    for (; i < n; i++) WIDEN(lo, hi, 0)                                                            \
-    for (i = 0; i < n; i++) present += (M)(x[i] == x[i]);                                          \
-    lo = lo1 < lo ? lo1 : lo;                                                                      \
-    hi = hi1 > hi ? hi1 : hi;                                                                      \
-    lo2 = lo3 < lo2 ? lo3 : lo2;                                                                   \
-    hi2 = hi3 > hi2 ? hi3 : hi2;                                                                   \
-    r->lo = lo2 < lo ? lo2 : lo;                                                                   \
-    r->hi = hi2 > hi ? hi2 : hi;                                                                   \
-    r->present += present;                                                                         \
-  }                                                                                                \
-  NEIGHBOURS(name, T, M, true)                                                                     \
-  static bool whole_##name(const void *data, int64_t from, int64_t to) {                           \
-    const T *x = data;                                                                             \
-    for (int64_t i = from; i < to; i++) {                                                          \
-      double v = (double)x[i], size = v < 0 ? -v : v;                                              \
-      if (size > 9007199254740992.0 || (v == v && (double)(int64_t)v != v)) return false;          \
-    }                                                                                              \
-    return true;                                                                                   \
-  }                                                                                                \
+#define FLOATS(name, T, M)                                                                                            \
+  ALWAYS uint64_t key_##name(T x) { return double_key((double)x); }                                                   \
+  typedef struct {                                                                                                    \
+    T lo, hi;                                                                                                         \
+    int64_t present;                                                                                                  \
+  } range_##name;                                                                                                     \
+  ALWAYS range_##name start_##name(void) { return (range_##name){INFINITY, -INFINITY, 0}; }                           \
+  ALWAYS void widen_##name(const T *x, int64_t n, range_##name *r) {                                                  \
+    T lo = r->lo, hi = r->hi, lo1 = lo, lo2 = lo, lo3 = lo, hi1 = hi, hi2 = hi, hi3 = hi;                             \
+    M present = 0;                                                                                                    \
+    int64_t i = 0;                                                                                                    \
+    for (; i + 4 <= n; i += 4) {                                                                                      \
+      WIDEN(lo, hi, 0)                                                                                                \
+      WIDEN(lo1, hi1, 1)                                                                                              \
+      WIDEN(lo2, hi2, 2)                                                                                              \
+      WIDEN(lo3, hi3, 3)                                                                                              \
+    }                                                                                                                 \
+    for (; i < n; i++) WIDEN(lo, hi, 0)                                                                               \
+    for (i = 0; i < n; i++) present += (M)(x[i] == x[i]);                                                             \
+    lo = lo1 < lo ? lo1 : lo;                                                                                         \
+    hi = hi1 > hi ? hi1 : hi;                                                                                         \
+    lo2 = lo3 < lo2 ? lo3 : lo2;                                                                                      \
+    hi2 = hi3 > hi2 ? hi3 : hi2;                                                                                      \
+    r->lo = lo2 < lo ? lo2 : lo;                                                                                      \
+    r->hi = hi2 > hi ? hi2 : hi;                                                                                      \
+    r->present += present;                                                                                            \
+  }                                                                                                                   \
+  NEIGHBOURS(name, T, M, true)                                                                                        \
+  static bool whole_##name(const void *data, int64_t from, int64_t to) {                                              \
+    const T *x = data;                                                                                                \
+    for (int64_t i = from; i < to; i++) {                                                                             \
+      double v = (double)x[i], size = v < 0 ? -v : v;                                                                 \
+      if (size > 9007199254740992.0 || (v == v && (double)(int64_t)v != v)) return false;                             \
+    }                                                                                                                 \
+    return true;                                                                                                      \
+  }                                                                                                                   \
   static void code_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) { \
-    const T *x = (const T *)data + from;                                                           \
-    if (m->linear) {                                                                               \
-      double origin = m->origin, scale = m->scale, top = m->top;                                   \
-      uint64_t missing = m->missing;                                                               \
-      for (int64_t i = 0; i < n; i++) {                                                            \
-        double v = ((double)x[i] - origin) * scale;                                                \
-        v = v < top ? v : top;                                                                     \
-        v = v > 0 ? v : 0;                                                                         \
-        uint64_t q = (uint64_t)(int64_t)v;                                                         \
-        out[i] = x[i] == x[i] ? q : missing;                                                       \
-      }                                                                                            \
-      return;                                                                                      \
-    }                                                                                              \
-    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                    \
-    int shift = m->shift;                                                                          \
-    for (int64_t i = 0; i < n; i++) {                                                              \
-      uint64_t q = (((key_##name(x[i]) - base) ^ flip) - flip) >> shift;                           \
-      out[i] = x[i] == x[i] ? q : missing;                                                         \
-    }                                                                                              \
+    const T *x = (const T *)data + from;                                                                              \
+    if (m->linear) {                                                                                                  \
+      double origin = m->origin, scale = m->scale, top = m->top;                                                      \
+      uint64_t missing = m->missing;                                                                                  \
+      for (int64_t i = 0; i < n; i++) {                                                                               \
+        double v = ((double)x[i] - origin) * scale;                                                                   \
+        v = v < top ? v : top;                                                                                        \
+        v = v > 0 ? v : 0;                                                                                            \
+        uint64_t q = (uint64_t)(int64_t)v;                                                                            \
+        out[i] = x[i] == x[i] ? q : missing;                                                                          \
+      }                                                                                                               \
+      return;                                                                                                         \
+    }                                                                                                                 \
+    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                                       \
+    int shift = m->shift;                                                                                             \
+    for (int64_t i = 0; i < n; i++) {                                                                                 \
+      uint64_t q = (((key_##name(x[i]) - base) ^ flip) - flip) >> shift;                                              \
+      out[i] = x[i] == x[i] ? q : missing;                                                                            \
+    }                                                                                                                 \
   }
 
-#define WIDEN(lo, hi, e)                     \
-  {                                          \
-    lo = x[i + e] < lo ? x[i + e] : lo;      \
-    hi = x[i + e] > hi ? x[i + e] : hi;      \
+#define WIDEN(lo, hi, e)                \
+  {                                     \
+    lo = x[i + e] < lo ? x[i + e] : lo; \
+    hi = x[i + e] > hi ? x[i + e] : hi; \
   }
 
 FLOATS(f8, double, int64_t)
@@ -207,20 +200,20 @@ static const struct {
   ties_fn ties;
   small_fn small; /* NULL: by code */
 } table[] = {
-  [SM_KEY_F8] = {sizeof(double), scan_f8, code_f8, ties_f8, NULL},
-  [SM_KEY_F4] = {sizeof(float), scan_f4, code_f4, ties_f4, NULL},
-  [SM_KEY_I1] = {sizeof(int8_t), scan_i1, code_i1, ties_i1, small_i1},
-  [SM_KEY_I2] = {sizeof(int16_t), scan_i2, code_i2, ties_i2, small_i2},
-  [SM_KEY_I4] = {sizeof(int32_t), scan_i4, code_i4, ties_i4, small_i4},
-  [SM_KEY_I8] = {sizeof(int64_t), scan_i8, code_i8, ties_i8, small_i8},
-  [SM_KEY_I8NA] = {sizeof(int64_t), scan_i8na, code_i8na, ties_i8na, small_i8na},
-  [SM_KEY_U1] = {sizeof(uint8_t), scan_u1, code_u1, ties_u1, small_u1},
-  [SM_KEY_U2] = {sizeof(uint16_t), scan_u2, code_u2, ties_u2, small_u2},
-  [SM_KEY_U4] = {sizeof(uint32_t), scan_u4, code_u4, ties_u4, small_u4},
-  [SM_KEY_U8] = {sizeof(uint64_t), scan_u8, code_u8, ties_u8, small_u8},
-  [SM_KEY_B1] = {sizeof(uint8_t), scan_b1, code_b1, ties_b1, small_b1},
-  [SM_KEY_STR] = {.width = 0},
-  [SM_KEY_PTR] = {.width = sizeof(char *)},
+    [SM_KEY_F8] = {sizeof(double), scan_f8, code_f8, ties_f8, NULL},
+    [SM_KEY_F4] = {sizeof(float), scan_f4, code_f4, ties_f4, NULL},
+    [SM_KEY_I1] = {sizeof(int8_t), scan_i1, code_i1, ties_i1, small_i1},
+    [SM_KEY_I2] = {sizeof(int16_t), scan_i2, code_i2, ties_i2, small_i2},
+    [SM_KEY_I4] = {sizeof(int32_t), scan_i4, code_i4, ties_i4, small_i4},
+    [SM_KEY_I8] = {sizeof(int64_t), scan_i8, code_i8, ties_i8, small_i8},
+    [SM_KEY_I8NA] = {sizeof(int64_t), scan_i8na, code_i8na, ties_i8na, small_i8na},
+    [SM_KEY_U1] = {sizeof(uint8_t), scan_u1, code_u1, ties_u1, small_u1},
+    [SM_KEY_U2] = {sizeof(uint16_t), scan_u2, code_u2, ties_u2, small_u2},
+    [SM_KEY_U4] = {sizeof(uint32_t), scan_u4, code_u4, ties_u4, small_u4},
+    [SM_KEY_U8] = {sizeof(uint64_t), scan_u8, code_u8, ties_u8, small_u8},
+    [SM_KEY_B1] = {sizeof(uint8_t), scan_b1, code_b1, ties_b1, small_b1},
+    [SM_KEY_STR] = {.width = 0},
+    [SM_KEY_PTR] = {.width = sizeof(char *)},
 };
 
 typedef struct {

@@ -10,40 +10,47 @@
 #include "kern_threads.h"
 
 typedef enum {
-  SM_KEY_F8, SM_KEY_F4,                 /* NaN of any kind is missing */
-  SM_KEY_I1, SM_KEY_I2, SM_KEY_I8, SM_KEY_U1, SM_KEY_U2, SM_KEY_U4, SM_KEY_U8, /* nothing is missing */
-  SM_KEY_I4,                            /* INT32_MIN is missing */
-  SM_KEY_I8NA,                          /* INT64_MIN is missing */
-  SM_KEY_B1,                            /* 0x80 is missing, all others but 0 are equal */
-  SM_KEY_STR,                           /* fixed width, NUL-padded; first byte 0xFF is missing */
-  SM_KEY_PTR                            /* const char *, NUL-terminated; NULL is missing */
+  SM_KEY_F8,
+  SM_KEY_F4, /* NaN of any kind is missing */
+  SM_KEY_I1,
+  SM_KEY_I2,
+  SM_KEY_I8,
+  SM_KEY_U1,
+  SM_KEY_U2,
+  SM_KEY_U4,
+  SM_KEY_U8,   /* nothing is missing */
+  SM_KEY_I4,   /* INT32_MIN is missing */
+  SM_KEY_I8NA, /* INT64_MIN is missing */
+  SM_KEY_B1,   /* 0x80 is missing, all others but 0 are equal */
+  SM_KEY_STR,  /* fixed width, NUL-padded; first byte 0xFF is missing */
+  SM_KEY_PTR   /* const char *, NUL-terminated; NULL is missing */
 } sm_key_type;
 
 typedef struct {
   sm_key_type type;
   const void *data;
   int64_t n;
-  size_t width;      /* SM_KEY_STR: bytes an element; else ignored */
-  bool decreasing;   /* keys and codes are those of the reverse order */
+  size_t width;    /* SM_KEY_STR: bytes an element; else ignored */
+  bool decreasing; /* keys and codes are those of the reverse order */
 } sm_keys;
 
 typedef struct {
   int64_t missing;
-  bool ascending;    /* no missing value, and no element greater than its successor */
-  bool descending;   /* no missing value, and none less than its successor */
-  bool whole;        /* floats: every value that is there is an integer of at most 53 bits */
-  uint64_t lo, hi;   /* least and greatest key as if `decreasing` were false; lo > hi if all are missing */
+  bool ascending;  /* no missing value, and no element greater than its successor */
+  bool descending; /* no missing value, and none less than its successor */
+  bool whole;      /* floats: every value that is there is an integer of at most 53 bits */
+  uint64_t lo, hi; /* least and greatest key as if `decreasing` were false; lo > hi if all are missing */
 } sm_keys_stats;
 
 /* Values to codes of at most 62 bits, monotone in the order asked for (not strictly, unless `exact`). */
 typedef struct {
-  bool linear;       /* floats: (x - origin) * scale, clamped to [0, top]; else (key - base) >> shift */
-  bool exact;        /* equal codes mean equal values */
-  int bits;          /* codes are below 2^bits */
+  bool linear; /* floats: (x - origin) * scale, clamped to [0, top]; else (key - base) >> shift */
+  bool exact;  /* equal codes mean equal values */
+  int bits;    /* codes are below 2^bits */
   int shift;
   uint64_t base;
   double origin, scale, top;
-  uint64_t missing;  /* the code of missing values */
+  uint64_t missing; /* the code of missing values */
 } sm_keys_map;
 
 /* Look at all numeric values (not for strings). Gives 0 or a stop code. */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define CHUNK 512
-#define ROUND 65536    /* elements between looks at the stop */
+#define ROUND 65536              /* elements between looks at the stop */
 #define GRAIN ((int64_t)1 << 18) /* elements that pay for a thread */
 
 typedef union {
@@ -20,7 +20,7 @@ typedef union {
 typedef struct {
   sm_op op;
   sm_fn fn;
-  bool unary, integer;     /* compute with int32 */
+  bool unary, integer; /* compute with int32 */
   sm_operand a, b;
   int64_t n;
   void *out;
@@ -30,7 +30,12 @@ typedef struct {
 
 bool sm_map_is_integer(sm_dtype d) {
   switch (d.code) {
-  case SM_I1: case SM_I2: case SM_I4: case SM_U1: case SM_U2: case SM_B1: return true;
+  case SM_I1:
+  case SM_I2:
+  case SM_I4:
+  case SM_U1:
+  case SM_U2:
+  case SM_B1: return true;
   default: return false;
   }
 }
@@ -62,13 +67,13 @@ static void op_doubles(sm_op op, const double *a, const double *b, int64_t m, do
 /* Integer arithmetic as R's: NA in, NA out; what does not fit is NA. Gives whether that happened. */
 static bool op_integers(sm_op op, const int32_t *a, const int32_t *b, int64_t m, int32_t *out) {
   bool over = false;
-#define WIDE(sign)                                                                       \
-  for (int64_t e = 0; e < m; e++) {                                                      \
-    bool na = a[e] == INT32_MIN || b[e] == INT32_MIN;                                    \
-    int64_t v = (int64_t)a[e] sign (int64_t)b[e];                                        \
-    bool fits = v > INT32_MIN && v <= INT32_MAX;                                         \
-    over |= !na & !fits;                                                                 \
-    out[e] = na || !fits ? INT32_MIN : (int32_t)v;                                       \
+#define WIDE(sign)                                    \
+  for (int64_t e = 0; e < m; e++) {                   \
+    bool na = a[e] == INT32_MIN || b[e] == INT32_MIN; \
+    int64_t v = (int64_t)a[e] sign(int64_t) b[e];     \
+    bool fits = v > INT32_MIN && v <= INT32_MAX;      \
+    over |= !na & !fits;                              \
+    out[e] = na || !fits ? INT32_MIN : (int32_t)v;    \
   }
   switch (op) {
   case SM_OP_ADD: WIDE(+) break;
@@ -78,14 +83,14 @@ static bool op_integers(sm_op op, const int32_t *a, const int32_t *b, int64_t m,
   return over;
 }
 
-#define COMPARE(T, missing)                                                              \
-  switch (op) {                                                                          \
-  case SM_OP_EQ: EACH(missing ? INT32_MIN : a[e] == b[e]); break;                        \
-  case SM_OP_NE: EACH(missing ? INT32_MIN : a[e] != b[e]); break;                        \
-  case SM_OP_LT: EACH(missing ? INT32_MIN : a[e] < b[e]); break;                         \
-  case SM_OP_GT: EACH(missing ? INT32_MIN : a[e] > b[e]); break;                         \
-  case SM_OP_LE: EACH(missing ? INT32_MIN : a[e] <= b[e]); break;                        \
-  default: EACH(missing ? INT32_MIN : a[e] >= b[e]); break;                              \
+#define COMPARE(T, missing)                                       \
+  switch (op) {                                                   \
+  case SM_OP_EQ: EACH(missing ? INT32_MIN : a[e] == b[e]); break; \
+  case SM_OP_NE: EACH(missing ? INT32_MIN : a[e] != b[e]); break; \
+  case SM_OP_LT: EACH(missing ? INT32_MIN : a[e] < b[e]); break;  \
+  case SM_OP_GT: EACH(missing ? INT32_MIN : a[e] > b[e]); break;  \
+  case SM_OP_LE: EACH(missing ? INT32_MIN : a[e] <= b[e]); break; \
+  default: EACH(missing ? INT32_MIN : a[e] >= b[e]); break;       \
   }
 
 static void compare_doubles(sm_op op, const double *a, const double *b, int64_t m, int32_t *out) {
@@ -132,10 +137,8 @@ static bool fn_doubles(sm_fn fn, const double *a, int64_t m, double *out) {
 }
 
 static void fn_integers(sm_fn fn, const int32_t *a, int64_t m, int32_t *out) {
-  if (fn == SM_FN_ABS)
-    EACH(a[e] >= 0 || a[e] == INT32_MIN ? a[e] : -a[e]);
-  else
-    EACH(a[e] == INT32_MIN ? a[e] : -a[e]);
+  if (fn == SM_FN_ABS) EACH(a[e] >= 0 || a[e] == INT32_MIN ? a[e] : -a[e]);
+  else EACH(a[e] == INT32_MIN ? a[e] : -a[e]);
 }
 
 /* Fill a whole chunk with the operand that stands for all. */
@@ -169,10 +172,8 @@ static bool compute(const map_job *j, int64_t i, int64_t m, chunk *a, chunk *b) 
   const double *x = j->a.one ? a->d : doubles(&j->a, i, m, a->d);
   if (j->unary) return fn_doubles(j->fn, x, m, (double *)j->out + i);
   const double *y = j->b.one ? b->d : doubles(&j->b, i, m, b->d);
-  if (compares)
-    compare_doubles(j->op, x, y, m, (int32_t *)j->out + i);
-  else
-    op_doubles(j->op, x, y, m, (double *)j->out + i);
+  if (compares) compare_doubles(j->op, x, y, m, (int32_t *)j->out + i);
+  else op_doubles(j->op, x, y, m, (double *)j->out + i);
   return false;
 }
 

@@ -8,15 +8,30 @@
 #include "arr_convert.h"
 #include "kern_threads.h"
 
-typedef enum {
-  SM_OP_ADD, SM_OP_SUB, SM_OP_MUL, SM_OP_DIV,
-  SM_OP_EQ, SM_OP_NE, SM_OP_LT, SM_OP_GT, SM_OP_LE, SM_OP_GE
-} sm_op;
+typedef enum { SM_OP_ADD, SM_OP_SUB, SM_OP_MUL, SM_OP_DIV, SM_OP_EQ, SM_OP_NE, SM_OP_LT, SM_OP_GT, SM_OP_LE, SM_OP_GE } sm_op;
 
 typedef enum {
-  SM_FN_SQRT, SM_FN_EXP, SM_FN_ABS, SM_FN_FLOOR, SM_FN_CEILING, SM_FN_TRUNC, SM_FN_LOG, SM_FN_LOG2, SM_FN_LOG10,
-  SM_FN_LOG1P, SM_FN_EXPM1, SM_FN_SIN, SM_FN_COS, SM_FN_TAN, SM_FN_ASIN, SM_FN_ACOS, SM_FN_ATAN, SM_FN_SINH,
-  SM_FN_COSH, SM_FN_TANH, SM_FN_NEGATE
+  SM_FN_SQRT,
+  SM_FN_EXP,
+  SM_FN_ABS,
+  SM_FN_FLOOR,
+  SM_FN_CEILING,
+  SM_FN_TRUNC,
+  SM_FN_LOG,
+  SM_FN_LOG2,
+  SM_FN_LOG10,
+  SM_FN_LOG1P,
+  SM_FN_EXPM1,
+  SM_FN_SIN,
+  SM_FN_COS,
+  SM_FN_TAN,
+  SM_FN_ASIN,
+  SM_FN_ACOS,
+  SM_FN_ATAN,
+  SM_FN_SINH,
+  SM_FN_COSH,
+  SM_FN_TANH,
+  SM_FN_NEGATE
 } sm_fn;
 
 /* One operand: n aligned elements of dtype d (not c16, not S<n>), or one that stands for all. */

@@ -13,13 +13,13 @@
 
 #define BLOCK 65536
 #define GRAIN ((int64_t)1 << 17)
-#define CHUNK 512  /* elements converted at a time */
+#define CHUNK 512 /* elements converted at a time */
 
 typedef struct {
   long double total;
   int64_t n;
   bool na, nan;
-  bool plain, negative;    /* no factor is Inf, NaN or 0; how many are negative is odd */
+  bool plain, negative; /* no factor is Inf, NaN or 0; how many are negative is odd */
 } part;
 
 typedef struct {
@@ -61,10 +61,8 @@ static void multiply(const job *j, const double *v, int64_t n, part *p) {
     } else {
       for (int64_t e = i; e < i + m; e++) {
         if (v[e] != v[e]) {
-          if (sm_is_na_real(v[e]))
-            p->na = true;
-          else
-            p->nan = true;
+          if (sm_is_na_real(v[e])) p->na = true;
+          else p->nan = true;
           if (j->skip) continue;
         }
         p->n++;
@@ -129,10 +127,8 @@ int sm_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *st
   if (rc == 0 && !tame) {
     part one = {.total = 1};
     for (int64_t b = 0; b < blocks && !sm_stop_due(stop, 0); b++) {
-      if (settled(one.total) && j.parts[b].plain)
-        one.total = j.parts[b].negative ? -one.total : one.total;
-      else
-        multiply_block(&j, b, &one);
+      if (settled(one.total) && j.parts[b].plain) one.total = j.parts[b].negative ? -one.total : one.total;
+      else multiply_block(&j, b, &one);
     }
     *out = one.total;
     rc = atomic_load(&stop->code);

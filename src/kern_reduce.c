@@ -14,11 +14,11 @@
 
 #define BLOCK 65536
 #define GRAIN ((int64_t)1 << 19) /* elements that pay for a thread: some 150 us of work */
-#define CHUNK 512  /* elements converted at a time */
+#define CHUNK 512                /* elements converted at a time */
 
 typedef struct {
-  double sum, error;       /* their sum is the block's */
-  long double total;       /* of a second pass */
+  double sum, error; /* their sum is the block's */
+  long double total; /* of a second pass */
   int64_t whole, n, nonzero;
   double lo, hi;
   bool na, nan;
@@ -51,19 +51,19 @@ static inline __attribute__((always_inline)) void sum_lanes(bool skip, const dou
   quad s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0}, e0 = {0}, e1 = {0}, e2 = {0}, e3 = {0};
   mask there = {0};
   int64_t i = 0;
-#define LANES(l)                                      \
-  do {                                                \
-    quad x, t, z;                                     \
-    memcpy(&x, v + i + 4 * l, sizeof x);              \
-    if (skip) {                                       \
-      mask is = (mask)(x == x);                       \
-      x = (quad)(is & (mask)x);                       \
-      there -= is;                                    \
-    }                                                 \
-    t = s##l + x;                                     \
-    z = t - s##l;                                     \
-    e##l += (s##l - (t - z)) + (x - z);               \
-    s##l = t;                                         \
+#define LANES(l)                         \
+  do {                                   \
+    quad x, t, z;                        \
+    memcpy(&x, v + i + 4 * l, sizeof x); \
+    if (skip) {                          \
+      mask is = (mask)(x == x);          \
+      x = (quad)(is & (mask)x);          \
+      there -= is;                       \
+    }                                    \
+    t = s##l + x;                        \
+    z = t - s##l;                        \
+    e##l += (s##l - (t - z)) + (x - z);  \
+    s##l = t;                            \
   } while (0)
   for (; i + 16 <= n; i += 16) {
     LANES(0);
@@ -88,10 +88,8 @@ static inline __attribute__((always_inline)) void sum_lanes(bool skip, const dou
 
 #if defined(__x86_64__) && defined(__GNUC__)
 __attribute__((target("avx2"))) static void sum_wide(bool skip, const double *v, int64_t n, part *p) {
-  if (skip)
-    sum_lanes(true, v, n, p);
-  else
-    sum_lanes(false, v, n, p);
+  if (skip) sum_lanes(true, v, n, p);
+  else sum_lanes(false, v, n, p);
 }
 #define HAVE_WIDE __builtin_cpu_supports("avx2")
 #else
@@ -101,29 +99,22 @@ __attribute__((target("avx2"))) static void sum_wide(bool skip, const double *v,
 
 static void sum_block(const void *arg, const double *v, int64_t n, part *p) {
   const job *j = arg;
-  if (HAVE_WIDE)
-    sum_wide(j->skip, v, n, p);
-  else if (j->skip)
-    sum_lanes(true, v, n, p);
-  else
-    sum_lanes(false, v, n, p);
+  if (HAVE_WIDE) sum_wide(j->skip, v, n, p);
+  else if (j->skip) sum_lanes(true, v, n, p);
+  else sum_lanes(false, v, n, p);
 }
 
 static void note_missing(double v, part *p) {
-  if (sm_is_na_real(v))
-    p->na = true;
-  else
-    p->nan = true;
+  if (sm_is_na_real(v)) p->na = true;
+  else p->nan = true;
 }
 
 static void long_sum_block(const void *arg, const double *v, int64_t n, part *p) {
   const job *j = arg;
   long double total = p->total;
   for (int64_t i = 0; i < n; i++) {
-    if (v[i] == v[i])
-      p->n++;
-    else
-      note_missing(v[i], p);
+    if (v[i] == v[i]) p->n++;
+    else note_missing(v[i], p);
     if (v[i] == v[i] || !j->skip) total += (long double)v[i];
   }
   p->total = total;
@@ -166,19 +157,19 @@ static void count_block(const void *arg, const double *v, int64_t n, part *p) {
 
 /* Sum of integers of up to 32 bits: exact. */
 static void whole_block(const job *j, int64_t from, int64_t to, part *p) {
-#define WHOLE(code, T, present, value)                               \
-  case code: {                                                       \
-    const T *x = (const T *)(const void *)j->x;                      \
-    int64_t sum = 0, n = 0;                                          \
-    for (int64_t i = from; i < to; i++) {                            \
-      bool there = present;                                          \
-      sum += there ? (int64_t)(value) : 0;                             \
-      n += there;                                                    \
-    }                                                                \
-    p->whole = sum;                                                  \
-    p->n = n;                                                        \
-    p->na = n < to - from;                                           \
-    return;                                                          \
+#define WHOLE(code, T, present, value)          \
+  case code: {                                  \
+    const T *x = (const T *)(const void *)j->x; \
+    int64_t sum = 0, n = 0;                     \
+    for (int64_t i = from; i < to; i++) {       \
+      bool there = present;                     \
+      sum += there ? (int64_t)(value) : 0;      \
+      n += there;                               \
+    }                                           \
+    p->whole = sum;                             \
+    p->n = n;                                   \
+    p->na = n < to - from;                      \
+    return;                                     \
   }
   switch (j->d.code) {
     WHOLE(SM_I1, int8_t, true, x[i])

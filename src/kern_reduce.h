@@ -10,24 +10,24 @@
 #include "kern_threads.h"
 
 typedef struct {
-  int64_t n;         /* elements used: all, or (skip) those that are not missing */
-  bool na, nan;      /* NA, or NaN that is not NA, among all elements; of a finite sum of floats not told */
+  int64_t n;    /* elements used: all, or (skip) those that are not missing */
+  bool na, nan; /* NA, or NaN that is not NA, among all elements; of a finite sum of floats not told */
 } sm_tally;
 
 typedef struct {
   sm_tally tally;
-  long double sum;   /* floats: correct to about 2^-64 of the exact sum, Inf and NaN as the values give */
-  int64_t whole;     /* integers and logical values: the exact sum; SM_ERANGE instead if it does not fit */
+  long double sum; /* floats: correct to about 2^-64 of the exact sum, Inf and NaN as the values give */
+  int64_t whole;   /* integers and logical values: the exact sum; SM_ERANGE instead if it does not fit */
 } sm_sum;
 
 typedef struct {
   sm_tally tally;
-  double lo, hi;     /* of the values that are not missing; lo > hi if there are none; of equal zeros the first */
+  double lo, hi; /* of the values that are not missing; lo > hi if there are none; of equal zeros the first */
 } sm_extremes;
 
 typedef struct {
   sm_tally tally;
-  int64_t nonzero;   /* elements that are neither missing nor zero */
+  int64_t nonzero; /* elements that are neither missing nor zero */
 } sm_count;
 
 /* Numbers only (not c16, not S<n>), aligned: f8 f4 with NaN, i4 b1 with NA, others with nothing missing. With `skip`

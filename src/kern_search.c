@@ -37,10 +37,10 @@ static value real_value(double v) {
 
 static value value_at(const sm_keys *k, int64_t i) {
 #define WHOLE_AT(T) return whole_value((int64_t)((const T *)k->data)[i]);
-#define MAYBE_AT(T, NA)                                          \
-  {                                                              \
-    T v = ((const T *)k->data)[i];                               \
-    return v == NA ? (value){.kind = MISSING} : whole_value(v);  \
+#define MAYBE_AT(T, NA)                                         \
+  {                                                             \
+    T v = ((const T *)k->data)[i];                              \
+    return v == NA ? (value){.kind = MISSING} : whole_value(v); \
   }
   const char *s = NULL;
   switch (k->type) {
@@ -126,10 +126,8 @@ static int64_t find(const search_job *j, const value *needle, int64_t hint) {
   }
   while (lo < hi) {
     int64_t mid = lo + (hi - lo) / 2;
-    if (before(j, mid, needle))
-      lo = mid + 1;
-    else
-      hi = mid;
+    if (before(j, mid, needle)) lo = mid + 1;
+    else hi = mid;
   }
   return lo;
 }
@@ -161,18 +159,14 @@ static int64_t find_double(const double *x, int64_t n, double v, bool right, int
   } else {
     for (int64_t at = hint; at > 0 && lo == 0; step *= 2) {
       at = at > step ? at - step : 0;
-      if (BEFORE(at))
-        lo = at + 1;
-      else
-        hi = at;
+      if (BEFORE(at)) lo = at + 1;
+      else hi = at;
     }
   }
   while (lo < hi) {
     int64_t mid = lo + (hi - lo) / 2;
-    if (BEFORE(mid))
-      lo = mid + 1;
-    else
-      hi = mid;
+    if (BEFORE(mid)) lo = mid + 1;
+    else hi = mid;
   }
   return lo;
 }

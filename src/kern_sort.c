@@ -16,11 +16,11 @@
 
 #define BLOCK SM_FEW_BLOCK /* codes made at a time */
 #define BUCKET_BITS 11
-#define DIRECT_BITS 12  /* codes of so few bits are counted straight into the result */
-#define GRAIN 65536     /* elements that pay for a thread */
+#define DIRECT_BITS 12 /* codes of so few bits are counted straight into the result */
+#define GRAIN 65536    /* elements that pay for a thread */
 #define SAMPLE 64
 #define WARM ((size_t)512 << 10)
-#define LINE_STEP 64    /* places of a sequence written by a loop of constant count */
+#define LINE_STEP 64 /* places of a sequence written by a loop of constant count */
 
 typedef struct {
   const sm_argsort_plan *plan;
@@ -28,34 +28,30 @@ typedef struct {
   sm_stop *stop;
   sm_place_type type;
   void *out;
-  int64_t at_missing;    /* where places of missing values go; -1: nowhere */
+  int64_t at_missing; /* where places of missing values go; -1: nowhere */
   int64_t at_present;
-  int low;               /* code bits below the bucket's number */
-  int64_t buckets;       /* one more row entry than that: missing values */
-  int64_t *rows;         /* np rows of counts, then of cursors */
+  int low;         /* code bits below the bucket's number */
+  int64_t buckets; /* one more row entry than that: missing values */
+  int64_t *rows;   /* np rows of counts, then of cursors */
   int index_bits;
   uint64_t *words;
-  int64_t *starts;       /* of buckets in words */
-  _Atomic int64_t next;  /* bucket to be sorted next */
+  int64_t *starts;      /* of buckets in words */
+  _Atomic int64_t next; /* bucket to be sorted next */
 } sort_job;
 
 static void make_codes(const sort_job *j, int64_t from, int64_t m, uint64_t *out) {
-  if (j->plan->codes)
-    memcpy(out, j->plan->codes + from, (size_t)m * sizeof *out);
-  else
-    sm_keys_code(&j->plan->keys, &j->map, from, m, out);
+  if (j->plan->codes) memcpy(out, j->plan->codes + from, (size_t)m * sizeof *out);
+  else sm_keys_code(&j->plan->keys, &j->map, from, m, out);
 }
 
 static int64_t *row(const sort_job *j, int rank) { return j->rows + rank * (j->buckets + 1); }
 
 /* The same for codes of few bits, of elements in the share of `rank`. */
 static void small_codes(const sort_job *j, int rank, int64_t from, int64_t m, uint16_t *out) {
-  if (j->plan->few)
-    sm_few_codes(&j->plan->words, rank, from, m, out);
+  if (j->plan->few) sm_few_codes(&j->plan->words, rank, from, m, out);
   else if (j->plan->codes)
     for (int64_t e = 0; e < m; e++) out[e] = (uint16_t)(j->plan->codes[from + e] & UINT16_MAX);
-  else
-    sm_keys_code_small(&j->plan->keys, &j->map, from, m, out);
+  else sm_keys_code_small(&j->plan->keys, &j->map, from, m, out);
 }
 
 static void count_small_work(void *arg, int rank, int np) {
@@ -101,8 +97,7 @@ static void distribute_work(void *arg, int rank, int np) {
   for (int64_t i = sm_share(n, rank, np, BLOCK); i < to && !sm_stop_due(j->stop, rank); i += BLOCK) {
     int64_t m = i + BLOCK < to ? BLOCK : to - i;
     make_codes(j, i, m, q);
-    for (int64_t e = 0; e < m; e++)
-      j->words[cursor[q[e] >> j->low]++] = (q[e] & mask) << j->index_bits | (uint64_t)(i + e);
+    for (int64_t e = 0; e < m; e++) j->words[cursor[q[e] >> j->low]++] = (q[e] & mask) << j->index_bits | (uint64_t)(i + e);
   }
 }
 
@@ -116,17 +111,26 @@ static void direct_work(void *arg, int rank, int np) {
   for (int64_t i = sm_share(n, rank, np, BLOCK); i < to && !sm_stop_due(j->stop, rank); i += BLOCK) {
     int64_t m = i + BLOCK < to ? BLOCK : to - i;
     small_codes(j, rank, i, m, q);
-#define PUT(T)                                                                      \
-  if (j->at_missing < 0)                                                            \
-    for (int64_t e = 0; e < m; e++) {                                               \
-      if (q[e] != j->buckets) out[cursor[q[e]]++] = (T)(i + e + 1);                   \
-    }                                                                               \
-  else                                                                              \
+#define PUT(T)                                                      \
+  if (j->at_missing < 0)                                            \
+    for (int64_t e = 0; e < m; e++) {                               \
+      if (q[e] != j->buckets) out[cursor[q[e]]++] = (T)(i + e + 1); \
+    }                                                               \
+  else                                                              \
     for (int64_t e = 0; e < m; e++) out[cursor[q[e]]++] = (T)(i + e + 1);
     switch (j->type) {
-    case SM_PLACE_I4: { int32_t *out = j->out; PUT(int32_t) break; }
-    case SM_PLACE_I8: { int64_t *out = j->out; PUT(int64_t) break; }
-    case SM_PLACE_F8: { double *out = j->out; PUT(double) break; }
+    case SM_PLACE_I4: {
+      int32_t *out = j->out;
+      PUT(int32_t) break;
+    }
+    case SM_PLACE_I8: {
+      int64_t *out = j->out;
+      PUT(int64_t) break;
+    }
+    case SM_PLACE_F8: {
+      double *out = j->out;
+      PUT(double) break;
+    }
     }
   }
 }
@@ -162,13 +166,13 @@ static void bucket_work(void *arg, int rank, int np) {
 
 /* Write first + 1, first + 1 + step, ... (m places; step is 1 or -1) at out[at], ... */
 static void put_line(const sort_job *j, int64_t first, int step, int64_t m, int64_t at) {
-#define LINE(T)                                                                          \
-  {                                                                                      \
-    T *o = (T *)j->out + at;                                                             \
+#define LINE(T)                                                                              \
+  {                                                                                          \
+    T *o = (T *)j->out + at;                                                                 \
     for (first++; m >= LINE_STEP; m -= LINE_STEP, o += LINE_STEP, first += step * LINE_STEP) \
-      for (int e = 0; e < LINE_STEP; e++) o[e] = (T)(first + step * e);                  \
-    for (; m > 0; m--, first += step) *o++ = (T)first;                                   \
-    return;                                                                              \
+      for (int e = 0; e < LINE_STEP; e++) o[e] = (T)(first + step * e);                      \
+    for (; m > 0; m--, first += step) *o++ = (T)first;                                       \
+    return;                                                                                  \
   }
   switch (j->type) {
   case SM_PLACE_I4: LINE(int32_t)
@@ -347,8 +351,7 @@ static int run_buckets(sort_job *j) {
   int rc = 0;
   if (j->plan->few)
     for (int t = 0; t < np; t++) sm_few_tally(&j->plan->words, t, row(j, t));
-  else
-    rc = sm_threads_run(np, direct ? count_small_work : count_work, j, j->stop);
+  else rc = sm_threads_run(np, direct ? count_small_work : count_work, j, j->stop);
   if (rc < 0) return rc;
   counts_to_cursors(j);
   if (direct) {

@@ -14,9 +14,9 @@ typedef struct {
   sm_keys keys;
   sm_keys_stats stats;
   int np;
-  uint64_t *codes;     /* strings: a code an element; scratch of 8 n bytes, freed by sm_argsort_free() */
-  sm_keys_map map;     /* strings: what codes mean */
-  bool few;            /* few distinct values: all there is to know is in */
+  uint64_t *codes; /* strings: a code an element; scratch of 8 n bytes, freed by sm_argsort_free() */
+  sm_keys_map map; /* strings: what codes mean */
+  bool few;        /* few distinct values: all there is to know is in */
   sm_few words;
 } sm_argsort_plan;
 

@@ -15,8 +15,8 @@
 
 typedef struct {
   uint8_t used[PLACES][256];
-  int64_t longest;     /* bytes */
-  int shortest;        /* place of the first NUL of any string, PLACES if there is none */
+  int64_t longest; /* bytes */
+  int shortest;    /* place of the first NUL of any string, PLACES if there is none */
   bool prefix_differs;
   int64_t missing;
   bool in_order;
@@ -25,15 +25,15 @@ typedef struct {
 typedef struct {
   const sm_keys *k;
   sm_stop *stop;
-  const char *first;   /* a string that is there */
+  const char *first; /* a string that is there */
   size_t prefix;
   uint64_t weight[PLACES][256];
-  uint64_t last;       /* greatest code */
-  int places;          /* that codes hold */
+  uint64_t last; /* greatest code */
+  int places;    /* that codes hold */
   bool exact;
   uint64_t missing;
   uint64_t *out;
-  census *parts;       /* one a thread */
+  census *parts; /* one a thread */
 } text_job;
 
 static const char *text_at(const sm_keys *k, int64_t i) {
@@ -152,8 +152,7 @@ static void code_work(void *arg, int rank, int np) {
     uint64_t q = code_one(j, i, limit);
     j->out[i] = q;
     missing += q == j->missing;
-    if (in_order && i > 0)
-      in_order = q != j->missing && (prev < q || (prev == q && (j->exact || sm_keys_compare(j->k, i - 1, i) <= 0)));
+    if (in_order && i > 0) in_order = q != j->missing && (prev < q || (prev == q && (j->exact || sm_keys_compare(j->k, i - 1, i) <= 0)));
     prev = q;
   }
   j->parts[rank].missing = missing;

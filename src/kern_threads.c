@@ -156,7 +156,8 @@ int64_t sm_share(int64_t n, int rank, int np, int64_t align) {
   return at < n ? at : n;
 }
 
-void sm_advise_huge(void *p, size_t nbytes) {
+/* Before they are touched for the first time: huge pages for the whole ones within p[0, nbytes). */
+static void advise_huge(void *p, size_t nbytes) {
 #ifdef MADV_HUGEPAGE
   uintptr_t from = ((uintptr_t)p + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   uintptr_t to = ((uintptr_t)p + nbytes) / HUGE_PAGE * HUGE_PAGE;
@@ -169,7 +170,7 @@ void sm_advise_huge(void *p, size_t nbytes) {
 
 void *sm_scratch_new(size_t nbytes) {
   void *p = malloc(nbytes > 0 ? nbytes : 1);
-  if (p && nbytes >= LARGE) sm_advise_huge(p, nbytes);
+  if (p && nbytes >= LARGE) advise_huge(p, nbytes);
   return p;
 }
 

@@ -18,10 +18,10 @@
 #define SM_THREADS_MAX 256
 
 typedef struct {
-  _Atomic int code;          /* 0, or the negative code with which to leave */
-  bool (*poll)(void *arg);   /* asked by the calling thread only; NULL: never; true: stop with SM_EINTR */
+  _Atomic int code;        /* 0, or the negative code with which to leave */
+  bool (*poll)(void *arg); /* asked by the calling thread only; NULL: never; true: stop with SM_EINTR */
   void *arg;
-  uint64_t next_ns;          /* calling thread only: when to ask again */
+  uint64_t next_ns; /* calling thread only: when to ask again */
 } sm_stop;
 
 /* A stop that asks poll(arg). */
@@ -53,8 +53,5 @@ int64_t sm_share(int64_t n, int rank, int np, int64_t align);
  * allocator, which may have such pages at hand. */
 void *sm_scratch_new(size_t nbytes);
 void sm_scratch_free(void *p);
-
-/* Advise huge pages for the whole ones within p[0, nbytes), before they are touched for the first time. */
-void sm_advise_huge(void *p, size_t nbytes);
 
 #endif

@@ -49,7 +49,7 @@ enum { UNUSED, LIVE, FREE, QUARANTINED, KEPT };
 #define CHUNK_MAX ((size_t)16 << 20)
 #define SLAB 512
 
-static const uint16_t sizes[] = {16,  32,  48,   64,   96,   128,  192,  256,  384,   512,   768,
+static const uint16_t sizes[] = {16,   32,   48,   64,   96,   128,  192,  256,   384,   512,   768,
                                  1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768};
 #define CLASSES (sizeof sizes / sizeof sizes[0])
 
@@ -59,14 +59,14 @@ static struct {
   sm_block *free[CLASSES];
   sm_block *quarantine;
   size_t quarantined, sweep_at; /* its length; sweep when it gets there, or before a new chunk */
-  sm_block **slab;          /* table of handles, SLAB to a slab */
+  sm_block **slab;              /* table of handles, SLAB to a slab */
   size_t slabs;
   sm_block *unused;
-  uint64_t seed, drawn;     /* ids */
+  uint64_t seed, drawn; /* ids */
   size_t live, live_nbytes;
-  size_t owned;             /* LIVE blocks carved here */
-  size_t busy;              /* blocks LIVE or KEPT of all chunks */
-  uint32_t epoch;           /* forks between the first process and this one */
+  size_t owned;   /* LIVE blocks carved here */
+  size_t busy;    /* blocks LIVE or KEPT of all chunks */
+  uint32_t epoch; /* forks between the first process and this one */
 } A;
 
 static block_shm *header(const sm_block *b) { return (block_shm *)(b->data - sizeof(block_shm)); }
@@ -84,9 +84,7 @@ static uint64_t draw_id(void) {
 
 /* ---- others that use a block ---- */
 
-static bool pinned_outside(const sm_block *b) {
-  return sm_lock_find(b->seg->fd, (int64_t)b->offset, 1) >= 0;
-}
+static bool pinned_outside(const sm_block *b) { return sm_lock_find(b->seg->fd, (int64_t)b->offset, 1) >= 0; }
 
 /* Take the id off a dead block; false if a process outside the family uses it. That process sets the
  * segment's flag, locks, then looks at the id; here it goes the other way round, so one of the two notices. */
@@ -137,10 +135,8 @@ static void list_push(sm_block **list, sm_block *b) {
 }
 
 static void list_remove(sm_block **list, sm_block *b) {
-  if (b->prev)
-    b->prev->next = b->next;
-  else
-    *list = b->next;
+  if (b->prev) b->prev->next = b->next;
+  else *list = b->next;
   if (b->next) b->next->prev = b->prev;
 }
 
@@ -280,10 +276,8 @@ void sm_block_unref(sm_block *b) {
   if (--b->refs > 0) return;
   A.live--;
   A.live_nbytes -= b->nbytes;
-  if (is_owner(b))
-    release_owned(b);
-  else
-    release_other(b);
+  if (is_owner(b)) release_owned(b);
+  else release_other(b);
 }
 
 void sm_block_ref(sm_block *b) { b->refs++; }
@@ -362,8 +356,8 @@ static bool pin(sm_segment *seg, uint64_t offset) {
 }
 
 int sm_block_attach(sm_segment *seg, uint64_t offset, uint64_t id, size_t nbytes, sm_block **out) {
-  if (seg->kind != SM_SEGMENT_MEMORY || offset % 16 != 0 || offset < sizeof(block_shm) || offset > seg->nbytes ||
-      offset > UINT32_MAX ||      nbytes > SM_BLOCK_MAX || nbytes > seg->nbytes - offset || id == 0)
+  if (seg->kind != SM_SEGMENT_MEMORY || offset % 16 != 0 || offset < sizeof(block_shm) || offset > seg->nbytes || offset > UINT32_MAX ||
+      nbytes > SM_BLOCK_MAX || nbytes > seg->nbytes - offset || id == 0)
     return SM_EFORMAT;
   block_shm *h = (block_shm *)(seg->payload + offset - sizeof(block_shm));
   uint32_t capacity = h->nbytes;

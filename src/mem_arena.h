@@ -20,22 +20,22 @@
 #define SM_BLOCK_MAX ((size_t)32768) /* largest block; beyond it a segment of its own */
 
 typedef struct sm_block {
-  uint8_t *data;    /* the first byte */
-  sm_segment *seg;  /* where it lies */
-  uint64_t id;      /* as its header had it when this handle was made */
-  uint64_t birth;   /* forks before it was carved */
-  uint64_t death;   /* forks before it was freed, while in quarantine */
-  uint32_t offset;  /* of data in the segment's payload */
-  uint32_t nbytes;  /* capacity */
+  uint8_t *data;   /* the first byte */
+  sm_segment *seg; /* where it lies */
+  uint64_t id;     /* as its header had it when this handle was made */
+  uint64_t birth;  /* forks before it was carved */
+  uint64_t death;  /* forks before it was freed, while in quarantine */
+  uint32_t offset; /* of data in the segment's payload */
+  uint32_t nbytes; /* capacity */
   int32_t refs;
-  uint32_t slot;    /* of this handle in the process's table */
-  uint8_t state;    /* see mem_arena.c */
+  uint32_t slot; /* of this handle in the process's table */
+  uint8_t state; /* see mem_arena.c */
   uint8_t size_class;
   bool kept, pinned;
-  uint32_t epoch;                 /* of the process that made this handle */
-  struct sm_chunk *chunk;         /* the carver's record of the segment; NULL for blocks of others */
-  struct sm_block *next, *prev;   /* free list of its class, or quarantine */
-  struct sm_block *sibling;       /* next block of the chunk */
+  uint32_t epoch;               /* of the process that made this handle */
+  struct sm_chunk *chunk;       /* the carver's record of the segment; NULL for blocks of others */
+  struct sm_block *next, *prev; /* free list of its class, or quarantine */
+  struct sm_block *sibling;     /* next block of the chunk */
 } sm_block;
 
 /* Carve a block, refs == 1. nbytes <= SM_BLOCK_MAX. */

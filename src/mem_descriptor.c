@@ -84,8 +84,7 @@ int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim
   if (memcmp(d->magic, "SHRDARR", 8) != 0 || d->version != VERSION || d->size != n || d->ndim > SM_DESCRIPTOR_NDIM ||
       n != sm_descriptor_size((int)d->ndim) || checksum(buf, n) != d->check)
     return SM_EFORMAT;
-  if (d->vector > 1 || d->readonly > 1 || d->kind > SM_SEGMENT_FILE || (d->vector && d->ndim != 1) || d->itemsize == 0)
-    return SM_EFORMAT;
+  if (d->vector > 1 || d->readonly > 1 || d->kind > SM_SEGMENT_FILE || (d->vector && d->ndim != 1) || d->itemsize == 0) return SM_EFORMAT;
   if (d->ndim) memcpy(dim, (const char *)buf + sizeof *d, sizeof *dim * d->ndim);
   uint64_t total = d->itemsize;
   bool empty = false;
@@ -123,12 +122,9 @@ static int find_segment(const sm_descriptor *d, sm_segment **seg, const char **r
     return SM_EGONE;
   }
   int rc = sm_segment_open(d->pid, d->fd, d->segment, seg);
-  if (rc == SM_EGONE)
-    *reason = "its memory was released";
-  else if (rc == -EACCES || rc == -EPERM)
-    *reason = "the process that made it does not let this one see its memory";
-  else if (rc < 0)
-    *reason = sm_error_text(rc);
+  if (rc == SM_EGONE) *reason = "its memory was released";
+  else if (rc == -EACCES || rc == -EPERM) *reason = "the process that made it does not let this one see its memory";
+  else if (rc < 0) *reason = sm_error_text(rc);
   return rc;
 }
 

@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <string.h>
 
-static _Thread_local sigjmp_buf *resume = NULL; /* set while this thread is inside a guarded call */
+static _Thread_local sigjmp_buf *resume = NULL;          /* set while this thread is inside a guarded call */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* of the two below; not held while memory is touched */
 static int inside = 0;
 static struct sigaction before;

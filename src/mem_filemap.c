@@ -62,8 +62,14 @@ int sm_filemap_map(int fd, sm_filemap_mode mode, uint64_t offset, size_t nbytes,
   int prot = mode == SM_FILEMAP_READ ? PROT_READ : PROT_READ | PROT_WRITE;
   uint8_t *base = mmap(NULL, size, prot, mode == SM_FILEMAP_PRIVATE ? MAP_PRIVATE : MAP_SHARED, fd, (off_t)(offset - skip));
   if (base == MAP_FAILED) return -errno;
-  sm_segment s = {.payload = base + skip, .nbytes = nbytes, .base = base, .mapped = size, .fd = fd, .creator = getpid(),
-                  .readonly = mode == SM_FILEMAP_READ, .kind = SM_SEGMENT_FILE};
+  sm_segment s = {.payload = base + skip,
+                  .nbytes = nbytes,
+                  .base = base,
+                  .mapped = size,
+                  .fd = fd,
+                  .creator = getpid(),
+                  .readonly = mode == SM_FILEMAP_READ,
+                  .kind = SM_SEGMENT_FILE};
   rc = sm_segment_enlist(&s, out);
   if (rc < 0) munmap(base, size);
   return rc;

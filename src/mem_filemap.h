@@ -9,10 +9,10 @@
 #include "mem_segment.h"
 
 typedef enum {
-  SM_FILEMAP_READ,      /* "r"  */
-  SM_FILEMAP_UPDATE,    /* "r+" */
-  SM_FILEMAP_CREATE,    /* "w+" made, or emptied, and filled with zeros to the size asked for */
-  SM_FILEMAP_PRIVATE    /* "c"  writes stay in this process's memory */
+  SM_FILEMAP_READ,   /* "r"  */
+  SM_FILEMAP_UPDATE, /* "r+" */
+  SM_FILEMAP_CREATE, /* "w+" made, or emptied, and filled with zeros to the size asked for */
+  SM_FILEMAP_PRIVATE /* "c"  writes stay in this process's memory */
 } sm_filemap_mode;
 
 /* Open path, a regular file, into *fd, its bytes into *size (before SM_FILEMAP_CREATE's extension). Never blocks.

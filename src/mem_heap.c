@@ -48,19 +48,11 @@ static pid_t reserved_by; /* the process that has asked last; its forks inherit 
 static bool forks_huge;   /* heaps of processes forked from now on are to come in huge pages */
 static uint64_t freed_ns; /* when forks have given back memory, 0: never */
 
-/* One of `parts` of the memory that is to be had, at most `most` bytes. */
-static size_t share(uint64_t parts, uint64_t most) {
-  uint64_t available = 0;
-  sm_limit_check(0, &available);
-  available /= parts;
-  return (size_t)(available < most ? available : most);
-}
-
 size_t sm_heap_prepare(int nproc) {
   if (!sm_limit_space_is_free()) return 0;
   void *volatile block = malloc((size_t)1 << 20); /* a large request has glibc merge its free blocks first */
   free(block);
-  size_t reserve = share(4 * (uint64_t)nproc, RESERVE_MAX);
+  size_t reserve = (size_t)sm_limit_share(4 * (uint64_t)nproc, RESERVE_MAX);
   forks_huge = sm_huge_pays() || (freed_ns > 0 && sm_clock_ns() - freed_ns < WARM_NS);
   return reserve < RESERVE_MIN ? 0 : reserve;
 }
@@ -71,9 +63,9 @@ static void set_aside(size_t reserve, bool huge) {
   if (reserve == 0 || keep > INT32_MAX || !sm_limit_space_is_free()) return;
   mallopt(M_TRIM_THRESHOLD, (int)keep);
   mallopt(M_MMAP_THRESHOLD, 32 << 20); /* where glibc itself ends up once a block of that size was freed */
-  mallopt(M_MMAP_MAX, 0); /* the stretch is to be at the top of the heap, not a mapping of its own */
+  mallopt(M_MMAP_MAX, 0);              /* the stretch is to be at the top of the heap, not a mapping of its own */
   void *volatile block = malloc(reserve);
-  mallopt(M_MMAP_MAX, 65536); /* glibc's default */
+  mallopt(M_MMAP_MAX, 65536);       /* glibc's default */
   mallopt(M_TOP_PAD, (int)reserve); /* what a trim leaves */
   if (block) {
     advise(block, reserve, MADV_DONTNEED); /* what a parent kept there would have to be copied page by page */
@@ -89,7 +81,7 @@ void sm_heap_freed(void) { freed_ns = sm_clock_ns(); }
 void sm_heap_keep(void) {
   static bool before;
   if (reserved_by == sm_pid()) return;
-  if (before || sm_huge_pays()) set_aside(share(32, KEEP_MAX), true);
+  if (before || sm_huge_pays()) set_aside((size_t)sm_limit_share(32, KEEP_MAX), true);
   before = true;
 }
 #else

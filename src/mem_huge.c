@@ -8,25 +8,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mem_file.h"
+
 #define REPORTING 5 /* VIRTIO_BALLOON_F_REPORTING */
 
-static bool first_line(const char *folder, const char *device, const char *name, char *line, int n) {
+static bool attribute(const char *folder, const char *device, const char *name, char *text, size_t size) {
   char path[512];
-  if (snprintf(path, sizeof path, "%s/%s/%s", folder, device, name) >= (int)sizeof path) return false;
-  FILE *f = fopen(path, "r");
-  bool ok = f && fgets(line, n, f);
-  if (f) fclose(f);
-  return ok;
+  int n = snprintf(path, sizeof path, "%s/%s/%s", folder, device, name);
+  return n > 0 && n < (int)sizeof path && sm_read_text(path, text, size);
 }
 
 bool sm_huge_reported_in(const char *folder) {
   bool reported = false;
-  char line[128];
+  char text[128];
   DIR *d = opendir(folder);
   for (struct dirent *e; d && !reported && (e = readdir(d));)
-    reported = e->d_name[0] != '.' && first_line(folder, e->d_name, "device", line, sizeof line) &&
-               strncmp(line, "0x0005", 6) == 0 && first_line(folder, e->d_name, "features", line, sizeof line) &&
-               strlen(line) > REPORTING && line[REPORTING] == '1';
+    reported = e->d_name[0] != '.' && attribute(folder, e->d_name, "device", text, sizeof text) && strncmp(text, "0x0005", 6) == 0 &&
+               attribute(folder, e->d_name, "features", text, sizeof text) && strlen(text) > REPORTING && text[REPORTING] == '1';
   if (d) closedir(d);
   return reported;
 }

@@ -7,27 +7,15 @@
  */
 #include "mem_limit.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
+
+#include "mem_file.h"
 
 #define PATH_SIZE 1200
 #define UNLIMITED ((uint64_t)1 << 62) /* v1 writes LONG_MAX rounded down to a page */
-
-/* The file's text, cut at size - 1 bytes; false if it cannot be read. */
-static bool read_text(const char *path, char *buf, size_t size) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  size_t have = 0;
-  ssize_t got;
-  while (have < size - 1 && (got = read(fd, buf + have, size - 1 - have)) > 0) have += (size_t)got;
-  close(fd);
-  buf[have] = 0;
-  return have > 0;
-}
 
 /* The number after a line's first word `key`. */
 static bool field(const char *text, const char *key, uint64_t *out) {
@@ -44,7 +32,7 @@ static bool field(const char *text, const char *key, uint64_t *out) {
 static bool number(const char *folder, const char *name, uint64_t *out) {
   char path[PATH_SIZE + 64], text[64];
   snprintf(path, sizeof path, "%s/%s", folder, name);
-  if (!read_text(path, text, sizeof text) || text[0] < '0' || text[0] > '9') return false;
+  if (!sm_read_text(path, text, sizeof text) || text[0] < '0' || text[0] > '9') return false;
   *out = strtoull(text, NULL, 10);
   return true;
 }
@@ -56,7 +44,7 @@ static uint64_t group_room(const char *folder, bool v2) {
   if (!number(folder, v2 ? "memory.max" : "memory.limit_in_bytes", &limit) || limit >= UNLIMITED) return UINT64_MAX;
   if (!number(folder, v2 ? "memory.current" : "memory.usage_in_bytes", &used)) return limit;
   snprintf(path, sizeof path, "%s/memory.stat", folder);
-  if (read_text(path, stat, sizeof stat)) {
+  if (sm_read_text(path, stat, sizeof stat)) {
     uint64_t active = 0;
     field(stat, v2 ? "inactive_file" : "total_inactive_file", &cache);
     field(stat, v2 ? "active_file" : "total_active_file", &active);
@@ -102,11 +90,11 @@ static bool group_path(const char *text, bool v2, char *out, size_t size) {
 uint64_t sm_limit_available_in(const char *meminfo, const char *cgroup, const char *mount) {
   char text[8192], below[PATH_SIZE / 2], root[PATH_SIZE / 2];
   uint64_t room = UINT64_MAX, kib, swap = 0;
-  if (read_text(meminfo, text, sizeof text) && field(text, "MemAvailable", &kib)) {
+  if (sm_read_text(meminfo, text, sizeof text) && field(text, "MemAvailable", &kib)) {
     field(text, "SwapFree", &swap);
     room = (kib + swap) * 1024;
   }
-  if (!read_text(cgroup, text, sizeof text)) return room;
+  if (!sm_read_text(cgroup, text, sizeof text)) return room;
   for (int v2 = 0; v2 < 2; v2++) {
     if (!group_path(text, v2, below, sizeof below)) continue;
     snprintf(root, sizeof root, v2 ? "%s" : "%s/memory", mount);
@@ -116,9 +104,7 @@ uint64_t sm_limit_available_in(const char *meminfo, const char *cgroup, const ch
   return room;
 }
 
-uint64_t sm_limit_available(void) {
-  return sm_limit_available_in("/proc/meminfo", "/proc/self/cgroup", "/sys/fs/cgroup");
-}
+uint64_t sm_limit_available(void) { return sm_limit_available_in("/proc/meminfo", "/proc/self/cgroup", "/sys/fs/cgroup"); }
 
 static uint64_t seen = 0, unchecked = 0; /* room at the last look; bytes granted since */
 
@@ -138,18 +124,21 @@ int sm_limit_check(uint64_t nbytes, uint64_t *available) {
   return 0;
 }
 
+uint64_t sm_limit_share(uint64_t parts, uint64_t most) {
+  uint64_t available = 0;
+  sm_limit_check(0, &available);
+  available /= parts;
+  return available < most ? available : most;
+}
+
 bool sm_limit_space_is_free(void) {
   static int known = 0; /* 1: yes, -1: no */
   if (known) return known > 0;
   struct rlimit limit;
-  int counted = 2;
-  FILE *f = fopen("/proc/sys/vm/overcommit_memory", "r");
-  if (f) {
-    if (fscanf(f, "%d", &counted) != 1) counted = 2;
-    fclose(f);
-  }
-  bool limited = getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur != RLIM_INFINITY ||
-                 getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur != RLIM_INFINITY;
-  known = counted == 2 || limited ? -1 : 1;
+  char text[16];
+  bool counted = !sm_read_text("/proc/sys/vm/overcommit_memory", text, sizeof text) || strtol(text, NULL, 10) == 2;
+  bool limited = getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur != RLIM_INFINITY || getrlimit(RLIMIT_DATA, &limit) < 0 ||
+                 limit.rlim_cur != RLIM_INFINITY;
+  known = counted || limited ? -1 : 1;
   return known > 0;
 }

@@ -20,6 +20,9 @@ uint64_t sm_limit_available_in(const char *meminfo, const char *cgroup, const ch
  * last look; the system is asked again before a sixteenth of what it had is used up. */
 int sm_limit_check(uint64_t nbytes, uint64_t *available);
 
+/* One of `parts` of the memory that is to be had, at most `most` bytes. */
+uint64_t sm_limit_share(uint64_t parts, uint64_t most);
+
 /* May address space be taken that is never touched? Not where it is limited, nor where commitments are counted. */
 bool sm_limit_space_is_free(void);
 

@@ -3,8 +3,8 @@
  * Layout: one stretch of address space, made at the first use in a process, cut into extents in the order of their
  * addresses; neighbours that are free are one. What does not fit is a mapping of its own.
  * Fork: a free extent is not inherited. One that was in use at a fork and has been given back since may be shared with children; it
- * loses those pages before it is used again, for each would be copied at the first write. The stretch is its maker's. A child begins another one; extents it has inherited are mappings like any other.
- * Errors: all advice may fail.
+ * loses those pages before it is used again, for each would be copied at the first write. The stretch is its maker's. A child begins
+ * another one; extents it has inherited are mappings like any other. Errors: all advice may fail.
  */
 #define _GNU_SOURCE
 #include "mem_pool.h"
@@ -76,12 +76,9 @@ static void drop_shared(const extent *e) {
 }
 
 static void begin(void) {
-  uint64_t available = 0;
   memset(&pool, 0, sizeof pool);
   pool.owner = sm_pid();
-  sm_limit_check(0, &available);
-  available /= 32;
-  size_t size = (size_t)(available < KEEP_MAX ? available : KEEP_MAX) / LARGE_STEP * LARGE_STEP;
+  size_t size = (size_t)sm_limit_share(32, KEEP_MAX) / LARGE_STEP * LARGE_STEP;
   if (size < KEEP_MIN || !sm_limit_space_is_free()) return;
   uint8_t *p = mmap(NULL, size + LARGE_STEP, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return;

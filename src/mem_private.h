@@ -9,7 +9,7 @@
 #include "mem_segment.h"
 
 typedef struct {
-  void *base;      /* NULL if there is none */
+  void *base; /* NULL if there is none */
   size_t mapped;
 } sm_private;
 

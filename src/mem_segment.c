@@ -26,9 +26,9 @@
 _Static_assert(sizeof(sm_segment_shm) == 48, "sm_segment_shm layout");
 _Static_assert(offsetof(sm_segment_shm, pinned) == 40, "sm_segment_shm layout");
 
-#define SLICE ((size_t)256 << 20)      /* reserved in one go: about 60 ms */
-#define TOUCH_SLICE ((size_t)8 << 20)  /* mapped in one go by a thread */
-#define TOUCH_MIN ((size_t)16 << 20)   /* below this threads do not pay */
+#define SLICE ((size_t)256 << 20)     /* reserved in one go: about 60 ms */
+#define TOUCH_SLICE ((size_t)8 << 20) /* mapped in one go by a thread */
+#define TOUCH_MIN ((size_t)16 << 20)  /* below this threads do not pay */
 #define TOUCH_THREADS 4
 
 static sm_segment *live = NULL;
@@ -53,12 +53,9 @@ static int reserve(int fd, size_t size, sm_stop_fn stop, void *ctx) {
 #ifdef __linux__
   for (size_t at = 0; at < size;) {
     size_t n = size - at < SLICE ? size - at : SLICE;
-    if (fallocate(fd, 0, (off_t)at, (off_t)n) == 0)
-      at += n;
-    else if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG)
-      return SM_ENOROOM;
-    else if (errno != EINTR)
-      return -errno;
+    if (fallocate(fd, 0, (off_t)at, (off_t)n) == 0) at += n;
+    else if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG) return SM_ENOROOM;
+    else if (errno != EINTR) return -errno;
     if (stop && (at < size || n == SLICE) && stop(ctx)) return SM_EINTR;
   }
 #else
@@ -102,8 +99,15 @@ static int table_add(const sm_segment *from, sm_segment **out) {
 
 /* A mapped segment whose header was checked or written by the caller. */
 static int table_add_memory(int fd, uint8_t *base, size_t size, const sm_segment_shm *h, bool received, sm_segment **out) {
-  sm_segment s = {.payload = base + SM_PAGE, .nbytes = (size_t)h->nbytes, .base = base, .mapped = size, .fd = fd,
-                  .creator = getpid(), .received = received, .arena = h->arena != 0, .kind = SM_SEGMENT_MEMORY,
+  sm_segment s = {.payload = base + SM_PAGE,
+                  .nbytes = (size_t)h->nbytes,
+                  .base = base,
+                  .mapped = size,
+                  .fd = fd,
+                  .creator = getpid(),
+                  .received = received,
+                  .arena = h->arena != 0,
+                  .kind = SM_SEGMENT_MEMORY,
                   .id = {h->id[0], h->id[1]}};
   return table_add(&s, out);
 }
@@ -235,8 +239,7 @@ int sm_segment_open(pid_t pid, int fd, const uint64_t id[2], sm_segment **out) {
   if (n < 0) return errno == EACCES || errno == EPERM ? -errno : SM_EGONE;
   target[n] = 0;
   struct stat st;
-  if (strncmp(target, "/memfd:sharedmem", 16) != 0 || stat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
-      st.st_uid != geteuid())
+  if (strncmp(target, "/memfd:sharedmem", 16) != 0 || stat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
     return SM_EGONE;
   int own = open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (own < 0) return errno == EACCES || errno == EPERM ? -errno : SM_EGONE;
@@ -248,10 +251,8 @@ int sm_segment_open(pid_t pid, int fd, const uint64_t id[2], sm_segment **out) {
     rc = got == (ssize_t)sizeof h && header_valid(&h, size) && h.id[0] == id[0] && h.id[1] == id[1] ? 0 : SM_EGONE;
   }
   if (rc == 0) rc = sm_segment_adopt(own, out);
-  if (rc < 0)
-    close(own);
-  else if ((*out)->fd == own)
-    (*out)->opened = true;
+  if (rc < 0) close(own);
+  else if ((*out)->fd == own) (*out)->opened = true;
   return rc == SM_EFORMAT ? SM_EGONE : rc;
 #else
   (void)pid, (void)fd, (void)id, (void)out;
@@ -271,10 +272,8 @@ void sm_segment_ref(sm_segment *s) { s->refs++; }
 
 void sm_segment_unref(sm_segment *s) {
   if (--s->refs > 0) return;
-  if (s->prev)
-    s->prev->next = s->next;
-  else
-    live = s->next;
+  if (s->prev) s->prev->next = s->next;
+  else live = s->next;
   if (s->next) s->next->prev = s->prev;
   live_count -= counted(s);
   if (counted(s)) live_nbytes -= s->nbytes;

@@ -30,16 +30,16 @@ typedef struct {
 typedef enum { SM_SEGMENT_MEMORY, SM_SEGMENT_FILE } sm_segment_kind;
 
 typedef struct sm_segment {
-  uint8_t *payload;  /* first byte of the payload */
-  size_t nbytes;     /* payload bytes */
-  uint8_t *base;     /* the mapping */
-  size_t mapped;     /* its bytes, header included */
-  int fd;            /* -1 where none is kept */
-  pid_t creator;     /* process that made the memory; of a received one: the process that received it */
-  bool received;     /* came in by descriptor */
-  bool opened;       /* and that descriptor was opened here: its record locks are this process's own */
-  bool arena;        /* holds blocks of mem_arena.h, which counts them */
-  bool readonly;     /* mapped without write permission */
+  uint8_t *payload; /* first byte of the payload */
+  size_t nbytes;    /* payload bytes */
+  uint8_t *base;    /* the mapping */
+  size_t mapped;    /* its bytes, header included */
+  int fd;           /* -1 where none is kept */
+  pid_t creator;    /* process that made the memory; of a received one: the process that received it */
+  bool received;    /* came in by descriptor */
+  bool opened;      /* and that descriptor was opened here: its record locks are this process's own */
+  bool arena;       /* holds blocks of mem_arena.h, which counts them */
+  bool readonly;    /* mapped without write permission */
   sm_segment_kind kind;
   uint64_t id[2];
   int64_t refs;

@@ -17,18 +17,19 @@ typedef enum { SM_PROC_NONE = 0, SM_PROC_RUNNING, SM_PROC_GONE, SM_PROC_REAPED }
 
 typedef struct {
   pid_t pid;
-  pid_t owner;   /* process that spawned it */
-  int sock;      /* parent's end of a stream socket pair; -1 when closed */
-  int pidfd;     /* -1 where there is none */
-  int state;     /* sm_proc_state */
-  int status;    /* wait status, once REAPED; -1 if somebody else took it */
+  pid_t owner; /* process that spawned it */
+  int sock;    /* parent's end of a stream socket pair; -1 when closed */
+  int pidfd;   /* -1 where there is none */
+  int state;   /* sm_proc_state */
+  int status;  /* wait status, once REAPED; -1 if somebody else took it */
 } sm_proc;
 
 void sm_proc_init(sm_proc *p);
 
 /* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, SIGINT is
  * ignored, fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent
- * (Linux); exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs. stdio must be flushed before. */
+ * (Linux); exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs.
+ * stdio must be flushed before. */
 int sm_proc_spawn(sm_proc *p, int *child_sock);
 
 /* In the child: close the parent's ends of siblings that were spawned earlier. Never touches processes. */

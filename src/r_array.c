@@ -22,10 +22,8 @@ static void array_finalize(SEXP x) {
   if (!a) return;
   R_ClearExternalPtr(x);
   a->magic = 0;
-  if (a->block)
-    sm_block_unref(a->block);
-  else if (a->seg)
-    sm_segment_unref(a->seg);
+  if (a->block) sm_block_unref(a->block);
+  else if (a->seg) sm_segment_unref(a->seg);
   free(a);
 }
 
@@ -106,10 +104,17 @@ void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t
   a->data = data;
   if (seg->readonly) a->readonly = true;
   if (seg->kind == SM_SEGMENT_FILE || (block && seg->opened)) a->magic = SM_ARRAY_CHECKED;
-  sm_descriptor d = {.segment = {seg->id[0], seg->id[1]}, .block = block ? block->id : 0,
-                     .offset = (uint64_t)(data - seg->payload), .fd = seg->fd, .itemsize = a->dtype.itemsize,
-                     .code = a->dtype.code, .raw = a->dtype.raw, .vector = a->vector, .readonly = a->readonly,
-                     .ndim = (uint32_t)a->ndim, .kind = seg->kind};
+  sm_descriptor d = {.segment = {seg->id[0], seg->id[1]},
+                     .block = block ? block->id : 0,
+                     .offset = (uint64_t)(data - seg->payload),
+                     .fd = seg->fd,
+                     .itemsize = a->dtype.itemsize,
+                     .code = a->dtype.code,
+                     .raw = a->dtype.raw,
+                     .vector = a->vector,
+                     .readonly = a->readonly,
+                     .ndim = (uint32_t)a->ndim,
+                     .kind = seg->kind};
   SEXP tag = Rf_allocVector(RAWSXP, (R_xlen_t)sm_descriptor_size(a->ndim));
   R_SetExternalPtrTag(x, tag);
   sm_descriptor_write(&d, a->dim, RAW(tag));
@@ -135,4 +140,3 @@ void r_array_check_writable(const sm_array *a) {
 /* ---- entry points ---- */
 
 SEXP ffi_array_is(SEXP x) { return Rf_ScalarLogical(r_array_is(x)); }
-

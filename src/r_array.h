@@ -19,16 +19,16 @@
 #include "mem_segment.h"
 
 typedef struct {
-  uint32_t magic;   /* SM_ARRAY_MAGIC */
+  uint32_t magic; /* SM_ARRAY_MAGIC */
   bool readonly;
-  bool vector;      /* a plain vector: dim() is NULL; a scalar has ndim 0 and length 1 */
+  bool vector; /* a plain vector: dim() is NULL; a scalar has ndim 0 and length 1 */
   sm_dtype dtype;
-  int ndim;         /* 1 for a plain vector */
-  int64_t length;   /* elements: the product of dim, 1 for a scalar */
-  int64_t *dim;     /* ndim extents, behind this struct */
-  uint8_t *data;    /* first element; length * dtype.itemsize bytes lie inside seg */
-  sm_segment *seg;  /* one ref held by this handle, unless it has a block */
-  sm_block *block;  /* of a small array: one ref held by this handle, which keeps seg; else NULL */
+  int ndim;        /* 1 for a plain vector */
+  int64_t length;  /* elements: the product of dim, 1 for a scalar */
+  int64_t *dim;    /* ndim extents, behind this struct */
+  uint8_t *data;   /* first element; length * dtype.itemsize bytes lie inside seg */
+  sm_segment *seg; /* one ref held by this handle, unless it has a block */
+  sm_block *block; /* of a small array: one ref held by this handle, which keeps seg; else NULL */
 } sm_array;
 
 #define SM_ARRAY_MAGIC 0x534D4152u   /* data may be read and written directly */

@@ -49,13 +49,9 @@ static SEXP array_make(sm_dtype dtype, int ndim, const int64_t *dim, bool vector
   return x;
 }
 
-SEXP r_array_new(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
-  return array_make(dtype, ndim, dim, vector, true);
-}
+SEXP r_array_new(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) { return array_make(dtype, ndim, dim, vector, true); }
 
-SEXP r_array_new_bare(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
-  return array_make(dtype, ndim, dim, vector, false);
-}
+SEXP r_array_new_bare(sm_dtype dtype, int ndim, const int64_t *dim, bool vector) { return array_make(dtype, ndim, dim, vector, false); }
 
 /* Extent i of shape as a double; NaN for what is no number. */
 static double shape_extent(SEXP shape, R_xlen_t i) {

@@ -12,12 +12,12 @@
 #include "sync_futex.h"
 
 typedef struct {
-  const void *of;   /* the map it works for; NULL in a process that is no worker */
+  const void *of; /* the map it works for; NULL in a process that is no worker */
   pid_t pid;
   int rank;
-  bool first;       /* of the first workers, not a successor */
-  int64_t item;     /* -1 between items */
-  sm_watch watch;   /* what its waits look at */
+  bool first;     /* of the first workers, not a successor */
+  int64_t item;   /* -1 between items */
+  sm_watch watch; /* what its waits look at */
 } r_here_state;
 
 extern r_here_state r_here;
@@ -29,12 +29,12 @@ int r_here_rank(const void *of);
  * A point costs a comparison. Only the first worker of rank 0 dies at it. */
 typedef enum {
   R_KILL_NONE = 0,
-  R_KILL_BEFORE_ITEMS,  /* before its first item */
-  R_KILL_TAKEN,         /* an item is taken, and not yet begun */
-  R_KILL_RING_FULL,     /* in the middle of a batch, the ring is full */
-  R_KILL_DESCRIPTOR,    /* a descriptor is sent, its frame is not */
-  R_KILL_PUBLISHED,     /* results are published, and not yet struck off the slot */
-  R_KILL_LAST_FRAME     /* after its last frame */
+  R_KILL_BEFORE_ITEMS, /* before its first item */
+  R_KILL_TAKEN,        /* an item is taken, and not yet begun */
+  R_KILL_RING_FULL,    /* in the middle of a batch, the ring is full */
+  R_KILL_DESCRIPTOR,   /* a descriptor is sent, its frame is not */
+  R_KILL_PUBLISHED,    /* results are published, and not yet struck off the slot */
+  R_KILL_LAST_FRAME    /* after its last frame */
 } r_kill_where;
 
 extern int r_kill_at;

@@ -3,14 +3,14 @@
 #define R_INDEX_H
 
 #include "arr_select.h"
-#include "r_handle.h"
+#include "r_array_handle.h"
 
 /* One resolved set of subscripts. */
 typedef struct {
-  int nsub;                 /* 1: over all elements; else one an extent */
+  int nsub; /* 1: over all elements; else one an extent */
   sm_axis axis[SM_MAX_DIM];
-  bool by_matrix;           /* one subscript that is a matrix with a column an extent */
-  SEXP resolved;            /* list of nsub: the subscripts, character ones as positions; R_NilValue if one subscript stays as it is */
+  bool by_matrix; /* one subscript that is a matrix with a column an extent */
+  SEXP resolved;  /* list of nsub: the subscripts, character ones as positions; R_NilValue if one subscript stays as it is */
 } r_subscripts;
 
 /* Resolve one subscript over all elements. i may be anything a user writes; R_MissingArg and symbols stand for
@@ -35,11 +35,11 @@ bool r_meta_is_integer64(SEXP meta);
 /* Values of an assignment, checked against the dtype. */
 typedef struct {
   sm_source source;
-  SEXP value;               /* the R vector behind it */
+  SEXP value; /* the R vector behind it */
   sm_dtype dtype;
   sm_rtype type;
-  const void *data;         /* NULL for text */
-  const sm_array *other;    /* where the values are another array's items */
+  const void *data;      /* NULL for text */
+  const sm_array *other; /* where the values are another array's items */
 } r_values;
 
 /* Turn `value` into a source for x: classes, types and shared arrays. Does not look at single values. Raises

@@ -13,8 +13,8 @@ typedef struct {
   SEXP x;
   const int *ip;
   const double *dp;
-  const int64_t *wide;   /* integer64 */
-  R_xlen_t nrow;         /* matrix index */
+  const int64_t *wide; /* integer64 */
+  R_xlen_t nrow;       /* matrix index */
   int ncol;
   const int64_t *dim;
 } index_src;
@@ -87,7 +87,9 @@ static void matrix_check(const index_src *s) {
       R_xlen_t cell = (R_xlen_t)j * s->nrow + r;
       int64_t v = s->ip ? (s->ip[cell] == NA_INTEGER ? SM_INDEX_NA : s->ip[cell]) : whole_number(s->dp[cell]);
       if (v == SM_INDEX_NA) continue;
-      if (v < 0) r_abort_index("negative values are not allowed in a matrix subscript", (double)r + 1, Rf_ScalarReal((double)v), (double)s->dim[j], j + 1);
+      if (v < 0)
+        r_abort_index("negative values are not allowed in a matrix subscript", (double)r + 1, Rf_ScalarReal((double)v), (double)s->dim[j],
+                      j + 1);
       if (v > s->dim[j]) r_abort_index(NULL, (double)r + 1, Rf_ScalarReal((double)v), (double)s->dim[j], j + 1);
     }
 }
@@ -155,9 +157,7 @@ static void take_axis(sm_axis *a, int64_t extent, SEXP i, int dim) {
   }
   switch (TYPEOF(i)) {
   case NILSXP: sm_axis_range(a, extent, 0, 1, 0); return;
-  case LGLSXP:
-    rc = sm_axis_logical(a, extent, fetch_lgl, new_src(i), (int64_t)XLENGTH(i), &f);
-    break;
+  case LGLSXP: rc = sm_axis_logical(a, extent, fetch_lgl, new_src(i), (int64_t)XLENGTH(i), &f); break;
   case INTSXP:
     if (take_compact(a, extent, i) || take_run(a, extent, i)) return;
     rc = sm_axis_numeric(a, extent, fetch_int, new_src(i), (int64_t)XLENGTH(i), &f);

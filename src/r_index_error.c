@@ -6,7 +6,8 @@ static SEXP text_or_null(const char *text) { return text ? Rf_mkString(text) : R
 
 void r_abort_index(const char *message, double position, SEXP index, double extent, int axis) {
   PROTECT(index);
-  SEXP m = PROTECT(text_or_null(message)), p = PROTECT(Rf_ScalarReal(position)), e = PROTECT(Rf_ScalarReal(extent)), k = PROTECT(Rf_ScalarInteger(axis));
+  SEXP m = PROTECT(text_or_null(message)), p = PROTECT(Rf_ScalarReal(position)), e = PROTECT(Rf_ScalarReal(extent)),
+       k = PROTECT(Rf_ScalarInteger(axis));
   SEXP call = PROTECT(Rf_lang6(Rf_install("abort_index"), m, p, index, e, k));
   r_call_in_namespace(call);
   UNPROTECT(6);

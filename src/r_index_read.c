@@ -5,14 +5,15 @@
 
 #include "mem_heap.h"
 #include "r_index.h"
-#include "r_handle.h"
+#include "r_array_handle.h"
 #include "r_util.h"
 
 static SEXPTYPE sexp_type(sm_rtype t) {
   switch (t) {
   case SM_R_LGL: return LGLSXP;
   case SM_R_INT: return INTSXP;
-  case SM_R_DBL: case SM_R_I64: return REALSXP;
+  case SM_R_DBL:
+  case SM_R_I64: return REALSXP;
   case SM_R_CPLX: return CPLXSXP;
   case SM_R_RAW: return RAWSXP;
   case SM_R_STR: break;
@@ -205,9 +206,7 @@ static SEXP name_result(SEXP ans, const sm_array *a, SEXP meta, SEXP i, const r_
   return ans;
 }
 
-static SEXP add_class(SEXP ans, SEXP meta) {
-  return r_list_get(meta, "class") == R_NilValue ? ans : r_call2("restore_class", ans, meta);
-}
+static SEXP add_class(SEXP ans, SEXP meta) { return r_list_get(meta, "class") == R_NilValue ? ans : r_call2("restore_class", ans, meta); }
 
 /* One element by a plain positive number, or all of an array of one: the path of every scalar loop. NULL if it is not
  * that simple. */

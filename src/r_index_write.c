@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "r_index.h"
-#include "r_handle.h"
+#include "r_array_handle.h"
 #include "r_util.h"
 
 static sm_rtype value_type(SEXP v) {
@@ -117,8 +117,8 @@ static int64_t check_strings(const sm_array *a, SEXP v, int64_t n) {
 
 void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n) {
   if (v->other || n == 0) return;
-  int64_t bad = v->type == SM_R_STR ? check_strings(a, v->value, n)
-                                    : sm_convert_check(a->dtype, v->type, v->data, n, r_meta_is_integer64(meta));
+  int64_t bad =
+      v->type == SM_R_STR ? check_strings(a, v->value, n) : sm_convert_check(a->dtype, v->type, v->data, n, r_meta_is_integer64(meta));
   if (bad < 0) return;
   SEXP item = R_NilValue;
   switch (v->type) {
@@ -226,9 +226,7 @@ static bool write_scalar(SEXP x, SEXP i, SEXP value) {
 }
 
 /* x[[i]] <- value in the plain case; FALSE, and nothing done, where R code must look closer. */
-SEXP ffi_index_set_element(SEXP x, SEXP i, SEXP value) {
-  return Rf_ScalarLogical(TYPEOF(i) != SYMSXP && write_scalar(x, i, value));
-}
+SEXP ffi_index_set_element(SEXP x, SEXP i, SEXP value) { return Rf_ScalarLogical(TYPEOF(i) != SYMSXP && write_scalar(x, i, value)); }
 
 /* x[i] <- value; a symbol as i stands for all. */
 SEXP ffi_index_set(SEXP x, SEXP i, SEXP value) {

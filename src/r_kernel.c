@@ -10,14 +10,12 @@
 #include <signal.h>
 #include <string.h>
 
-#include "r_handle.h"
+#include "r_array_handle.h"
 #include "r_util.h"
 
 void r_kernel_stop(sm_stop *stop) { sm_stop_init(stop, r_interrupt_pending, NULL); }
 
-SEXP r_kernel_clean(SEXP (*fun)(void *), void (*clean)(void *), void *arg) {
-  return R_ExecWithCleanup(fun, arg, clean, arg);
-}
+SEXP r_kernel_clean(SEXP (*fun)(void *), void (*clean)(void *), void *arg) { return R_ExecWithCleanup(fun, arg, clean, arg); }
 
 void r_kernel_check(int rc, const char *what) {
   if (rc == 0) return;
@@ -64,8 +62,7 @@ r_kernel_view r_kernel_look(SEXP x, const char *arg) {
     v.shared = true;
     v.logical = a->dtype.code == SM_B1;
     v.integer64 = a->dtype.code == SM_I8 && has_integer64(r_array_meta_get(x, "class"));
-    if (r_array_fragile(a) || (a->dtype.code != SM_STR && (uintptr_t)a->data % item_alignment(a->dtype) != 0))
-      v.data = own_copy(a);
+    if (r_array_fragile(a) || (a->dtype.code != SM_STR && (uintptr_t)a->data % item_alignment(a->dtype) != 0)) v.data = own_copy(a);
     return v;
   }
   v.n = (int64_t)Rf_xlength(x);

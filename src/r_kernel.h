@@ -3,15 +3,15 @@
 #define R_KERNEL_H
 
 #include "kern_few.h"
-#include "r_handle.h"
+#include "r_array_handle.h"
 
 /* The elements of an R vector or shared array, as they lie. Valid while x is protected. */
 typedef struct {
-  sm_dtype dtype;     /* of an R vector: f8, i4 (integer and logical), c16, raw; SM_STR with itemsize 0: character */
-  bool logical;       /* values are R's logical (i4 layout) or b1 */
-  bool integer64;     /* class says so: INT64_MIN is NA */
+  sm_dtype dtype; /* of an R vector: f8, i4 (integer and logical), c16, raw; SM_STR with itemsize 0: character */
+  bool logical;   /* values are R's logical (i4 layout) or b1 */
+  bool integer64; /* class says so: INT64_MIN is NA */
   bool shared;
-  const void *data;   /* character: the SEXP's own elements, not bytes */
+  const void *data; /* character: the SEXP's own elements, not bytes */
   int64_t n;
 } r_kernel_view;
 

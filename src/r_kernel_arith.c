@@ -4,7 +4,7 @@
 #include "kern_map.h"
 #include "mem_heap.h"
 #include "r_kernel.h"
-#include "r_handle.h"
+#include "r_array_handle.h"
 #include "r_util.h"
 
 /* The fresh result, its pages not touched yet. */
@@ -33,8 +33,9 @@ SEXP ffi_arith_combine(SEXP op, SEXP e1, SEXP e2, SEXP np) {
   sm_stop stop;
   bool warn = false;
   r_kernel_stop(&stop);
-  r_kernel_check(sm_map_op(o, (sm_operand){a.dtype, a.data, a.n != n}, (sm_operand){b.dtype, b.data, b.n != n}, n, at,
-                           Rf_asInteger(np), &stop, &warn), "arithmetic");
+  r_kernel_check(
+      sm_map_op(o, (sm_operand){a.dtype, a.data, a.n != n}, (sm_operand){b.dtype, b.data, b.n != n}, n, at, Rf_asInteger(np), &stop, &warn),
+      "arithmetic");
   vmaxset(top);
   if (warn) Rf_warningcall(R_NilValue, "NAs produced by integer overflow");
   UNPROTECT(1);

@@ -14,7 +14,7 @@
 
 #include "kern_file.h"
 #include "r_kernel.h"
-#include "r_handle.h"
+#include "r_array_handle.h"
 #include "r_array_new.h"
 #include "r_util.h"
 
@@ -60,11 +60,13 @@ static int64_t elements(const file_call *c, const struct stat *st) {
   int64_t rest = size - (int64_t)c->offset;
   if (c->count < 0) {
     if (rest % item == 0) return rest / item;
-    snprintf(why, sizeof why, "the %.0f bytes from offset %.0f on are no multiple of the %.0f of an element", (double)rest, c->offset, (double)item);
+    snprintf(why, sizeof why, "the %.0f bytes from offset %.0f on are no multiple of the %.0f of an element", (double)rest, c->offset,
+             (double)item);
     abort_file(c->path, why);
   }
   if (c->count > (double)(rest / item)) {
-    snprintf(why, sizeof why, "it is too short: %.0f elements of %.0f bytes from offset %.0f on, and not %.0f", (double)(rest / item), (double)item, c->offset, c->count);
+    snprintf(why, sizeof why, "it is too short: %.0f elements of %.0f bytes from offset %.0f on, and not %.0f", (double)(rest / item),
+             (double)item, c->offset, c->count);
     abort_file(c->path, why);
   }
   return (int64_t)c->count;
@@ -90,8 +92,11 @@ static int swap_width(sm_dtype d) { return d.code == SM_STR ? 1 : d.code == SM_C
 
 SEXP ffi_file_read(SEXP path, SEXP dtype, SEXP count, SEXP offset, SEXP swap, SEXP np) {
   const void *top = vmaxget();
-  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .count = Rf_asReal(count),
-                 .offset = Rf_asReal(offset), .np = Rf_asInteger(np)};
+  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)),
+                 .fd = -1,
+                 .count = Rf_asReal(count),
+                 .offset = Rf_asReal(offset),
+                 .np = Rf_asInteger(np)};
   if (sm_dtype_parse(CHAR(STRING_ELT(dtype, 0)), &c.dtype) < 0)
     r_abort_argument_value("dtype", dtype, "a dtype such as \"f8\", \"i4\" or \"S8\"");
   c.swap = Rf_asLogical(swap) == TRUE ? swap_width(c.dtype) : 1;

@@ -9,14 +9,12 @@
 #include "kern_prod.h"
 #include "kern_reduce.h"
 #include "r_kernel.h"
-#include "r_handle.h"
+#include "r_array_handle.h"
 #include "r_util.h"
 
 enum { SUM, PROD, MIN, MAX, RANGE, ANY, ALL, MEAN };
 
-static double narrow(long double v) {
-  return v > (long double)DBL_MAX ? R_PosInf : v < -(long double)DBL_MAX ? R_NegInf : (double)v;
-}
+static double narrow(long double v) { return v > (long double)DBL_MAX ? R_PosInf : v < -(long double)DBL_MAX ? R_NegInf : (double)v; }
 
 static double missing_double(const sm_tally *t) { return t->na ? NA_REAL : R_NaN; }
 
@@ -51,10 +49,8 @@ static SEXP reduce_extremes(const r_kernel_view *v, int what, bool skip, int np,
   int n = what == RANGE ? 2 : 1;
   SEXP out = PROTECT(Rf_allocVector(is_double(v->dtype) ? REALSXP : INTSXP, n));
   for (int i = 0; i < n; i++) {
-    if (is_double(v->dtype))
-      REAL(out)[i] = missing ? missing_double(&e.tally) : value[i];
-    else
-      INTEGER(out)[i] = missing ? NA_INTEGER : (int)value[i];
+    if (is_double(v->dtype)) REAL(out)[i] = missing ? missing_double(&e.tally) : value[i];
+    else INTEGER(out)[i] = missing ? NA_INTEGER : (int)value[i];
   }
   UNPROTECT(1);
   return out;
@@ -79,9 +75,11 @@ SEXP ffi_reduce_run(SEXP x, SEXP what, SEXP na_rm, SEXP np) {
   SEXP out;
   r_kernel_stop(&stop);
   switch (op) {
-  case SUM: case MEAN: out = reduce_sum(&v, skip, threads, &stop, op == MEAN); break;
+  case SUM:
+  case MEAN: out = reduce_sum(&v, skip, threads, &stop, op == MEAN); break;
   case PROD: out = reduce_prod(&v, skip, threads, &stop); break;
-  case ANY: case ALL: out = reduce_logical(&v, op == ANY, skip, threads, &stop); break;
+  case ANY:
+  case ALL: out = reduce_logical(&v, op == ANY, skip, threads, &stop); break;
   default: out = reduce_extremes(&v, op, skip, threads, &stop); break;
   }
   vmaxset(top);

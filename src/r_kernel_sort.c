@@ -7,7 +7,7 @@
 #include "kern_sort.h"
 #include "mem_heap.h"
 #include "r_kernel.h"
-#include "r_handle.h"
+#include "r_array_handle.h"
 #include "r_util.h"
 
 typedef struct {
@@ -89,7 +89,10 @@ static SEXP argsort_few(void *arg) {
 SEXP ffi_argsort_run(SEXP data, SEXP out, SEXP decreasing, SEXP na_last, SEXP np) {
   r_kernel_view v = r_kernel_look(data, "data");
   argsort_call c = {.data = data, .out = out, .na_last = na_last};
-  sm_keys k = {.type = r_kernel_key_type(&v, "data"), .data = v.data, .n = v.n, .width = v.dtype.itemsize,
+  sm_keys k = {.type = r_kernel_key_type(&v, "data"),
+               .data = v.data,
+               .n = v.n,
+               .width = v.dtype.itemsize,
                .decreasing = Rf_asLogical(decreasing) == TRUE};
   const void *top = vmaxget();
   SEXP (*body)(void *) = argsort_body;
@@ -123,8 +126,8 @@ SEXP ffi_search_run(SEXP data, SEXP needle, SEXP right, SEXP np) {
   void *place = wide ? (void *)REAL(out) : (void *)INTEGER(out);
   sm_stop stop;
   r_kernel_stop(&stop);
-  r_kernel_check(sm_search(&dk, &qk, Rf_asLogical(right) == TRUE, wide ? SM_PLACE_F8 : SM_PLACE_I4, place,
-                           Rf_asInteger(np), &stop), "searchsorted");
+  r_kernel_check(sm_search(&dk, &qk, Rf_asLogical(right) == TRUE, wide ? SM_PLACE_F8 : SM_PLACE_I4, place, Rf_asInteger(np), &stop),
+                 "searchsorted");
   vmaxset(top);
   UNPROTECT(1);
   return out;

@@ -14,8 +14,8 @@
 
 typedef struct {
   uint32_t magic;
-  pid_t holder;      /* pid of this process while it holds the lock; another's or 0 otherwise */
-  sm_lock_shm *shm;  /* SM_PAGE bytes */
+  pid_t holder;     /* pid of this process while it holds the lock; another's or 0 otherwise */
+  sm_lock_shm *shm; /* SM_PAGE bytes */
 } own_lock;
 
 static void lock_finalize(SEXP x) {

@@ -53,9 +53,7 @@ r_map *r_map_get(SEXP ptr) {
 
 static size_t align_line(size_t n) { return (n + SM_CACHELINE - 1) / SM_CACHELINE * SM_CACHELINE; }
 
-static uint64_t ring_capacity_for(int np) {
-  return np <= 16 ? 1u << 18 : np <= 128 ? 1u << 16 : 1u << 14;
-}
+static uint64_t ring_capacity_for(int np) { return np <= 16 ? 1u << 18 : np <= 128 ? 1u << 16 : 1u << 14; }
 
 int r_map_lay_out(r_map *m) {
   m->ring_capacity = ring_capacity_for(m->np);

@@ -7,7 +7,7 @@
  *
  * States of a worker as the master sees it: RUNNING -> BYE (its last frame was read) or DEAD (it ended
  * without one); both are reaped by r_map_end(). The last frame decides, not the wait status. A DEAD worker of a map
- * that goes on (retries, collect) has a successor in the same rank, forked by the template (r_template.h).
+ * that goes on (retries, collect) has a successor in the same rank, forked by the template (r_map_template.h).
  */
 #ifndef R_MAP_H
 #define R_MAP_H
@@ -16,8 +16,8 @@
 #include <Rinternals.h>
 
 #include "proc_worker.h"
-#include "r_channel.h"
-#include "r_output.h"
+#include "r_wire_channel.h"
+#include "r_team_output.h"
 #include "r_team.h"
 #include "sync_turnstile.h"
 #include "task_queue.h"
@@ -29,7 +29,7 @@ typedef struct {
   _Atomic uint32_t forked;   /* all workers have been */
   uint8_t line[SM_CACHELINE - 12];
   sm_lock_shm critical;
-  sm_lock_shm ordered;       /* maps with successors: an item that runs again may have had its turn */
+  sm_lock_shm ordered; /* maps with successors: an item that runs again may have had its turn */
 } r_control_shm;
 
 #define R_MAP_MAGIC 0x534D4D50u
@@ -47,16 +47,16 @@ typedef struct {
 typedef struct {
   sm_proc proc;
   r_channel chan;
-  int state;         /* r_worker_state */
-  bool ended;        /* pidfd, socket or template said so */
-  bool quit;         /* it announced R's exit path */
-  bool remote;       /* a child of the template, not of the owner */
-  int64_t timed_out; /* item for which it was killed, -1 */
+  int state;          /* r_worker_state */
+  bool ended;         /* pidfd, socket or template said so */
+  bool quit;          /* it announced R's exit path */
+  bool remote;        /* a child of the template, not of the owner */
+  int64_t timed_out;  /* item for which it was killed, -1 */
   uint64_t forked_ns; /* the clock before its fork; traced maps */
   r_stream stream[2];
 } r_worker;
 
-/* What this process holds of the map's sections; see r_sync.c. */
+/* What this process holds of the map's sections; see r_map_sync.c. */
 typedef struct {
   pid_t pid;
   bool critical, ordered;
@@ -67,13 +67,13 @@ typedef struct {
 typedef struct r_map {
   uint32_t magic;
   pid_t owner;
-  int np;             /* 0: everything runs in the owner */
+  int np; /* 0: everything runs in the owner */
   int64_t nitems;
   void *mem;
-  size_t nbytes;      /* used of it */
+  size_t nbytes; /* used of it */
   size_t mapped;
   uint64_t spawned_ns; /* when its workers were; 0 before, and after their end */
-  size_t reserve;     /* address space for each worker's heap */
+  size_t reserve;      /* address space for each worker's heap */
   r_control_shm *ctl;
   sm_queue_shm *queue;
   sm_turnstile_shm *turn;
@@ -85,18 +85,18 @@ typedef struct r_map {
   uint8_t *delivered; /* owner: items that have a result or have failed */
   int64_t low;        /* owner: all items below have been delivered */
   int retries;
-  bool respawn;       /* a dead worker gets a successor */
-  double timeout_s;   /* of an item; Inf for none */
+  bool respawn;     /* a dead worker gets a successor */
+  double timeout_s; /* of an item; Inf for none */
   r_output output;
-  bool progress;      /* the master's loop reports how far it is */
+  bool progress;       /* the master's loop reports how far it is */
   sm_trace_shm *trace; /* a mapping of its own; NULL unless traced */
   size_t trace_nbytes;
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */
   int trace_outer_rank;
-  int64_t here_item;  /* the item that runs in this process, and since when; traced maps without workers */
+  int64_t here_item; /* the item that runs in this process, and since when; traced maps without workers */
   uint64_t here_ns;
   r_held held;
-  r_team team;        /* its place among those of this process that may have workers */
+  r_team team; /* its place among those of this process that may have workers */
 } r_map;
 
 /* The map behind its external pointer; raises an argument error for anything else. */

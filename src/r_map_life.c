@@ -7,7 +7,6 @@
 
 #include <R.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +14,12 @@
 #include "mem_heap.h"
 #include "proc_reap.h"
 #include "r_memory.h"
-#include "r_template.h"
-#include "r_trace_map.h"
+#include "r_map_template.h"
+#include "r_map_trace.h"
 #include "r_util.h"
-#include "r_worker.h"
+#include "r_map_worker.h"
 
 #define WORKED_NS 20000000u
-#define FEW_ITEMS 64
-#define TRIAL_NS 3000000u
-#define PAUSE_MAX 16
 
 static void forget(r_team *t, bool mine, int keep) {
   r_map *m = (r_map *)((char *)t - offsetof(r_map, team));
@@ -112,7 +108,8 @@ SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP retries, SEXP timeout, SEXP output) 
     m->worker = calloc((size_t)m->np, sizeof *m->worker);
     m->delivered = calloc((size_t)m->nitems, 1);
     int rc = m->worker && m->delivered ? r_map_lay_out(m) : -ENOMEM;
-    if (rc < 0) r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
+    if (rc < 0)
+      r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
   }
   UNPROTECT(1);
   return ptr;
@@ -143,28 +140,6 @@ static int spawn(r_map *m, int rank) {
 
 static bool all_begun(r_map *m) { return atomic_load(&m->queue->stop) || sm_queue_left(m->queue) == 0; }
 
-/* A map of few items may need one worker only. Is another one needed, the first having been forked in fork_ns? The answer is put off
- * for the time of another fork at most, while what has run so far says that the rest will have begun by then. Where the wait
- * was in vain, the next 1, 2, 4, ... 16 maps do without it. */
-static bool needs_second(r_map *m, uint64_t fork_ns) {
-  static int pause, left_out;
-  uint64_t start = sm_clock_ns(), began = 0, trial = fork_ns < TRIAL_NS ? fork_ns : TRIAL_NS;
-  if (m->nitems > FEW_ITEMS) return !all_begun(m);
-  if (left_out < pause) return left_out++, !all_begun(m);
-  left_out = 0;
-  while (!all_begun(m)) {
-    uint64_t now = sm_clock_ns(), left = (uint64_t)sm_queue_left(m->queue), begun = (uint64_t)m->nitems - left;
-    if (begun > 0 && began == 0) began = now;
-    if (now - start > trial || (begun > 0 && (now - began) / begun * left > trial / 2)) {
-      pause = pause == 0 ? 1 : pause < PAUSE_MAX ? 2 * pause : PAUSE_MAX;
-      return true;
-    }
-    sched_yield();
-  }
-  pause = 0;
-  return false;
-}
-
 /* Fork workers, the template first, while there are items for them; `main` is called in each with the map and its rank,
  * and never returns from there. */
 SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
@@ -176,20 +151,17 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   int rc = r_output_open_shared(&m->output, m->np, m->respawn);
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, &(r_template_work){r_worker_run, ptr, main});
   int i = -1;
-  uint64_t fork_ns = 0;
-  while (rc == 0 && ++i < m->np && (i == 0 || (i == 1 ? needs_second(m, fork_ns) : !all_begun(m)))) {
-    fork_ns = sm_clock_ns();
+  while (rc == 0 && ++i < m->np && (i == 0 || !all_begun(m))) {
     rc = spawn(m, i);
     if (rc == 1) r_worker_run(m, i, ptr, main); /* does not return */
-    fork_ns = sm_clock_ns() - fork_ns;
-    R_CheckUserInterrupt(); /* forks of a large process take their time; what has started ends with the map */
+    R_CheckUserInterrupt();                     /* forks of a large process take their time; what has started ends with the map */
   }
   if (rc < 0) {
     r_map_end(m);
     r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc),
             rc == -EMFILE || rc == -ENFILE ? "; use fewer workers, or raise the limit of open files (ulimit -n)"
-            : rc == -EAGAIN              ? "; use fewer workers, or raise the limit of processes (ulimit -u)"
-                                         : "");
+            : rc == -EAGAIN                ? "; use fewer workers, or raise the limit of processes (ulimit -u)"
+                                           : "");
   }
   atomic_store(&m->ctl->forked, 1);
   sm_futex_wake(&m->ctl->forked, m->np);

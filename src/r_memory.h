@@ -12,8 +12,8 @@ void r_memory_collect_before(size_t nbytes);
 /* Raise sharedmem_memory_error with fields asked and available (NA_REAL: not known). */
 void r_abort_memory(double asked, double available, const char *reason)
 #if defined(__GNUC__)
-  __attribute__((noreturn))
+    __attribute__((noreturn))
 #endif
-  ;
+    ;
 
 #endif

@@ -17,7 +17,7 @@
 #include <Rinternals.h>
 
 #include "proc_worker.h"
-#include "r_channel.h"
+#include "r_wire_channel.h"
 #include "r_team.h"
 #include "sync_barrier.h"
 #include "sync_lock.h"
@@ -46,15 +46,15 @@ typedef struct {
   uint32_t magic;
   pid_t owner, pid, parent;
   int nproc, rank;
-  int id;                /* names the restart that leaves the region in the owner */
+  int id; /* names the restart that leaves the region in the owner */
   void *mem;
   size_t nbytes;
   r_region_shm *ctl;
-  r_member_shm *shm;     /* nproc */
-  r_member *member;      /* nproc; [0] is not used */
+  r_member_shm *shm; /* nproc */
+  r_member *member;  /* nproc; [0] is not used */
   sm_schedule schedule;
-  sm_watch watch;        /* what a wait of this process looks at */
-  uint64_t ticked_ns;    /* owner: when it last looked after the members */
+  sm_watch watch;     /* what a wait of this process looks at */
+  uint64_t ticked_ns; /* owner: when it last looked after the members */
   bool in_critical, in_loop, in_ordered;
   int64_t item, through; /* ordered loops: the item at hand, the last that was in its section; -1 for none */
   r_team team;           /* its place among those of this process that may have members */

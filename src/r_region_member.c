@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "mem_heap.h"
-#include "r_frame.h"
+#include "r_wire_frame.h"
 #include "r_region.h"
 #include "r_util.h"
 

@@ -18,11 +18,9 @@ static r_region *enter(SEXP ptr, const char *what) {
 static void check_waited(r_region *r, int rc, const char *what) {
   if (rc >= 0) return;
   if (rc == SM_EFAILED) r_region_unwind(r);
-  if (rc == SM_EGONE)
-    r_abort("sharedmem_region_error", "%s: another process left the region without reaching it", what);
+  if (rc == SM_EGONE) r_abort("sharedmem_region_error", "%s: another process left the region without reaching it", what);
   if (rc == SM_EMISUSE)
-    r_abort("sharedmem_region_error", "%s: the processes of the region do not agree: another one is at a different loop or barrier",
-            what);
+    r_abort("sharedmem_region_error", "%s: the processes of the region do not agree: another one is at a different loop or barrier", what);
   r_abort("sharedmem_region_error", "%s: %s", what, sm_error_text(rc));
 }
 
@@ -72,7 +70,8 @@ SEXP ffi_region_loop_begin(SEXP ptr, SEXP n, SEXP schedule, SEXP chunk, SEXP ord
   const char *what = is_single ? "single()" : "forloop()";
   r_region *r = enter(ptr, what);
   check_free(r, what);
-  sm_schedule_plan plan = {(int64_t)Rf_asReal(n), (int64_t)Rf_asReal(chunk), Rf_asInteger(schedule), Rf_asLogical(ordered) == TRUE, is_single};
+  sm_schedule_plan plan = {(int64_t)Rf_asReal(n), (int64_t)Rf_asReal(chunk), Rf_asInteger(schedule), Rf_asLogical(ordered) == TRUE,
+                           is_single};
   int rc;
   while ((rc = sm_schedule_begin(&r->schedule, &plan, &r->watch)) == SM_EINTR) r_region_tick(r, ptr);
   check_waited(r, rc, what);

@@ -8,7 +8,7 @@
 #include <R.h>
 #include <poll.h>
 
-#include "r_frame.h"
+#include "r_wire_frame.h"
 #include "r_util.h"
 
 /* list(type, rank, value, loops): one frame as R sees it. */

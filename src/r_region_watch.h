@@ -16,8 +16,8 @@ void r_region_look(r_region *r, SEXP ptr);
 /* Leave a region that has failed. In the owner through its restart, elsewhere the process ends. Does not return. */
 void r_region_unwind(r_region *r)
 #if defined(__GNUC__)
-  __attribute__((noreturn))
+    __attribute__((noreturn))
 #endif
-  ;
+    ;
 
 #endif

@@ -72,9 +72,7 @@ SEXP r_call_in_namespace(SEXP call) {
 }
 
 /* A symbol or call as an argument would be evaluated: quote it. */
-static SEXP quoted(SEXP v) {
-  return TYPEOF(v) == SYMSXP || TYPEOF(v) == LANGSXP ? Rf_lang2(Rf_install("quote"), v) : v;
-}
+static SEXP quoted(SEXP v) { return TYPEOF(v) == SYMSXP || TYPEOF(v) == LANGSXP ? Rf_lang2(Rf_install("quote"), v) : v; }
 
 SEXP r_call1(const char *fun, SEXP a) {
   PROTECT(a = quoted(a));

@@ -10,31 +10,31 @@
 /* Raise an error of class c(cls, "sharedmem_error", "error", "condition"). Does not return. */
 void r_abort(const char *cls, const char *fmt, ...)
 #if defined(__GNUC__)
-  __attribute__((noreturn, format(printf, 2, 3)))
+    __attribute__((noreturn, format(printf, 2, 3)))
 #endif
-  ;
+    ;
 
 /* The same for a bad argument: "`arg` must be <expected>, not <got>". Class sharedmem_argument_error
  * with fields arg, got, expected. */
 void r_abort_argument(const char *arg, const char *got, const char *expected)
 #if defined(__GNUC__)
-  __attribute__((noreturn))
+    __attribute__((noreturn))
 #endif
-  ;
+    ;
 
 /* The same, `value` (any R object) described by describe_value(). */
 void r_abort_argument_value(const char *arg, SEXP value, const char *expected)
 #if defined(__GNUC__)
-  __attribute__((noreturn))
+    __attribute__((noreturn))
 #endif
-  ;
+    ;
 
 /* Evaluate a call of one of the package's abort_*() functions. Does not return. */
 void r_abort_call(SEXP call)
 #if defined(__GNUC__)
-  __attribute__((noreturn))
+    __attribute__((noreturn))
 #endif
-  ;
+    ;
 
 /* Call a function of the package's namespace. */
 SEXP r_call_in_namespace(SEXP call);

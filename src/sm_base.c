@@ -17,8 +17,7 @@ pid_t sm_pid(void) {
   pid_t pid = atomic_load_explicit(&this_pid, memory_order_relaxed);
   if (pid) return pid;
   int none = 0;
-  if (atomic_compare_exchange_strong(&watched, &none, 1) && pthread_atfork(NULL, NULL, forget_pid) != 0)
-    atomic_store(&watched, -1);
+  if (atomic_compare_exchange_strong(&watched, &none, 1) && pthread_atfork(NULL, NULL, forget_pid) != 0) atomic_store(&watched, -1);
   pid = getpid();
   if (atomic_load(&watched) > 0) atomic_store_explicit(&this_pid, pid, memory_order_relaxed);
   return pid;

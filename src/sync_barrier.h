@@ -18,9 +18,9 @@ typedef struct {
   uint32_t nproc;            /*   8 */
   _Atomic uint32_t spins;    /*  12 looks before a wait sleeps: follows what has paid off of late; 0 for none */
   uint8_t line1[SM_CACHELINE - 16];
-  _Atomic uint64_t tag[2];   /*  64 what this round and the next are about; 0 while nobody has come */
-  _Atomic uint32_t arrived;  /*  80 */
-  _Atomic uint32_t left;     /*  84 processes that will not come again */
+  _Atomic uint64_t tag[2];  /*  64 what this round and the next are about; 0 while nobody has come */
+  _Atomic uint32_t arrived; /*  80 */
+  _Atomic uint32_t left;    /*  84 processes that will not come again */
   uint8_t line2[SM_CACHELINE - 24];
 } sm_barrier_shm;
 

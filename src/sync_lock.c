@@ -73,8 +73,7 @@ int sm_lock_trylock(sm_lock_shm *l) {
     atomic_store_explicit(&l->busy, 1, memory_order_relaxed);
     return 0;
   }
-  if (kill((pid_t)held, 0) < 0 && errno == ESRCH && atomic_compare_exchange_strong(&l->owner, &held, me))
-    return SM_LOCK_RECOVERED;
+  if (kill((pid_t)held, 0) < 0 && errno == ESRCH && atomic_compare_exchange_strong(&l->owner, &held, me)) return SM_LOCK_RECOVERED;
   return SM_EAGAIN;
 }
 

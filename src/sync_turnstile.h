@@ -12,9 +12,9 @@
 #include "sync_futex.h"
 
 typedef struct {
-  _Atomic uint32_t word;  /* futex of the process in this slot */
+  _Atomic uint32_t word; /* futex of the process in this slot */
   uint32_t pad;
-  _Atomic int64_t item;   /* what it waits for, -1 for nothing */
+  _Atomic int64_t item; /* what it waits for, -1 for nothing */
   uint8_t line[SM_CACHELINE - 16];
 } sm_turn_slot_shm;
 
@@ -22,7 +22,7 @@ typedef struct {
   _Atomic int64_t turn;
   int64_t nitems;
   int32_t nslots;
-  _Atomic uint32_t used;     /* somebody has entered */
+  _Atomic uint32_t used; /* somebody has entered */
   _Atomic uint32_t nwaiting;
   uint32_t pad;
   uint8_t line[SM_CACHELINE - 32];

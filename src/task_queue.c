@@ -14,9 +14,7 @@
 #define FIELD 24
 #define MASK ((UINT64_C(1) << FIELD) - 1)
 
-static inline uint64_t pack(uint64_t seq, uint64_t lo, uint64_t hi) {
-  return (seq & 0xFFFF) << 48 | lo << FIELD | hi;
-}
+static inline uint64_t pack(uint64_t seq, uint64_t lo, uint64_t hi) { return (seq & 0xFFFF) << 48 | lo << FIELD | hi; }
 static inline uint64_t seq_of(uint64_t w) { return w >> 48; }
 static inline uint64_t lo_of(uint64_t w) { return w >> FIELD & MASK; }
 static inline uint64_t hi_of(uint64_t w) { return w & MASK; }

@@ -20,29 +20,29 @@
 #include "sync_lock.h"
 
 typedef struct {
-  _Atomic uint64_t range;    /*  0 seq:16 | lo:24 | hi:24, counted from base */
-  _Atomic int64_t base;      /*  8 changes only while the range is empty */
-  _Atomic int64_t item;      /* 16 item running, -1 between items */
-  _Atomic int64_t unsent;    /* 24 */
-  _Atomic uint64_t since_ns; /* 32 when the running item began */
+  _Atomic uint64_t range;     /*  0 seq:16 | lo:24 | hi:24, counted from base */
+  _Atomic int64_t base;       /*  8 changes only while the range is empty */
+  _Atomic int64_t item;       /* 16 item running, -1 between items */
+  _Atomic int64_t unsent;     /* 24 */
+  _Atomic uint64_t since_ns;  /* 32 when the running item began */
   _Atomic uint32_t unsaid[2]; /* 40 warnings and messages over the limit: the glue's */
-  uint64_t pad[2];           /* 48 */
+  uint64_t pad[2];            /* 48 */
 } sm_queue_slot_shm;
 
 typedef struct {
-  _Atomic int64_t next;      /* 0 */
-  int64_t nitems;            /* 8 */
-  int32_t nslots;            /* 16 */
-  _Atomic uint32_t stop;     /* 20 no further item starts */
-  _Atomic uint32_t single;   /* 24 batches of one from now on */
-  _Atomic uint32_t parked;   /* 28 something was parked */
-  struct {                   /* 32 journal of the move under way; slot -1 when there is none */
+  _Atomic int64_t next;    /* 0 */
+  int64_t nitems;          /* 8 */
+  int32_t nslots;          /* 16 */
+  _Atomic uint32_t stop;   /* 20 no further item starts */
+  _Atomic uint32_t single; /* 24 batches of one from now on */
+  _Atomic uint32_t parked; /* 28 something was parked */
+  struct {                 /* 32 journal of the move under way; slot -1 when there is none */
     _Atomic int32_t slot;
     _Atomic int32_t victim;
     _Atomic int64_t lo, hi;
   } move;
-  uint64_t pad2;             /* 56 */
-  sm_lock_shm lock;          /* 64 */
+  uint64_t pad2;    /* 56 */
+  sm_lock_shm lock; /* 64 */
 } sm_queue_shm;
 
 _Static_assert(sizeof(sm_queue_slot_shm) == 64, "sm_queue_slot_shm layout");
@@ -52,8 +52,8 @@ _Static_assert(offsetof(sm_queue_shm, lock) == 64, "sm_queue_shm layout");
 
 /* Process-local memory of how quick the items are. */
 typedef struct {
-  int64_t wanted;      /* size of the next batch */
-  int64_t got;         /* items of the last batch */
+  int64_t wanted; /* size of the next batch */
+  int64_t got;    /* items of the last batch */
   uint64_t began_ns;
 } sm_pace;
 

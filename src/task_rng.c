@@ -11,12 +11,10 @@ typedef struct {
 } matrix;
 
 /* Both components moved on by 2^127 steps. */
-static const matrix jump1 = {{{2427906178u, 3580155704u, 949770784u},
-                              {226153695u, 1230515664u, 3580155704u},
-                              {1988835001u, 986791581u, 1230515664u}}};
-static const matrix jump2 = {{{1464411153u, 277697599u, 1610723613u},
-                              {32183930u, 1464411153u, 1022607788u},
-                              {2824425944u, 32183930u, 2093834863u}}};
+static const matrix jump1 = {
+    {{2427906178u, 3580155704u, 949770784u}, {226153695u, 1230515664u, 3580155704u}, {1988835001u, 986791581u, 1230515664u}}};
+static const matrix jump2 = {
+    {{1464411153u, 277697599u, 1610723613u}, {32183930u, 1464411153u, 1022607788u}, {2824425944u, 32183930u, 2093834863u}}};
 
 static void apply(const matrix *m, uint64_t mod, uint32_t v[3]) {
   uint64_t out[3];

@@ -33,9 +33,7 @@ void sm_schedule_init(sm_schedule_shm *s, int nproc) {
   for (uint32_t i = 0; i < SM_SCHEDULE_SLOTS; i++) atomic_store(&slots(s)[i].turn, i);
 }
 
-void sm_schedule_open(sm_schedule *me, sm_schedule_shm *s, int rank) {
-  *me = (sm_schedule){.shm = s, .rank = rank};
-}
+void sm_schedule_open(sm_schedule *me, sm_schedule_shm *s, int rank) { *me = (sm_schedule){.shm = s, .rank = rank}; }
 
 /* Has a process left that had not met `loop`? */
 static bool deserted(sm_schedule_shm *s, uint32_t loop) {

@@ -35,9 +35,9 @@ typedef struct {
   _Atomic uint32_t state; /*  4 futex: EMPTY, SETUP, READY */
   _Atomic uint32_t ended; /*  8 processes that are through */
   uint32_t pad;
-  sm_schedule_plan plan;  /* 16 */
+  sm_schedule_plan plan; /* 16 */
   uint8_t line1[SM_CACHELINE - 48];
-  _Atomic int64_t next;   /* 64 first item nobody has claimed */
+  _Atomic int64_t next;     /* 64 first item nobody has claimed */
   _Atomic uint32_t waiting; /* 72 processes that wait for their turn in an ordered loop */
   uint8_t line2[SM_CACHELINE - 12];
 } sm_schedule_slot_shm;
@@ -63,11 +63,11 @@ _Static_assert(sizeof(sm_schedule_rank_shm) == SM_CACHELINE, "sm_schedule_rank_s
 typedef struct {
   sm_schedule_shm *shm;
   int rank;
-  uint32_t met;     /* loops begun: the number of the next one */
-  uint32_t loop;    /* the one being run */
+  uint32_t met;  /* loops begun: the number of the next one */
+  uint32_t loop; /* the one being run */
   bool running;
   sm_schedule_slot_shm *slot;
-  int64_t share;    /* static: first item of the next chunk */
+  int64_t share; /* static: first item of the next chunk */
 } sm_schedule;
 
 /* The memory handed to init must be zero-filled. */

@@ -125,8 +125,7 @@ void sm_trace_cpu(uint64_t *cpu_ns, uint64_t *starved_ns) {
 uint64_t sm_trace_private_bytes(void) {
   char text[4096];
   const char *p;
-  if (read_small("/proc/self/smaps_rollup", text, sizeof text) && (p = strstr(text, "Private_Dirty:")))
-    return parse_number(p, &p) * 1024;
+  if (read_small("/proc/self/smaps_rollup", text, sizeof text) && (p = strstr(text, "Private_Dirty:"))) return parse_number(p, &p) * 1024;
   if (!read_small("/proc/self/statm", text, sizeof text)) return 0;
   parse_number(text, &p);
   uint64_t resident = parse_number(p, &p), shared = parse_number(p, &p);

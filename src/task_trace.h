@@ -23,12 +23,12 @@ typedef enum {
   SM_TRACE_HOLD_CRITICAL,
   SM_TRACE_WAIT_ORDERED,
   SM_TRACE_HOLD_ORDERED,
-  SM_TRACE_SERIALIZE,     /* results into the ring or the spill file */
-  SM_TRACE_WAIT_RING,     /* the master had not made room yet */
-  SM_TRACE_GC,            /* R's collector */
-  SM_TRACE_STARTUP,       /* from before the fork to the first request for an item */
-  SM_TRACE_DISPATCH,      /* getting the next batch */
-  SM_TRACE_LOST,          /* written by the parent: the item that a worker was at when it ended */
+  SM_TRACE_SERIALIZE, /* results into the ring or the spill file */
+  SM_TRACE_WAIT_RING, /* the master had not made room yet */
+  SM_TRACE_GC,        /* R's collector */
+  SM_TRACE_STARTUP,   /* from before the fork to the first request for an item */
+  SM_TRACE_DISPATCH,  /* getting the next batch */
+  SM_TRACE_LOST,      /* written by the parent: the item that a worker was at when it ended */
   SM_TRACE_NKINDS
 } sm_trace_kind;
 
@@ -96,13 +96,10 @@ static inline sm_trace_ring_shm *sm_trace_ring(const sm_trace_shm *t, int rank) 
   return (sm_trace_ring_shm *)((uintptr_t)(t + 1) + (size_t)rank * (size_t)t->stride);
 }
 
-static inline sm_trace_event_shm *sm_trace_events(const sm_trace_ring_shm *r) {
-  return (sm_trace_event_shm *)((uintptr_t)r + sizeof *r);
-}
+static inline sm_trace_event_shm *sm_trace_events(const sm_trace_ring_shm *r) { return (sm_trace_event_shm *)((uintptr_t)r + sizeof *r); }
 
 /* Record one event in the ring of rank (0 <= rank < nworkers). t may be NULL: then nothing is done. */
-static inline void sm_trace_record(sm_trace_shm *t, int rank, uint32_t kind, int64_t item, uint64_t t0_ns,
-                                   uint64_t t1_ns) {
+static inline void sm_trace_record(sm_trace_shm *t, int rank, uint32_t kind, int64_t item, uint64_t t0_ns, uint64_t t1_ns) {
   if (!t) return;
   sm_trace_ring_shm *r = sm_trace_ring(t, rank);
   uint32_t n = atomic_load_explicit(&r->count, memory_order_relaxed);

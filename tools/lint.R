@@ -12,10 +12,17 @@ read <- function(files) sapply(files, readLines, warn = FALSE, simplify = FALSE)
 code_c <- read(c_files)
 code_r <- read(r_files)
 
-# Which layers a layer may include besides its own; sm_ is open to all, r_ may include everything.
+# Which layers of the core a layer may include besides its own; sm_ is open to all.
 may_include <- list(sm = character(), mem = character(), arr = character(), sync = character(),
                     proc = "sync", task = "sync", chan = c("sync", "mem"), kern = "arr")
+# The rooms of the glue, lowest first: the second word of a file's name is its room. Each may include the whole core,
+# its own room, and the rooms named here.
+may_visit <- list(util = character(), memory = "util", array = c("util", "memory"), index = c("util", "memory", "array"),
+                  kernel = c("util", "memory", "array"), here = "util", wire = c("util", "memory", "array", "here"),
+                  team = c("util", "here", "wire"), map = c("util", "memory", "here", "wire", "team"),
+                  region = c("util", "memory", "here", "wire", "team"), lock = c("util", "here"))
 layer_of <- function(file) sub("_.*$", "", basename(file))
+room_of <- function(file) sub("^r_([a-z0-9]+).*$", "\\1", basename(file))
 at <- function(file, line, text) sprintf("%s:%d: %s", file, line, text)
 
 # C source without comments and the contents of strings, lines kept.
@@ -44,6 +51,62 @@ check_layers <- function() {
       own <- regmatches(line, regexec("\"([^\"]+)\"", line))[[1L]][2L]
       if (!is.na(own) && !layer_of(own) %in% c("sm", layer, may_include[[layer]]))
         bad <- c(bad, at(f, i, sprintf("%s_ may not include %s", layer, own)))
+    }
+  }
+  bad
+}
+
+# Headers of ours that each line of a file includes; NA where it includes none.
+own_includes <- function(f) sub("^\\s*#\\s*include\\s+\"([^\"]+)\".*$|^.*$", "\\1", code_c[[f]])
+
+check_rooms <- function() {
+  bad <- character()
+  for (f in grep("^r_", basename(c_files), value = TRUE)) {
+    f <- file.path("src", f)
+    room <- room_of(f)
+    if (!room %in% names(may_visit)) bad <- c(bad, at(f, 1L, sprintf("no such room: %s", room)))
+    included <- own_includes(f)
+    for (i in grep("^r_", included))
+      if (!room_of(included[i]) %in% c(room, may_visit[[room]]))
+        bad <- c(bad, at(f, i, sprintf("the room %s may not include %s", room, included[i])))
+  }
+  bad
+}
+
+# A module is a .c file with its header. Modules that nothing outside of the rest includes are taken away until none
+# is left; what cannot be taken away lies on a circle or between two.
+check_circles <- function() {
+  module <- function(f) sub("\\.[ch]$", "", basename(f))
+  edges <- unlist(lapply(c_files, function(f) {
+    to <- setdiff(module(grep("\\.h$", own_includes(f), value = TRUE)), module(f))
+    sprintf("%s>%s", rep(module(f), length(to)), to)
+  }))
+  edges <- do.call(rbind, strsplit(unique(edges), ">", fixed = TRUE))
+  repeat {
+    keep <- edges[, 2L] %in% edges[, 1L] & edges[, 1L] %in% edges[, 2L]
+    if (all(keep)) break
+    edges <- edges[keep, , drop = FALSE]
+  }
+  if (nrow(edges)) paste("a circle of includes among", paste(unique(c(edges)), collapse = ", ")) else character()
+}
+
+check_line_length <- function(limit = 140L) {
+  files <- c(c_files, r_files, native_files, script_files)
+  unlist(lapply(files, function(f) {
+    n <- nchar(readLines(f, warn = FALSE))
+    at(f, which(n > limit), sprintf("%d columns, the limit is %d", n[n > limit], limit))
+  }))
+}
+
+check_parameters <- function(limit = 6L) {
+  bad <- character()
+  for (f in c_files) {
+    text <- paste(bare[[f]], collapse = "\n")
+    m <- gregexpr("(?m)^[[:alpha:]_][\\w *]*?(\\w+)\\(([^;{}()]*(\\([^()]*\\)[^;{}()]*)*)\\)\\s*\\{", text, perl = TRUE)
+    for (d in regmatches(text, m)[[1L]]) {
+      inner <- gsub("\\([^()]*\\)", "", sub("\\)\\s*\\{$", "", sub("^[^(]*\\(", "", d)))
+      n <- lengths(strsplit(inner, ","))
+      if (n > limit && !grepl("^SEXP ffi_", d)) bad <- c(bad, sprintf("%s: %s() has %d parameters, the limit is %d", f, sub("^.*?(\\w+)\\(.*$", "\\1", gsub("\n", " ", d), perl = TRUE), n, limit))
     }
   }
   bad
@@ -185,6 +248,10 @@ check_symbols <- function() {
 
 checks <- list(
   "core files include only what their layer may" = check_layers,
+  "glue files include only what their room may" = check_rooms,
+  "no circle of includes" = check_circles,
+  "no line outgrows 140 columns" = check_line_length,
+  "no C function has more than 6 parameters" = check_parameters,
   "each .c file includes its own header first" = check_own_header_first,
   "headers have guards named after the file" = check_guards,
   "ffi_ functions, rows of init.c and calls in R/ agree" = check_border,

@@ -68,8 +68,8 @@ static void test_edges(void) {
   check(sm_convert_check(dtype("f4"), SM_R_DBL, f, 2, false) == 1, "what would become infinite is no f4");
   int64_t past[] = {(INT64_C(1) << 53) + 1}, at[] = {INT64_C(1) << 53, -(INT64_C(1) << 53)};
   check(sm_convert_lossy(past, 1) && !sm_convert_lossy(at, 2), "digits are lost past 2^53, not at it");
-  check(!sm_convert_allowed(dtype("f8"), SM_R_CPLX) && !sm_convert_allowed(dtype("S4"), SM_R_DBL) && !sm_convert_allowed(dtype("raw"), SM_R_INT) &&
-          sm_convert_allowed(dtype("u1"), SM_R_RAW),
+  check(!sm_convert_allowed(dtype("f8"), SM_R_CPLX) && !sm_convert_allowed(dtype("S4"), SM_R_DBL) &&
+            !sm_convert_allowed(dtype("raw"), SM_R_INT) && sm_convert_allowed(dtype("u1"), SM_R_RAW),
         "types go only where they can");
   check(sm_convert_check(dtype("f8"), SM_R_CPLX, f, 1, false) == 0, "a type that goes nowhere fails at the first value");
 }
@@ -83,7 +83,8 @@ static void test_atomic(void) {
   a = -INT32_MAX;
   check(sm_atomic_add_i4(&a, -1, &out4) == SM_ERANGE, "a sum never becomes NA");
   int64_t b = INT64_MAX, out8 = 0;
-  check(sm_atomic_add_i8(&b, 1, &out8) == SM_ERANGE && sm_atomic_add_i8(&b, -1, &out8) == 0 && out8 == INT64_MAX - 1, "i8 ends at its ends");
+  check(sm_atomic_add_i8(&b, 1, &out8) == SM_ERANGE && sm_atomic_add_i8(&b, -1, &out8) == 0 && out8 == INT64_MAX - 1,
+        "i8 ends at its ends");
   b = INT64_MIN;
   check(sm_atomic_add_i8(&b, -1, &out8) == SM_ERANGE && sm_atomic_add_i8(&b, INT64_MIN, &out8) == SM_ERANGE, "at both of them");
 }

@@ -32,8 +32,8 @@ static void fetch(const void *src, int64_t from, int64_t n, int64_t *out) {
 #define MOST 6000
 
 typedef struct {
-  int64_t index[MOST], n;       /* as R gives it */
-  int64_t pos[MOST], npos;      /* what it selects, by a plain loop */
+  int64_t index[MOST], n;  /* as R gives it */
+  int64_t pos[MOST], npos; /* what it selects, by a plain loop */
   uint8_t bits[MOST / 8 + 2];
 } subscript;
 
@@ -128,7 +128,8 @@ static void test_random_plans(void) {
   }
   for (int trial = 0; trial < 1500; trial++) {
     int naxis = 2 + (int)below(3);
-    for (int k = 0; k < naxis; k++) random_subscript(subs[k], &axes[k], k == 0 && below(10) == 0 ? below(3000) : below(9), k == 0 ? 2500 : 12);
+    for (int k = 0; k < naxis; k++)
+      random_subscript(subs[k], &axes[k], k == 0 && below(10) == 0 ? below(3000) : below(9), k == 0 ? 2500 : 12);
     many &= plan_agrees(axes, subs, naxis);
   }
   check(one, "plans over one axis give what a plain loop gives");
@@ -150,7 +151,8 @@ static void test_faults(void) {
   check(sm_axis_logical(&a, 3, fetch, too_long, 4, &f) == 0 && a.n == 0, "FALSE past the extent is not");
   int64_t up[3000];
   for (int k = 0; k < 3000; k++) up[k] = 10 + 2 * k;
-  check(sm_axis_numeric(&a, 10000, fetch, up, 3000, &f) == 0 && a.kind == SM_AXIS_RANGE && a.step == 2 && a.start == 9, "a stretch in steps becomes a range");
+  check(sm_axis_numeric(&a, 10000, fetch, up, 3000, &f) == 0 && a.kind == SM_AXIS_RANGE && a.step == 2 && a.start == 9,
+        "a stretch in steps becomes a range");
   up[2999]++;
   check(sm_axis_numeric(&a, 10000, fetch, up, 3000, &f) == 0 && a.kind == SM_AXIS_LIST, "one that is out of step does not");
 }

@@ -74,8 +74,7 @@ static void test_process(void) {
   while (!*ready) pause_ms(1);
   sm_move_source s = {pid, -1, 0};
   int rc = sm_move_read(&s, (uint64_t)(uintptr_t)there, back, 100000);
-  if (rc == -EPERM || rc == -ENOSYS || rc == -EACCES)
-    check(there[0] == 1, "where it is not allowed nothing happens");
+  if (rc == -EPERM || rc == -ENOSYS || rc == -EACCES) check(there[0] == 1, "where it is not allowed nothing happens");
   else {
     check(rc == 0 && back[0] == 7 && back[99999] == 7 && there[0] == 1, "a child's memory is read");
     check(sm_move_read(&s, 8, back, 100) == SM_EFORMAT, "a wrong address is an error");

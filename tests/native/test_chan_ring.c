@@ -66,8 +66,7 @@ static void sizes_and_wrap(void) {
   sm_frame f;
   check(sm_ring_peek(&r, &f) == 0, "a new ring is empty");
   int ok = 1;
-  for (size_t n = 0; n <= CAPACITY / 2 - sizeof(sm_frame); n++)
-    ok &= put_frame(&w, n, n, NULL) == 0 && take_frame(&r, n, n);
+  for (size_t n = 0; n <= CAPACITY / 2 - sizeof(sm_frame); n++) ok &= put_frame(&w, n, n, NULL) == 0 && take_frame(&r, n, n);
   check(ok, "frames of every size up to half the ring come through, wherever they wrap");
   check(sm_ring_peek(&r, &f) == 0, "and then it is empty");
   check(put_frame(&w, 1, CAPACITY / 2 - sizeof(sm_frame) + 1, NULL) == SM_ERANGE, "a larger one is refused");
@@ -119,7 +118,7 @@ static void unfinished(void) {
   put_frame(&w, 4, 64, NULL);
   sm_ring_peek(&r, &f);
   check(sm_ring_get(&r, &f, 0, back, 65) == SM_ESHORT && sm_ring_get(&r, &f, 65, back, 0) == SM_ESHORT &&
-          sm_ring_get(&r, &f, UINT64_MAX, back, 2) == SM_ESHORT && sm_ring_get(&r, &f, 64, back, 0) == 0,
+            sm_ring_get(&r, &f, UINT64_MAX, back, 2) == SM_ESHORT && sm_ring_get(&r, &f, 64, back, 0) == 0,
         "nothing is read past a frame's end");
 }
 
@@ -181,7 +180,9 @@ static void malformed(void) {
   /* any bytes: an answer, and never a step outside */
   uint64_t x = 88172645463325252u;
   for (int i = 0; i < 200000; i++) {
-    x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
     if (i % 3 == 0) atomic_store(&shm->head, x % (3 * CAPACITY));
     if (i % 3 == 1) atomic_store(&shm->tail, x % (3 * CAPACITY));
     if (i % 3 == 2) memcpy((uint8_t *)mem + sizeof(sm_ring_shm) + x % (CAPACITY - 8), &x, 8);

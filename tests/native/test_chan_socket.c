@@ -60,11 +60,15 @@ static void descriptors(void) {
   check(count_fds() == before, "and no other stays open");
 
   char c = SM_SOCK_FD;
-  check(send(s[0], &c, 1, 0) == 1 && sm_socket_recv(s[1], &got) == SM_EFORMAT && got == -1, "one that was announced and did not come is malformed");
+  check(send(s[0], &c, 1, 0) == 1 && sm_socket_recv(s[1], &got) == SM_EFORMAT && got == -1,
+        "one that was announced and did not come is malformed");
 
   /* two in one message: ours never does that */
   struct iovec v = {&c, 1};
-  union { struct cmsghdr align; char space[CMSG_SPACE(2 * sizeof(int))]; } u;
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(2 * sizeof(int))];
+  } u;
   struct msghdr m;
   memset(&m, 0, sizeof m);
   memset(&u, 0, sizeof u);

@@ -46,8 +46,9 @@ static int through(size_t nbytes, size_t step) {
 }
 
 static void sizes(void) {
-  size_t odd[] = {1, 2, 7, 4095, 4096, 4097, SM_SPILL_STAGE - 1, SM_SPILL_STAGE, SM_SPILL_STAGE + 1, 2 * SM_SPILL_STAGE,
-                  3 * SM_SPILL_STAGE + 17, 5000011};
+  size_t odd[] = {
+      1,      2, 7, 4095, 4096, 4097, SM_SPILL_STAGE - 1, SM_SPILL_STAGE, SM_SPILL_STAGE + 1, 2 * SM_SPILL_STAGE, 3 * SM_SPILL_STAGE + 17,
+      5000011};
   int ok = 1;
   for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
     for (size_t step = 0; step <= odd[i] * 2; step = step ? step * 101 : (odd[i] > 100000 ? 4099 : 1)) ok &= through(odd[i], step);

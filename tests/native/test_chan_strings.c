@@ -76,7 +76,8 @@ static void test_damage(void) {
   end[0] = 0;
   const uint64_t odd[3] = {20, 16, 6}, few[3] = {8, 16, 6}, many[3] = {80, 16, 6}, none[3] = {24, 0, 6}, huge[3] = {24, 16, UINT64_MAX};
   check(!sm_strings_sizes_valid(odd, 4) && !sm_strings_sizes_valid(few, 4) && !sm_strings_sizes_valid(many, 4) &&
-        !sm_strings_sizes_valid(none, 4) && !sm_strings_sizes_valid(huge, 4), "sizes that make no table are refused");
+            !sm_strings_sizes_valid(none, 4) && !sm_strings_sizes_valid(huge, 4),
+        "sizes that make no table are refused");
   free(p);
 }
 

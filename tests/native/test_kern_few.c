@@ -125,7 +125,8 @@ static void order_is_seen(void) {
     for (int kind = 0; kind < 4; kind++) {
       for (int64_t i = 0; i < n; i++) x[i] = 1 + i / 100;
       if (kind == 1) x[n / 2] = 1;
-      if (kind == 2) for (int64_t i = 0; i < n; i++) x[i] = 1 + (n - i) / 100;
+      if (kind == 2)
+        for (int64_t i = 0; i < n; i++) x[i] = 1 + (n - i) / 100;
       if (kind == 3) x[n - 1] = INT64_MIN;
       sm_keys k = {SM_KEY_I8NA, x, n, 0, false};
       sm_few f;

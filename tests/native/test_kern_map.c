@@ -67,8 +67,9 @@ static void searches(void) {
           int64_t p = out[e] - 1;
           bool missing = isnan(needle[e]);
           if (missing) ok = p == (right ? n : n - 1);
-          else ok = p >= 0 && p < n && (p == 0 || (right ? data[p - 1] <= needle[e] : data[p - 1] < needle[e])) &&
-                    (isnan(data[p]) || (right ? data[p] > needle[e] : data[p] >= needle[e]));
+          else
+            ok = p >= 0 && p < n && (p == 0 || (right ? data[p - 1] <= needle[e] : data[p - 1] < needle[e])) &&
+                 (isnan(data[p]) || (right ? data[p] > needle[e] : data[p] >= needle[e]));
         }
         check_at(ok, "search", m);
       }

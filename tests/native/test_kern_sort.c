@@ -23,13 +23,12 @@ static int order_of(const sm_keys *k, int64_t i, int64_t j) {
   case code: c = (((const T *)k->data)[i] > ((const T *)k->data)[j]) - (((const T *)k->data)[i] < ((const T *)k->data)[j]); break;
   int c = 0;
   switch (k->type) {
-    ORDER(SM_KEY_F8, double) ORDER(SM_KEY_F4, float) ORDER(SM_KEY_I1, int8_t) ORDER(SM_KEY_I2, int16_t)
-    ORDER(SM_KEY_I4, int32_t) ORDER(SM_KEY_I8, int64_t) ORDER(SM_KEY_I8NA, int64_t) ORDER(SM_KEY_U1, uint8_t)
-    ORDER(SM_KEY_U2, uint16_t) ORDER(SM_KEY_U4, uint32_t) ORDER(SM_KEY_U8, uint64_t)
-  case SM_KEY_B1: c = (((const uint8_t *)k->data)[i] != 0) - (((const uint8_t *)k->data)[j] != 0); break;
-  case SM_KEY_STR:
-    c = strncmp((const char *)k->data + (size_t)i * k->width, (const char *)k->data + (size_t)j * k->width, k->width);
+    ORDER(SM_KEY_F8, double)
+    ORDER(SM_KEY_F4, float) ORDER(SM_KEY_I1, int8_t) ORDER(SM_KEY_I2, int16_t) ORDER(SM_KEY_I4, int32_t) ORDER(SM_KEY_I8, int64_t)
+        ORDER(SM_KEY_I8NA, int64_t) ORDER(SM_KEY_U1, uint8_t) ORDER(SM_KEY_U2, uint16_t) ORDER(SM_KEY_U4, uint32_t)
+            ORDER(SM_KEY_U8, uint64_t) case SM_KEY_B1 : c = (((const uint8_t *)k->data)[i] != 0) - (((const uint8_t *)k->data)[j] != 0);
     break;
+  case SM_KEY_STR: c = strncmp((const char *)k->data + (size_t)i * k->width, (const char *)k->data + (size_t)j * k->width, k->width); break;
   case SM_KEY_PTR: c = strcmp(((const char *const *)k->data)[i], ((const char *const *)k->data)[j]); break;
   }
   return k->decreasing ? -c : c;
@@ -128,7 +127,8 @@ static void numbers(void) {
 }
 
 static void integers(void) {
-  static const sm_key_type types[] = {SM_KEY_I1, SM_KEY_I2, SM_KEY_I4, SM_KEY_I8, SM_KEY_I8NA, SM_KEY_U1, SM_KEY_U2, SM_KEY_U4, SM_KEY_U8, SM_KEY_B1};
+  static const sm_key_type types[] = {SM_KEY_I1, SM_KEY_I2, SM_KEY_I4, SM_KEY_I8, SM_KEY_I8NA,
+                                      SM_KEY_U1, SM_KEY_U2, SM_KEY_U4, SM_KEY_U8, SM_KEY_B1};
   static const int width[] = {1, 2, 4, 8, 8, 1, 2, 4, 8, 1};
   for (size_t s = 0; s < NSIZES; s++)
     for (int t = 0; t < 10; t++)
@@ -136,7 +136,11 @@ static void integers(void) {
         int64_t n = sizes[s];
         uint8_t *x = malloc((size_t)n * 8 + 8);
         for (int64_t i = 0; i < n; i++) {
-          uint64_t v = shape == 0 ? draw() : shape == 1 ? draw() % 3 : shape == 2 ? (uint64_t)i : shape == 3 ? (uint64_t)(n - i) : draw() % 100000;
+          uint64_t v = shape == 0   ? draw()
+                       : shape == 1 ? draw() % 3
+                       : shape == 2 ? (uint64_t)i
+                       : shape == 3 ? (uint64_t)(n - i)
+                                    : draw() % 100000;
           if (shape == 4 && draw() % 10 == 0) v = width[t] == 8 ? (uint64_t)1 << 63 : width[t] == 4 ? 0x80000000u : 0x80;
           memcpy(x + (size_t)i * (size_t)width[t], &v, (size_t)width[t]); /* little-endian machines; else other values */
         }
@@ -157,13 +161,20 @@ static void texts(void) {
         uint64_t r = draw();
         switch (shape) {
         case 0: snprintf(t, width, "id_%07d", (int)(r % 10000000)); break;
-        case 1: for (int c = 0; c < 47; c++) t[c] = (char)('a' + draw() % 2); break;
+        case 1:
+          for (int c = 0; c < 47; c++) t[c] = (char)('a' + draw() % 2);
+          break;
         case 2: snprintf(t, width, "%s", r % 3 == 0 ? "" : r % 3 == 1 ? "b" : "ab"); break;
-        case 3: for (int c = 0; c < (int)(r % 12); c++) t[c] = (char)(1 + draw() % 254); break;
+        case 3:
+          for (int c = 0; c < (int)(r % 12); c++) t[c] = (char)(1 + draw() % 254);
+          break;
         case 4: memset(t, 'a', r % 48); break;
         case 5: snprintf(t, width, "a common beginning of everything, then %d", (int)(r % 1000)); break;
         case 6: snprintf(t, width, "%09d", (int)i); break;
-        case 7: memset(t, 'a', 40); snprintf(t + 40, 8, "%d", (int)(r % 5)); break;
+        case 7:
+          memset(t, 'a', 40);
+          snprintf(t + 40, 8, "%d", (int)(r % 5));
+          break;
         default: snprintf(t, width, r % 50 == 0 ? "other" : "prefix%d", (int)(r % 90)); break;
         }
         p[i] = t;
@@ -201,7 +212,8 @@ static void few_values(void) {
           switch (types[t]) {
           case SM_KEY_F8: memcpy(x + i * 8, &d, 8); break;
           case SM_KEY_F4: memcpy(x + i * 4, &f, 4); break;
-          case SM_KEY_I4: case SM_KEY_U4: memcpy(x + i * 4, &u, 4); break;
+          case SM_KEY_I4:
+          case SM_KEY_U4: memcpy(x + i * 4, &u, 4); break;
           default: memcpy(x + i * 8, &w, 8); break;
           }
         }

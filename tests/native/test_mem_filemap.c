@@ -156,7 +156,8 @@ static void test_limit(void) {
   check(limit_of("5:cpu,memoryless:/c\n0::/\n") == 5024 * 1024, "another controller is another");
   check(limit_of("5:memory:/not/here\n") == 5024 * 1024, "a group that is not seen sets no limit");
   check(sm_limit_available_in("/none", "/none", "/none") == UINT64_MAX, "a system that does not say sets none");
-  check(sm_limit_check((uint64_t)1 << 60, &available) == SM_ENOROOM && available > 0 && available < (uint64_t)1 << 60, "too much is refused with what there is");
+  check(sm_limit_check((uint64_t)1 << 60, &available) == SM_ENOROOM && available > 0 && available < (uint64_t)1 << 60,
+        "too much is refused with what there is");
   check(sm_limit_check(1 << 20, &available) == 0, "a little is not");
 }
 

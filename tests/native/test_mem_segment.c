@@ -54,7 +54,8 @@ static void test_new(void) {
   check(n == n0 && b == b0 && !sm_segment_find(id), "the last unref gives it back");
   check(sm_segment_new(SIZE_MAX / 2, &s) == SM_ENOROOM, "a size beyond any machine is refused");
   int asked = 0;
-  check(sm_segment_new_stoppable((size_t)300 << 20, stop_at_once, &asked, &s) == SM_EINTR && asked == 1, "the making of a large one can be stopped");
+  check(sm_segment_new_stoppable((size_t)300 << 20, stop_at_once, &asked, &s) == SM_EINTR && asked == 1,
+        "the making of a large one can be stopped");
 }
 
 static void test_adopt(void) {
@@ -120,17 +121,21 @@ static int try_bytes(const uint8_t *buf, size_t n) {
   volatile uint8_t sum = 0;
   const uint8_t *data = (block ? block->seg : seg)->payload + d.offset;
   for (size_t i = 0; i < nbytes; i++) sum = (uint8_t)(sum + data[i]);
-  if (block)
-    sm_block_unref(block);
-  else
-    sm_segment_unref(seg);
+  if (block) sm_block_unref(block);
+  else sm_segment_unref(seg);
   return 2;
 }
 
 static size_t describe(sm_segment *seg, sm_block *block, uint8_t *buf) {
   int64_t dim[3] = {2, 3, 4};
-  sm_descriptor d = {.segment = {seg->id[0], seg->id[1]}, .block = block ? block->id : 0, .offset = block ? block->offset : 0,
-                     .fd = seg->fd, .itemsize = 8, .code = 1, .ndim = 3, .kind = seg->kind};
+  sm_descriptor d = {.segment = {seg->id[0], seg->id[1]},
+                     .block = block ? block->id : 0,
+                     .offset = block ? block->offset : 0,
+                     .fd = seg->fd,
+                     .itemsize = 8,
+                     .code = 1,
+                     .ndim = 3,
+                     .kind = seg->kind};
   sm_descriptor_write(&d, dim, buf);
   return sm_descriptor_size(3);
 }

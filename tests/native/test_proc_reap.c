@@ -28,6 +28,8 @@ static void background(_Atomic int *go) {
   check(sm_reap_done() && no_children(), "all are reaped without a further call that waits");
   check(sm_reap_done(), "and then nothing is waited for");
   sm_reap_join();
+  sm_reap_begin(pids, 0);
+  check(sm_reap_done(), "waiting for nobody is done at once");
 }
 
 static void second(_Atomic int *go) {
@@ -71,7 +73,8 @@ static void left(void) {
   sm_proc p;
   int sock;
   sm_proc_init(&p);
-  if (sm_proc_spawn(&p, &sock) == 1) for (;;) pause_ms(1000);
+  if (sm_proc_spawn(&p, &sock) == 1)
+    for (;;) pause_ms(1000);
   pid_t pid = p.pid;
   bool wait = sm_proc_leave(&p);
   check(p.sock == -1 && p.pidfd == -1 && sm_proc_poll(&p), "a process that is left has no descriptor, and counts as ended");

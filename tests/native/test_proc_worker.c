@@ -42,7 +42,8 @@ static void ends(void) {
   sm_proc_close(&p);
 
   sm_proc_init(&p);
-  if (sm_proc_spawn(&p, &sock) == 1) for (;;) pause_ms(1000);
+  if (sm_proc_spawn(&p, &sock) == 1)
+    for (;;) pause_ms(1000);
   check(!sm_proc_poll(&p) && !sm_proc_wait(&p, 20), "one that runs is not waited for longer than asked");
   sm_proc_close(&p);
   check(p.state == SM_PROC_REAPED && WIFSIGNALED(p.status), "closing kills and reaps what runs");
@@ -72,7 +73,9 @@ static void ends(void) {
 }
 
 static int *tidied; /* shared: exit handlers that ran */
-static void tidy(void) { if (tidied) ++*tidied; }
+static void tidy(void) {
+  if (tidied) ++*tidied;
+}
 
 static void foreign_exit(void) {
   sm_proc p;
@@ -164,7 +167,8 @@ static void foreign(void) {
   sm_proc p;
   int sock;
   sm_proc_init(&p);
-  if (sm_proc_spawn(&p, &sock) == 1) for (;;) pause_ms(1000);
+  if (sm_proc_spawn(&p, &sock) == 1)
+    for (;;) pause_ms(1000);
   pid_t pid = fork();
   if (pid == 0) {
     sm_proc_kill(&p);
@@ -227,12 +231,14 @@ static void nothing_left(void) {
       if (sm_proc_spawn(&p[i], &sock) == 1) {
         for (int k = 0; k < i; k++) sm_proc_forget(&p[k]);
         int bad = count_fds() != before + 1;
-        if (i % 2) for (;;) pause_ms(1000);
+        if (i % 2)
+          for (;;) pause_ms(1000);
         _exit(bad);
       }
     }
     for (int i = 0; i < 20; i++) {
-      if (i % 2 == 0) check(sm_proc_wait(&p[i], 30000) && p[i].status == 0, "a child that forgot its siblings has its own socket and no other");
+      if (i % 2 == 0)
+        check(sm_proc_wait(&p[i], 30000) && p[i].status == 0, "a child that forgot its siblings has its own socket and no other");
       sm_proc_close(&p[i]);
     }
   }

@@ -143,7 +143,7 @@ static void watched(void) {
 
 /* Slot 0 goes through items 0, 3, 6, ... and is killed at one step; slots 1 and 2 do the others. */
 typedef struct {
-  _Atomic int64_t at;      /* item of the doomed one; -1 before the first */
+  _Atomic int64_t at; /* item of the doomed one; -1 before the first */
   _Atomic int done;
   _Atomic int64_t logged, log[16];
   sm_turnstile_shm *turn;

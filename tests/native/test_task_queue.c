@@ -24,11 +24,12 @@ static void step(void);
 #undef atomic_compare_exchange_weak
 #undef atomic_compare_exchange_strong
 #define SEQ memory_order_seq_cst
-#define SWAP(p, e, v) __extension__({ \
-    step();                           \
+#define SWAP(p, e, v)                                                     \
+  __extension__({                                                         \
+    step();                                                               \
     int ok_ = atomic_compare_exchange_strong_explicit(p, e, v, SEQ, SEQ); \
-    step();                           \
-    ok_;                              \
+    step();                                                               \
+    ok_;                                                                  \
   })
 #define atomic_store(p, v) (step(), atomic_store_explicit(p, v, SEQ))
 #define atomic_compare_exchange_weak(p, e, v) SWAP(p, e, v)
@@ -60,10 +61,10 @@ typedef struct {
   _Atomic uint8_t *done; /* of each item: how often */
   int64_t nitems;
   int nslots;
-  _Atomic int wrong;     /* items out of order within a worker, or out of range */
+  _Atomic int wrong; /* items out of order within a worker, or out of range */
   _Atomic int ended;
-  int slow;              /* rank that dawdles */
-  int between;           /* rank between whose batches the last slot gets one */
+  int slow;    /* rank that dawdles */
+  int between; /* rank between whose batches the last slot gets one */
 } queue_case;
 
 static queue_case *new_case(int64_t nitems, int nslots) {
@@ -197,7 +198,8 @@ static void stopping(void) {
 
 static void parking(void) {
   queue_case *c = new_case(100, 2);
-  check(sm_queue_assign(c->q, 0, 10, 12, 20, 25) == 0 && sm_queue_assign(c->q, 1, 30, 30, 40, 41) == 0, "a batch is assigned, another parked");
+  check(sm_queue_assign(c->q, 0, 10, 12, 20, 25) == 0 && sm_queue_assign(c->q, 1, 30, 30, 40, 41) == 0,
+        "a batch is assigned, another parked");
   check(sm_queue_assign(c->q, 0, 50, 51, 60, 61) == SM_EAGAIN, "as many as there are slots");
   check(sm_queue_take(c->q, 0) == 10 && sm_queue_take(c->q, 0) == 11 && sm_queue_take(c->q, 0) == -1, "what was assigned is taken");
   sm_pace p = {0, 0, 0};

@@ -18,8 +18,8 @@
 typedef struct {
   _Atomic uint32_t failed;
   _Atomic int hits[NLOOPS][NITEMS];
-  int owner[NITEMS];     /* who ran it, of the last loop */
-  int order[NLOOPS];     /* written inside the ordered section only */
+  int owner[NITEMS]; /* who ran it, of the last loop */
+  int order[NLOOPS]; /* written inside the ordered section only */
   _Atomic int wrong;
   _Atomic int outcome;
   _Atomic int go;
@@ -145,8 +145,7 @@ static void claims(int rank, int nproc, sm_schedule_plan p, char *out) {
   sm_schedule_begin(&me, &p, NULL);
   int64_t from, to;
   *out = 0;
-  while (sm_schedule_claim(&me, &from, &to))
-    out += sprintf(out, "%lld-%lld ", (long long)from, (long long)to);
+  while (sm_schedule_claim(&me, &from, &to)) out += sprintf(out, "%lld-%lld ", (long long)from, (long long)to);
   munmap(s, sizeof *s);
 }
 

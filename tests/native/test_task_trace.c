@@ -78,8 +78,8 @@ static void full_ring(void) {
   sm_trace_read(t, 0, &v);
   int same = v.count == 10, first = is_nth(&v.events[0], 0) && is_nth(&v.events[9], 9);
   for (int k = 0; k < SM_TRACE_NKINDS; k++)
-    same &= v.dropped[k].n == count[k] && v.dropped[k].total_ns == total[k] && v.dropped[k].max_ns == max[k] &&
-            v.dropped[k].last_ns == last[k];
+    same &=
+        v.dropped[k].n == count[k] && v.dropped[k].total_ns == total[k] && v.dropped[k].max_ns == max[k] && v.dropped[k].last_ns == last[k];
   check(same, "what finds the ring full is counted and summed exactly, by kind");
   check(first, "and what stood in the ring stays");
   munmap(t, n);
@@ -138,7 +138,8 @@ static void reader_beside_writer(void) {
     sm_trace_read(t, 0, &v);
     if (v.count) good &= is_nth(&v.events[v.count - 1], v.count - 1);
     for (int k = 0; k < SM_TRACE_NKINDS; k++)
-      sums &= v.dropped[k].total_ns <= 6 * v.dropped[k].n && v.dropped[k].max_ns <= 6 && (v.dropped[k].n == 0) == (v.dropped[k].last_ns == 0);
+      sums &=
+          v.dropped[k].total_ns <= 6 * v.dropped[k].n && v.dropped[k].max_ns <= 6 && (v.dropped[k].n == 0) == (v.dropped[k].last_ns == 0);
   }
   atomic_store(&stop, 1);
   pthread_join(writer, NULL);
@@ -155,8 +156,7 @@ static void malformed(void) {
     unsigned char *p = (unsigned char *)t;
     for (size_t i = 0; i < offsetof(sm_trace_shm, begin_ns); i++)
       if (rand_r(&seed) % 8 == 0) p[i] = (unsigned char)rand_r(&seed);
-    if (sm_trace_check(t, n) == 0)
-      refused &= sm_trace_nbytes((int)t->nworkers, t->capacity) <= n && t->stride * t->nworkers < n;
+    if (sm_trace_check(t, n) == 0) refused &= sm_trace_nbytes((int)t->nworkers, t->capacity) <= n && t->stride * t->nworkers < n;
     *t = good;
   }
   check(refused, "a header that does not fit the memory is refused");

@@ -1,0 +1,94 @@
+/* r_index_atomic.c: atomic_add(). */
+#include <string.h>
+
+#include "arr_atomic.h"
+#include "r_index.h"
+#include "r_array_handle.h"
+#include "r_util.h"
+
+/* Add value `k` of v to one element; the new value goes to out[at], SM_ERANGE if it does not fit. */
+static int add_one(const sm_array *a, int64_t pos, const r_values *v, int64_t k, SEXP out, R_xlen_t at) {
+  uint8_t *p = a->data + (size_t)pos * a->dtype.itemsize;
+  int64_t item; /* a value as the dtype has it; stands for f8 and i4 as well */
+  int rc = 0;
+  if (v->source.items) memcpy(&item, v->source.items + (size_t)k * a->dtype.itemsize, a->dtype.itemsize);
+  else v->source.stage(v->source.ctx, k, 1, &item);
+  if (a->dtype.code == SM_I4) {
+    int32_t d, sum = 0;
+    memcpy(&d, &item, sizeof d);
+    rc = sm_atomic_add_i4(p, d, &sum);
+    if (rc == 0) INTEGER(out)[at] = sum;
+  } else if (a->dtype.code == SM_I8) {
+    int64_t sum = 0;
+    rc = sm_atomic_add_i8(p, item, &sum);
+    if (rc == 0) REAL(out)[at] = (double)sum;
+  } else {
+    double d, sum = 0;
+    memcpy(&d, &item, sizeof d);
+    rc = sm_atomic_add_f8(p, d, &sum);
+    if (rc == 0) REAL(out)[at] = sum;
+  }
+  return rc;
+}
+
+static void check_target(const sm_array *a) {
+  char code[16];
+  sm_dtype_format(a->dtype, code);
+  if (a->dtype.code != SM_I4 && a->dtype.code != SM_I8 && a->dtype.code != SM_F8)
+    r_abort_argument("x", code, "a shared array of dtype i4, i8 or f8");
+  r_array_check_writable(a);
+  if ((uintptr_t)a->data % a->dtype.itemsize) r_abort_argument("x", "an array at an odd offset of its file", "aligned to its item size");
+}
+
+/* One number to one place, the path of every scalar loop. NULL if it is not that simple. */
+static SEXP add_scalar(SEXP x, SEXP i, SEXP value) {
+  if (TYPEOF(x) != EXTPTRSXP || !r_array_is(x) || Rf_isObject(i) || Rf_isObject(value)) return NULL;
+  const sm_array *a = R_ExternalPtrAddr(x);
+  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || R_ExternalPtrProtected(x) != R_NilValue) return NULL;
+  double at = TYPEOF(i) == INTSXP && XLENGTH(i) == 1 ? INTEGER_ELT(i, 0) : TYPEOF(i) == REALSXP && XLENGTH(i) == 1 ? REAL_ELT(i, 0) : 0;
+  if (!(at >= 1 && at < (double)a->length + 1) || (uintptr_t)a->data % a->dtype.itemsize) return NULL;
+  uint8_t *p = a->data + ((size_t)at - 1) * a->dtype.itemsize;
+  double d;
+  if (TYPEOF(value) == REALSXP && XLENGTH(value) == 1) d = REAL_ELT(value, 0);
+  else if (TYPEOF(value) == INTSXP && XLENGTH(value) == 1 && INTEGER_ELT(value, 0) != NA_INTEGER) d = INTEGER_ELT(value, 0);
+  else return NULL;
+  int32_t sum4;
+  switch (a->dtype.code) {
+  case SM_F8: sm_atomic_add_f8(p, d, &d); return Rf_ScalarReal(d);
+  case SM_I4:
+    if (!(d >= -INT32_MAX && d <= INT32_MAX && d == (double)(int32_t)d) || sm_atomic_add_i4(p, (int32_t)d, &sum4) < 0) return NULL;
+    return Rf_ScalarInteger(sum4);
+  default: return NULL;
+  }
+}
+
+SEXP ffi_atomic_add(SEXP x, SEXP i, SEXP value) {
+  SEXP fast = add_scalar(x, i, value);
+  if (fast) return fast;
+  const sm_array *a = r_array_get(x, "x");
+  check_target(a);
+  if (r_array_meta_get(x, "class") != R_NilValue) r_abort_argument("x", "an array with a class", "an array of plain numbers");
+  const void *vmax = vmaxget();
+  r_values v;
+  r_subscripts s;
+  sm_plan plan;
+  if (r_array_is(value)) value = r_call1("shared_values", value);
+  PROTECT(value);
+  PROTECT(r_values_take(x, a, value, &v));
+  PROTECT(r_subscripts_one(x, a, i, true, &s));
+  sm_plan_init(&plan, s.axis, 1, R_alloc(sm_plan_buffer(1), 1));
+  int64_t n = plan.n, ny = v.source.n;
+  if (plan.has_na) r_abort_index("NAs are not allowed in atomic_add()", NA_REAL, R_NilValue, (double)a->length, 0);
+  if (n > 0 && ny == 0) r_abort_value("value has length zero", NA_REAL, R_NilValue, a->dtype);
+  if (n > 0 && n % ny != 0) r_abort_value("length of i is not a multiple of the length of value", NA_REAL, R_NilValue, a->dtype);
+  r_values_check(a, R_NilValue, &v, ny);
+  SEXP ans = PROTECT(Rf_allocVector(a->dtype.code == SM_I4 ? INTSXP : REALSXP, (R_xlen_t)n));
+  R_xlen_t at = 0;
+  for (sm_span t = sm_plan_next(&plan); t.n; t = sm_plan_next(&plan))
+    for (int64_t k = 0; k < t.n; k++, at++)
+      if (add_one(a, t.pos ? t.pos[k] : t.start + k, &v, at % ny, ans, at) < 0)
+        r_abort_value("the sum does not fit its dtype; what stands before it was added", (double)at + 1, R_NilValue, a->dtype);
+  vmaxset(vmax);
+  UNPROTECT(4);
+  return ans;
+}

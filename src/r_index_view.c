@@ -1,0 +1,302 @@
+/* r_index_view.c: read-only ALTREP vectors over the memory of a shared array.
+ *
+ * data1   external pointer to a view_info; its protected slot holds the handle, which keeps the memory
+ * data2   R_NilValue, or an ordinary vector with a copy of the values, used for everything from then on
+ *
+ * A view never hands out the shared memory for writing. Where the dtype's bytes are R's, a pointer that might be
+ * written to (REAL() and its like ask for no other) leads into a private mapping of the same pages, which
+ * becomes a copy page by page as it is written; where there can be no such mapping, into a copy. Where the bytes are not R's, any pointer
+ * leads into a copy. Text is copied as a whole at first access, since R takes it for granted that a string stays alive and in place while
+ * its vector does.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem_private.h"
+#include "r_index.h"
+#include "r_array_handle.h"
+#include "r_util.h"
+
+#include <R_ext/Altrep.h>
+#include <R_ext/Rdynload.h>
+
+typedef struct {
+  const uint8_t *data; /* the segment's, or the private mapping once there is one */
+  sm_private own;
+  int64_t n;
+  sm_dtype dtype;
+  sm_rtype type;
+  bool direct;  /* the bytes are an R vector's, aligned, and stay there */
+  bool fragile; /* they may vanish (a file): read under the guard, as a whole at first access */
+} view_info;
+
+static R_altrep_class_t class_int, class_real, class_lgl, class_cplx, class_raw, class_str;
+
+static view_info *info_of(SEXP x) { return R_ExternalPtrAddr(R_altrep_data1(x)); }
+
+static void info_finalize(SEXP p) {
+  view_info *v = R_ExternalPtrAddr(p);
+  if (v) sm_private_unmap(&v->own);
+  free(v);
+  R_ClearExternalPtr(p);
+}
+
+static void *copy_data(SEXP v) {
+  switch (TYPEOF(v)) {
+  case LGLSXP: return LOGICAL(v);
+  case INTSXP: return INTEGER(v);
+  case REALSXP: return REAL(v);
+  case CPLXSXP: return COMPLEX(v);
+  case RAWSXP: return RAW(v);
+  default: return (void *)STRING_PTR_RO(v);
+  }
+}
+
+typedef struct {
+  const view_info *v;
+  const uint8_t *from;
+  int64_t n;
+  void *to;
+} convert_job;
+
+static void run_convert(void *ctx) {
+  convert_job *j = ctx;
+  sm_convert_read(j->v->dtype, j->from, j->n, j->v->type, j->to);
+}
+
+static void run_copy(void *ctx) {
+  convert_job *j = ctx;
+  memcpy(j->to, j->from, (size_t)j->n * j->v->dtype.itemsize);
+}
+
+/* A private vector of n values from `from` on. */
+static SEXP read_part(SEXP x, int64_t from, int64_t n) {
+  const view_info *v = info_of(x);
+  const sm_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
+  SEXP ans = PROTECT(Rf_allocVector(TYPEOF(x), (R_xlen_t)n));
+  const uint8_t *p = v->data + (size_t)from * v->dtype.itemsize;
+  if (v->type == SM_R_STR && v->fragile && n > 0) {
+    convert_job job = {v, p, n, R_alloc((size_t)n, (int)v->dtype.itemsize)};
+    r_array_access(a, run_copy, &job);
+    p = job.to;
+  }
+  if (v->type == SM_R_STR)
+    for (int64_t k = 0; k < n; k++) SET_STRING_ELT(ans, (R_xlen_t)k, r_string_item(p + (size_t)k * a->dtype.itemsize, a->dtype.itemsize));
+  else if (n > 0) {
+    convert_job job = {v, p, n, copy_data(ans)};
+    r_array_access(a, run_convert, &job);
+  }
+  UNPROTECT(1);
+  return ans;
+}
+
+static SEXP own_copy(SEXP x) {
+  SEXP own = R_altrep_data2(x);
+  if (own == R_NilValue) {
+    own = read_part(x, 0, info_of(x)->n);
+    R_set_altrep_data2(x, own);
+  }
+  return own;
+}
+
+static R_xlen_t view_length(SEXP x) { return (R_xlen_t)info_of(x)->n; }
+
+static const void *view_dataptr_or_null(SEXP x) {
+  SEXP own = R_altrep_data2(x);
+  if (own != R_NilValue) return copy_data(own);
+  const view_info *v = info_of(x);
+  return v->direct ? v->data : NULL;
+}
+
+/* Take a private mapping of the pages; false where a copy serves better. */
+static bool make_private(SEXP x) {
+  view_info *v = info_of(x);
+  if (v->own.base) return true;
+  size_t nbytes = (size_t)v->n * v->dtype.itemsize;
+  if (!v->direct) return false;
+  const sm_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
+  void *at;
+  if (sm_private_map(a->seg, v->data, nbytes, &v->own, &at) < 0) return false;
+  v->data = at;
+  return true;
+}
+
+static void *view_dataptr(SEXP x, Rboolean writable) {
+  if (R_altrep_data2(x) == R_NilValue && info_of(x)->direct && (!writable || make_private(x))) return (void *)info_of(x)->data;
+  return copy_data(own_copy(x));
+}
+
+static SEXP view_duplicate(SEXP x, Rboolean deep) {
+  (void)deep;
+  SEXP own = R_altrep_data2(x);
+  if (own == R_NilValue) return read_part(x, 0, info_of(x)->n);
+  SEXP ans = PROTECT(Rf_duplicate(own));
+  UNPROTECT(1);
+  return ans;
+}
+
+static Rboolean view_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree)(SEXP, int, int, int)) {
+  (void)pre, (void)deep, (void)pvec, (void)subtree;
+  char code[16];
+  sm_dtype_format(info_of(x)->dtype, code);
+  Rprintf(" shared_view %s%s\n", code, R_altrep_data2(x) != R_NilValue ? " (copied)" : info_of(x)->own.base ? " (private)" : "");
+  return TRUE;
+}
+
+/* One value, or a stretch: from the copy where there is one. */
+#define ELT(name, T, get)                                                                 \
+  static T name(SEXP x, R_xlen_t i) {                                                     \
+    SEXP own = R_altrep_data2(x);                                                         \
+    if (own == R_NilValue && info_of(x)->fragile) own = own_copy(x);                      \
+    if (own != R_NilValue) return get(own, i);                                            \
+    const view_info *v = info_of(x);                                                      \
+    T out;                                                                                \
+    sm_convert_read(v->dtype, v->data + (size_t)i * v->dtype.itemsize, 1, v->type, &out); \
+    return out;                                                                           \
+  }
+
+#define REGION(name, T, get)                                                             \
+  static R_xlen_t name(SEXP x, R_xlen_t i, R_xlen_t n, T *buf) {                         \
+    SEXP own = R_altrep_data2(x);                                                        \
+    if (own == R_NilValue && info_of(x)->fragile) own = own_copy(x);                     \
+    if (own != R_NilValue) return get(own, i, n, buf);                                   \
+    const view_info *v = info_of(x);                                                     \
+    if (i < 0 || i >= v->n) return 0;                                                    \
+    if (n > v->n - i) n = (R_xlen_t)(v->n - i);                                          \
+    sm_convert_read(v->dtype, v->data + (size_t)i * v->dtype.itemsize, n, v->type, buf); \
+    return n;                                                                            \
+  }
+
+ELT(int_elt, int, INTEGER_ELT)
+ELT(lgl_elt, int, LOGICAL_ELT)
+ELT(real_elt, double, REAL_ELT)
+ELT(cplx_elt, Rcomplex, COMPLEX_ELT)
+ELT(raw_elt, Rbyte, RAW_ELT)
+REGION(int_region, int, INTEGER_GET_REGION)
+REGION(lgl_region, int, LOGICAL_GET_REGION)
+REGION(real_region, double, REAL_GET_REGION)
+REGION(cplx_region, Rcomplex, COMPLEX_GET_REGION)
+REGION(raw_region, Rbyte, RAW_GET_REGION)
+
+static SEXP str_elt(SEXP x, R_xlen_t i) { return STRING_ELT(own_copy(x), i); }
+
+static void str_set_elt(SEXP x, R_xlen_t i, SEXP v) { SET_STRING_ELT(own_copy(x), i, v); }
+
+static void common_methods(R_altrep_class_t c) {
+  R_set_altrep_Length_method(c, view_length);
+  R_set_altrep_Duplicate_method(c, view_duplicate);
+  R_set_altrep_Inspect_method(c, view_inspect);
+  R_set_altvec_Dataptr_method(c, view_dataptr);
+  R_set_altvec_Dataptr_or_null_method(c, view_dataptr_or_null);
+}
+
+void r_view_register(DllInfo *dll) {
+  class_int = R_make_altinteger_class("shared_view_integer", "sharedmem", dll);
+  class_real = R_make_altreal_class("shared_view_real", "sharedmem", dll);
+  class_lgl = R_make_altlogical_class("shared_view_logical", "sharedmem", dll);
+  class_cplx = R_make_altcomplex_class("shared_view_complex", "sharedmem", dll);
+  class_raw = R_make_altraw_class("shared_view_raw", "sharedmem", dll);
+  class_str = R_make_altstring_class("shared_view_string", "sharedmem", dll);
+  common_methods(class_int);
+  common_methods(class_real);
+  common_methods(class_lgl);
+  common_methods(class_cplx);
+  common_methods(class_raw);
+  common_methods(class_str);
+  R_set_altinteger_Elt_method(class_int, int_elt);
+  R_set_altinteger_Get_region_method(class_int, int_region);
+  R_set_altlogical_Elt_method(class_lgl, lgl_elt);
+  R_set_altlogical_Get_region_method(class_lgl, lgl_region);
+  R_set_altreal_Elt_method(class_real, real_elt);
+  R_set_altreal_Get_region_method(class_real, real_region);
+  R_set_altcomplex_Elt_method(class_cplx, cplx_elt);
+  R_set_altcomplex_Get_region_method(class_cplx, cplx_region);
+  R_set_altraw_Elt_method(class_raw, raw_elt);
+  R_set_altraw_Get_region_method(class_raw, raw_region);
+  R_set_altstring_Elt_method(class_str, str_elt);
+  R_set_altstring_Set_elt_method(class_str, str_set_elt);
+}
+
+static R_altrep_class_t class_for(sm_rtype t) {
+  switch (t) {
+  case SM_R_LGL: return class_lgl;
+  case SM_R_INT: return class_int;
+  case SM_R_CPLX: return class_cplx;
+  case SM_R_RAW: return class_raw;
+  case SM_R_STR: return class_str;
+  case SM_R_DBL:
+  case SM_R_I64: break;
+  }
+  return class_real;
+}
+
+static bool aligned(const void *p, sm_rtype t) {
+  size_t need = t == SM_R_CPLX ? 8 : sm_rtype_size(t);
+  return need != 0 && (uintptr_t)p % need == 0;
+}
+
+static SEXP view_make(SEXP x, const sm_array *a, int64_t from, int64_t n) {
+  SEXP meta = r_array_meta(x);
+  SEXP p = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, x));
+  R_RegisterCFinalizerEx(p, info_finalize, FALSE);
+  view_info *v = calloc(1, sizeof *v);
+  if (!v) r_abort("sharedmem_memory_error", "cannot allocate a view");
+  R_SetExternalPtrAddr(p, v);
+  v->data = a->data + (size_t)from * a->dtype.itemsize;
+  v->n = n;
+  v->dtype = a->dtype;
+  v->type = r_meta_is_integer64(meta) && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
+  v->fragile = r_array_fragile(a);
+  v->direct = !v->fragile && n > 0 && sm_rtype_same(a->dtype, v->type) && aligned(v->data, v->type);
+  SEXP ans = R_new_altrep(class_for(v->type), p, R_NilValue);
+  UNPROTECT(1);
+  return ans;
+}
+
+/* The kept attributes, as x[] has them; of a part only names and class. */
+static void set_attributes(SEXP ans, SEXP x, SEXP from, SEXP n) {
+  SEXP meta = r_array_meta(x), dim = PROTECT(ffi_array_dim(x));
+  bool whole = n == R_NilValue;
+  if (whole && TYPEOF(dim) == INTSXP) Rf_setAttrib(ans, R_DimSymbol, dim);
+  UNPROTECT(1);
+  if (meta == R_NilValue) return;
+  SEXP names = PROTECT(Rf_getAttrib(meta, R_NamesSymbol));
+  for (R_xlen_t k = 0; k < XLENGTH(meta); k++) {
+    SEXP name = Rf_installTrChar(STRING_ELT(names, k)), value = VECTOR_ELT(meta, k);
+    if (!whole && name == R_DimNamesSymbol) continue;
+    if (!whole && name == R_NamesSymbol) value = r_call3("subset_range", value, from, n);
+    PROTECT(value);
+    Rf_setAttrib(ans, name, value);
+    UNPROTECT(1);
+  }
+  UNPROTECT(1);
+}
+
+/* A view of elements from .. from + n - 1 (0-based); with all attributes if n is NULL. */
+SEXP ffi_view_new(SEXP x, SEXP from, SEXP n) {
+  const sm_array *a = r_array_get(x, "x");
+  int64_t at = (int64_t)Rf_asReal(from), count = n == R_NilValue ? a->length : (int64_t)Rf_asReal(n);
+  if (at < 0 || count < 0 || at > a->length || count > a->length - at)
+    r_abort_argument("from", "a stretch past the end", "within the array");
+  SEXP ans = PROTECT(view_make(x, a, at, count));
+  set_attributes(ans, x, from, n);
+  MARK_NOT_MUTABLE(ans);
+  UNPROTECT(1);
+  return ans;
+}
+
+/* x's values for a function that only reads them and does not give them back: a view where it costs no copy. */
+SEXP ffi_array_plain(SEXP x) {
+  const sm_array *a = r_array_get(x, "x");
+  SEXP ans = PROTECT(view_make(x, a, 0, a->length));
+  if (info_of(ans)->direct && !r_array_fragile(a)) {
+    set_attributes(ans, x, R_NilValue, R_NilValue);
+    MARK_NOT_MUTABLE(ans);
+  } else {
+    SEXP no = PROTECT(Rf_ScalarLogical(FALSE));
+    ans = ffi_index_get_all(x, no, no);
+    UNPROTECT(1);
+  }
+  UNPROTECT(1);
+  return ans;
+}

@@ -1,0 +1,99 @@
+/* r_map_deliver.c: see r_map_deliver.h. */
+#include "r_map_deliver.h"
+
+#include <R.h>
+
+#include "r_wire_scalars.h"
+#include "r_util.h"
+
+static SEXP quoted(SEXP v) {
+  int t = TYPEOF(v);
+  return t == LANGSXP || t == SYMSXP || t == PROMSXP || t == BCODESXP ? Rf_lang2(R_QuoteSymbol, v) : v;
+}
+
+/* reduce(value), or reduce(value[[1]], value[[2]], ...) for a tuple. */
+static SEXP call_reduce(r_drive *d, SEXP value) {
+  SEXP args;
+  if (TYPEOF(value) == VECSXP && Rf_inherits(value, "tuple")) {
+    SEXP names = PROTECT(Rf_getAttrib(value, R_NamesSymbol));
+    args = PROTECT(R_NilValue);
+    for (R_xlen_t i = XLENGTH(value); i-- > 0;) {
+      SEXP v = PROTECT(quoted(VECTOR_ELT(value, i)));
+      args = Rf_cons(v, args);
+      UNPROTECT(2);
+      PROTECT(args);
+      if (names != R_NilValue && CHAR(STRING_ELT(names, i))[0]) SET_TAG(args, Rf_installTrChar(STRING_ELT(names, i)));
+    }
+    UNPROTECT(2);
+  } else {
+    SEXP v = PROTECT(quoted(value));
+    args = Rf_cons(v, R_NilValue);
+    UNPROTECT(1);
+  }
+  PROTECT(args);
+  SEXP call = PROTECT(Rf_lcons(d->reduce, args));
+  SEXP out = Rf_eval(call, R_GlobalEnv);
+  UNPROTECT(2);
+  return out;
+}
+
+SEXP r_deliver_event(r_drive *d, const char *kind, SEXP value, int64_t item, int rank) {
+  PROTECT(value);
+  SEXP args = R_NilValue;
+  PROTECT(args = Rf_cons(Rf_ScalarReal((double)d->m->low), args));
+  PROTECT(args = Rf_cons(Rf_ScalarInteger(rank < 0 ? NA_INTEGER : (int)d->m->worker[rank].proc.pid), args));
+  PROTECT(args = Rf_cons(Rf_ScalarInteger(rank), args));
+  PROTECT(args = Rf_cons(Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1), args));
+  PROTECT(args = Rf_cons(quoted(value), args));
+  PROTECT(args = Rf_cons(Rf_mkString(kind), args));
+  SEXP call = PROTECT(Rf_lcons(d->events, args));
+  SEXP out = Rf_eval(call, R_GlobalEnv);
+  UNPROTECT(8);
+  return out;
+}
+
+void r_deliver_item(r_drive *d, int64_t item) {
+  r_map *m = d->m;
+  if (m->delivered[item]) return;
+  m->delivered[item] = 1;
+  d->done++;
+  while (m->low < m->nitems && m->delivered[m->low]) m->low++;
+}
+
+static void store(r_drive *d, int64_t item, SEXP value) {
+  PROTECT(value);
+  SET_VECTOR_ELT(d->results, (R_xlen_t)item, d->reduce == R_NilValue ? value : call_reduce(d, value));
+  UNPROTECT(1);
+  r_deliver_item(d, item);
+}
+
+void r_deliver_results(r_drive *d, const sm_frame *f, SEXP list) {
+  bool packed = r_scalars_packed(list);
+  if ((TYPEOF(list) != VECSXP && !packed) || XLENGTH(list) != f->count || f->first < 0 || f->count > d->m->nitems - f->first)
+    r_abort("sharedmem_channel_error", "a worker's results are malformed");
+  for (int64_t i = 0; i < f->count; i++) {
+    SEXP value = PROTECT(packed ? r_scalars_item(list, (R_xlen_t)i) : VECTOR_ELT(list, (R_xlen_t)i));
+    if (!packed) SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */
+    store(d, f->first + i, value);
+    UNPROTECT(1);
+  }
+}
+
+void r_deliver_failure(r_drive *d, const char *kind, SEXP value, int64_t item, int rank) {
+  SEXP out = PROTECT(r_deliver_event(d, kind, value, item, rank));
+  if (TYPEOF(out) == VECSXP && Rf_inherits(out, "sharedmem_collected") && item >= 0) {
+    SET_VECTOR_ELT(d->results, (R_xlen_t)item, VECTOR_ELT(out, 0));
+    r_deliver_item(d, item);
+  } else if (!d->failed) {
+    SET_VECTOR_ELT(d->out, 1, out);
+    d->failed = true;
+  }
+  UNPROTECT(1);
+}
+
+/* Conditions are told in the order of items: those of an item come once all before it are done. */
+void r_deliver_held(r_drive *d) {
+  SEXP left = PROTECT(r_deliver_event(d, "release", R_NilValue, -1, -1));
+  d->held = (int64_t)Rf_asReal(left);
+  UNPROTECT(1);
+}

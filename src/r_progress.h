@@ -1,8 +1,0 @@
-/* r_progress.h: the line that a progress bar has on the screen. */
-#ifndef R_PROGRESS_H
-#define R_PROGRESS_H
-
-/* Take the bar away, if there is one, before something else is written. */
-void r_progress_clear(void);
-
-#endif

@@ -1,0 +1,371 @@
+/* r_wire_frame.c: see r_wire_frame.h.
+ *
+ * Ownership: a spill belongs to the writer until its descriptor is sent; a received descriptor belongs to
+ * the channel until r_frame_read() has mapped it. R errors inside the stream callbacks leave both in the
+ * channel, where r_channel_close() finds them.
+ */
+#include "r_wire_frame.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "r_array.h"
+#include "r_here.h"
+#include "r_wire_move.h"
+#include "r_here_trace.h"
+#include "r_array_handle.h"
+#include "r_util.h"
+
+/* ---- writing ---- */
+
+typedef struct {
+  r_channel *c;
+  const sm_watch *watch;
+  pid_t me;
+  int last_fd; /* segment sent last in this frame */
+} out_state;
+
+static out_state *writing; /* for name_array(): R hands its hook no more than an R value */
+
+static int wait_for_room(r_channel *c, const sm_watch *watch) {
+  r_channel_wake(c);
+  r_kill_point(R_KILL_RING_FULL);
+  uint64_t t0 = r_trace_begin(r_trace_block);
+  int rc = sm_ring_wait(&c->ring, watch);
+  r_trace_end(SM_TRACE_WAIT_RING, -1, t0);
+  return rc;
+}
+
+static void check_channel(int rc) {
+  if (rc < 0) r_abort("sharedmem_channel_error", "result channel: %s", sm_error_text(rc));
+}
+
+/* At most one file unread per worker: memory stays bounded. */
+static void await_file_read(out_state *o) {
+  r_channel *c = o->c;
+  while (atomic_load(&c->ring.shm->tail) < c->spill_end) {
+    check_channel(wait_for_room(c, o->watch));
+    c->ring.room_to = atomic_load(&c->ring.shm->tail) + c->ring.capacity;
+  }
+}
+
+static void start_spill(out_state *o) {
+  r_channel *c = o->c;
+  await_file_read(o);
+  int rc = sm_spill_open(&c->spill);
+  uint8_t block[4096];
+  size_t have = sm_ring_written(&c->ring);
+  for (size_t at = 0; rc == 0 && at < have; at += sizeof block) {
+    size_t n = have - at < sizeof block ? have - at : sizeof block;
+    sm_ring_copy_written(&c->ring, at, block, n);
+    rc = sm_spill_write(&c->spill, block, n);
+  }
+  if (rc < 0) r_abort("sharedmem_memory_error", "cannot open a file for a large result: %s", sm_error_text(rc));
+}
+
+static void put_bytes(out_state *o, const void *buf, size_t n) {
+  r_channel *c = o->c;
+  if (c->spill.fd < 0) {
+    int rc;
+    if (sm_ring_put_plain(&c->ring, buf, n)) return;
+    while ((rc = sm_ring_put(&c->ring, buf, n)) == SM_EAGAIN) check_channel(wait_for_room(c, o->watch));
+    if (rc == 0) return;
+    start_spill(o);
+  }
+  int rc = sm_spill_write(&c->spill, buf, n);
+  if (rc < 0)
+    r_abort("sharedmem_memory_error", "no room for a result of more than %.0f bytes: %s", (double)c->spill.nbytes, sm_error_text(rc));
+}
+
+static void out_bytes(R_outpstream_t st, void *buf, int n) { put_bytes((out_state *)st->data, buf, (size_t)n); }
+
+static void out_char(R_outpstream_t st, int ch) {
+  char b = (char)ch;
+  out_bytes(st, &b, 1);
+}
+
+static int send_spill(out_state *o) {
+  r_channel *c = o->c;
+  uint64_t size = c->spill.nbytes;
+  int rc = sm_spill_finish(&c->spill);
+  if (rc < 0) r_abort("sharedmem_memory_error", "no room for a result of %.0f bytes: %s", (double)size, sm_error_text(rc));
+  rc = sm_socket_send_fd(c->sock, c->spill.fd, o->watch);
+  r_kill_point(R_KILL_DESCRIPTOR);
+  sm_spill_close(&c->spill);
+  if (rc < 0) return rc;
+  sm_ring_begin(&c->ring);
+  while ((rc = sm_ring_put(&c->ring, &size, sizeof size)) == SM_EAGAIN) {
+    rc = wait_for_room(c, o->watch);
+    if (rc < 0) return rc;
+  }
+  return rc;
+}
+
+/* Hook of R_Serialize(): a shared array goes by its name; the descriptor of one that the master cannot know, with it. */
+static SEXP name_array(SEXP x, SEXP data) {
+  (void)data;
+  if (TYPEOF(x) != EXTPTRSXP) return R_NilValue;
+  SEXP name = PROTECT(r_array_name(x));
+  int fd = name == R_NilValue ? -1 : r_array_travel_fd(x, writing->me);
+  if (fd >= 0 && fd != writing->last_fd) {
+    int rc = sm_socket_send_fd(writing->c->sock, fd, writing->watch);
+    r_kill_point(R_KILL_DESCRIPTOR);
+    if (rc < 0) r_abort("sharedmem_channel_error", "cannot send a shared array: %s", sm_error_text(rc));
+    writing->c->segments_sent++;
+    writing->last_fd = fd;
+  }
+  UNPROTECT(1);
+  return name;
+}
+
+typedef struct {
+  uint32_t type;
+  SEXP value;
+  int64_t first, count;
+} message;
+
+/* One frame; with head, the vectors it names are not in the value. The code is negative when the master has gone. */
+static int send_frame(out_state *o, const message *m, const sm_move_head_shm *head) {
+  r_channel *c = o->c;
+  sm_ring_begin(&c->ring);
+  if (head) put_bytes(o, head, sizeof *head);
+  if (m->value != R_NilValue) {
+    struct R_outpstream_st st;
+    R_InitOutPStream(&st, (R_pstream_data_t)o, R_pstream_binary_format, 3, out_char, out_bytes, name_array, R_NilValue);
+    writing = o;
+    R_Serialize(m->value, &st);
+  }
+  c->last_nbytes = c->spill.fd < 0 ? sm_ring_written(&c->ring) : c->spill.nbytes;
+  uint32_t flags = c->segments_sent << SM_FRAME_SEGMENT_SHIFT | (head ? SM_FRAME_MOVED : 0);
+  int rc;
+  if (c->moved_fd >= 0) {
+    rc = sm_socket_send_fd(c->sock, c->moved_fd, o->watch);
+    r_kill_point(R_KILL_DESCRIPTOR);
+    if (rc < 0) return rc;
+    flags |= SM_FRAME_FILED;
+  }
+  if (c->spill.fd >= 0) {
+    rc = send_spill(o);
+    if (rc < 0) return rc;
+    flags |= SM_FRAME_SPILLED;
+  }
+  while ((rc = sm_ring_commit(&c->ring, m->type, flags, m->first, m->count)) == SM_EAGAIN) {
+    rc = wait_for_room(c, o->watch);
+    if (rc < 0) return rc;
+  }
+  c->segments_sent = 0;
+  if (flags & (SM_FRAME_SPILLED | SM_FRAME_FILED)) c->spill_end = atomic_load(&c->ring.shm->head);
+  if (!(c->later && c->moved.count == 0)) r_channel_wake(c);
+  return rc;
+}
+
+/* How long an offer stands: about as long as it would take to write the file instead. */
+static uint32_t offer_ms(uint64_t nbytes) { return 10 + (uint32_t)(nbytes >> 21 < 10000 ? nbytes >> 21 : 10000); }
+
+/* Let the master copy the vectors from this process's memory. Gives 0 once it has, SM_EAGAIN if it did not. */
+static int send_offer(out_state *o, const message *m) {
+  r_channel *c = o->c;
+  sm_move_head_shm head = {(uint64_t)(uintptr_t)c->moved.entry, c->moved.count};
+  uint64_t at = atomic_load(&c->ring.shm->head);
+  sm_ring_offer_open(&c->ring, at);
+  int rc = send_frame(o, m, &head);
+  if (rc < 0) return rc;
+  uint64_t end = atomic_load(&c->ring.shm->head), t0 = r_trace_begin(r_trace_block);
+  uint32_t ms = offer_ms(c->moved.nbytes);
+  do rc = sm_ring_wait_released(&c->ring, end, ms, o->watch);
+  while (rc == SM_EAGAIN && !sm_ring_offer_move(&c->ring, at, SM_OFFER_OPEN, SM_OFFER_WITHDRAWN));
+  r_trace_end(SM_TRACE_WAIT_RING, -1, t0);
+  if (rc == 0 && sm_ring_offer_move(&c->ring, at, SM_OFFER_DENIED, SM_OFFER_NONE)) {
+    c->denied = true;
+    return SM_EAGAIN;
+  }
+  return rc;
+}
+
+static int send_filed(out_state *o, const message *m) {
+  r_channel *c = o->c;
+  sm_move_head_shm head;
+  sm_spill_close(&c->spill);
+  await_file_read(o);
+  o->last_fd = -1;
+  int rc = sm_move_to_file(&c->moved, &c->moved_fd, &head);
+  if (rc < 0)
+    r_abort("sharedmem_memory_error", "no room for a result of more than %.0f bytes: %s", (double)c->moved.nbytes, sm_error_text(rc));
+  return send_frame(o, m, &head);
+}
+
+int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch) {
+  out_state o = {c, watch, getpid(), -1};
+  r_channel_drop_sent(c);
+  message m = {type, PROTECT(r_move_out(value, &c->moved)), first, count};
+  int rc;
+  if (c->moved.count == 0) rc = send_frame(&o, &m, NULL);
+  else {
+    rc = c->denied ? SM_EAGAIN : send_offer(&o, &m);
+    if (rc == SM_EAGAIN) rc = send_filed(&o, &m);
+  }
+  r_channel_drop_sent(c);
+  UNPROTECT(1);
+  return rc;
+}
+
+/* ---- reading ---- */
+
+typedef struct {
+  r_channel *c;
+  const sm_frame *f;
+  const uint8_t *mapped; /* spilled payload, or NULL */
+  const uint8_t *plain;  /* where the payload stands in one piece, or NULL */
+  uint64_t nbytes, at;
+  uint64_t checked;      /* bytes since the last look for an interrupt */
+  sm_segment **segments; /* of arrays in the value, held while it is read; nsegments of them */
+  uint32_t nsegments;
+  int claimed;  /* descriptors of the channel that belong to this frame */
+  int moved_fd; /* file with the frame's vectors: one of those; -1 */
+  bool taken;   /* the writer's offer, and nothing has come of it yet */
+  SEXP outer;   /* what r_move_expect() gave back; NULL if it was not called */
+} in_state;
+
+/* The next descriptor of this frame. It stays the channel's until the value has been read: who is interrupted on
+ * the way may read the frame again. */
+static int claim_fd(in_state *in) {
+  r_channel *c = in->c;
+  if (in->claimed >= c->nfds) r_channel_drain_socket(c);
+  if (c->fd_lost) return -EMFILE;
+  return in->claimed < c->nfds ? c->fds[in->claimed++] : SM_EFORMAT;
+}
+
+static void drop_claimed(in_state *in) {
+  r_channel *c = in->c;
+  if (in->claimed == 0) return;
+  for (int i = 0; i < in->claimed; i++) close(c->fds[i]);
+  c->nfds -= in->claimed;
+  memmove(c->fds, c->fds + in->claimed, (size_t)c->nfds * sizeof c->fds[0]);
+  in->claimed = 0;
+}
+
+#define INTERRUPT_BYTES (UINT64_C(1) << 20)
+
+static void get_bytes(in_state *in, void *buf, size_t n) {
+  if (n > in->nbytes - in->at) r_abort("sharedmem_channel_error", "a worker's result ends too early");
+  if (in->plain) memcpy(buf, in->plain + in->at, n);
+  else sm_ring_get(&in->c->ring, in->f, in->at, buf, n);
+  in->at += n;
+  in->checked += n;
+  if (in->checked > INTERRUPT_BYTES) {
+    in->checked = 0;
+    R_CheckUserInterrupt();
+  }
+}
+
+static void in_bytes(R_inpstream_t st, void *buf, int n) { get_bytes((in_state *)st->data, buf, (size_t)n); }
+
+static int in_char(R_inpstream_t st) {
+  unsigned char b;
+  in_bytes(st, &b, 1);
+  return b;
+}
+
+static SEXP array_of_name(SEXP name, SEXP data) {
+  (void)data;
+  return r_array_from_name(name);
+}
+
+static void abort_fd(int rc) {
+  r_abort("sharedmem_channel_error", "cannot read a worker's result: %s%s", sm_error_text(rc),
+          rc == -EMFILE ? "; raise the limit of open files (ulimit -n)" : "");
+}
+
+static void adopt_segments(in_state *in) {
+  uint32_t n = in->f->flags >> SM_FRAME_SEGMENT_SHIFT;
+  in->segments = (sm_segment **)R_alloc(n, sizeof *in->segments);
+  for (; in->nsegments < n; in->nsegments++) {
+    int fd = claim_fd(in);
+    if (fd >= 0 && (fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) fd = -errno;
+    int rc = fd < 0 ? fd : sm_segment_adopt(fd, &in->segments[in->nsegments]);
+    if (rc < 0 && fd >= 0) close(fd);
+    if (rc < 0) abort_fd(rc);
+  }
+}
+
+static void map_spilled(in_state *in) {
+  uint64_t size = 0;
+  int rc = sm_ring_get(&in->c->ring, in->f, 0, &size, sizeof size);
+  int fd = rc < 0 ? rc : claim_fd(in);
+  rc = fd < 0 ? fd : sm_spill_map(fd, size, &in->mapped);
+  if (rc < 0) abort_fd(rc);
+  in->plain = in->mapped;
+  in->nbytes = size;
+}
+
+static SEXP read_stream(in_state *in) {
+  struct R_inpstream_st st;
+  R_InitInPStream(&st, (R_pstream_data_t)in, R_pstream_binary_format, in_char, in_bytes, array_of_name, R_NilValue);
+  return R_Unserialize(&st);
+}
+
+/* Where the frame stands in the ring. */
+static uint64_t place_of(const r_channel *c) { return atomic_load_explicit(&c->ring.shm->tail, memory_order_relaxed); }
+
+/* The vectors first, then the value around them. */
+static SEXP read_moved(in_state *in) {
+  r_channel *c = in->c;
+  bool filed = in->f->flags & SM_FRAME_FILED;
+  sm_move_source source = {c->peer, -1, 0};
+  sm_move_head_shm head;
+  int rc = filed ? sm_move_open(in->moved_fd, &source) : 0;
+  if (rc < 0) abort_fd(rc);
+  if (!filed && !sm_ring_offer_move(&c->ring, place_of(c), SM_OFFER_OPEN, SM_OFFER_TAKEN)) return R_UnboundValue;
+  in->taken = !filed;
+  get_bytes(in, &head, sizeof head);
+  SEXP vectors = PROTECT(r_move_in(&source, &head, &rc));
+  if (rc < 0) {
+    UNPROTECT(1);
+    if (filed || rc == SM_EFORMAT) abort_fd(rc);
+    if (rc != SM_EGONE) sm_ring_offer_move(&c->ring, place_of(c), SM_OFFER_TAKEN, SM_OFFER_DENIED);
+    in->taken = false;
+    return R_UnboundValue;
+  }
+  in->outer = r_move_expect(vectors);
+  SEXP value = PROTECT(read_stream(in));
+  /* the value alone refers to them, so that a later assignment changes them in place */
+  for (R_xlen_t i = 0; i < XLENGTH(vectors); i++) SET_VECTOR_ELT(vectors, i, R_NilValue);
+  UNPROTECT(2);
+  return value;
+}
+
+static SEXP unserialize_body(void *data) {
+  in_state *in = data;
+  uint32_t flags = in->f->flags;
+  if (flags >> SM_FRAME_SEGMENT_SHIFT) adopt_segments(in);
+  if (flags & SM_FRAME_FILED) {
+    in->moved_fd = claim_fd(in);
+    if (in->moved_fd < 0) abort_fd(in->moved_fd);
+  }
+  if (flags & SM_FRAME_SPILLED) map_spilled(in);
+  return flags & SM_FRAME_MOVED ? read_moved(in) : read_stream(in);
+}
+
+static void release_after(void *data, Rboolean jump) {
+  in_state *in = data;
+  if (!jump) drop_claimed(in);
+  /* who is interrupted may read the frame again */
+  if (jump && in->taken) sm_ring_offer_move(&in->c->ring, place_of(in->c), SM_OFFER_TAKEN, SM_OFFER_OPEN);
+  if (in->outer) r_move_expect(in->outer);
+  if (in->mapped) sm_spill_unmap(in->mapped, in->nbytes);
+  in->mapped = NULL;
+  while (in->nsegments > 0) sm_segment_unref(in->segments[--in->nsegments]);
+}
+
+SEXP r_frame_read(r_channel *c, const sm_frame *f) {
+  if (f->nbytes == 0) return R_NilValue;
+  in_state in = {.c = c, .f = f, .nbytes = f->nbytes, .moved_fd = -1, .plain = sm_ring_plain(&c->ring, f)};
+  if (f->flags == 0) return unserialize_body(&in);
+  SEXP token = PROTECT(R_MakeUnwindCont());
+  SEXP value = R_UnwindProtect(unserialize_body, &in, release_after, &in, token);
+  UNPROTECT(1);
+  return value;
+}

@@ -1,0 +1,19 @@
+/* r_wire_scalars.h: many scalars of one type, on their way as one vector. */
+#ifndef R_WIRE_SCALARS_H
+#define R_WIRE_SCALARS_H
+
+#define R_NO_REMAP
+#include <Rinternals.h>
+#include <stdbool.h>
+
+/* Elements [at, at + n) of a list as one vector, if each is a logical, integer or double of length 1 without attributes and all are
+ * of one type; else R_NilValue. */
+SEXP r_scalars_pack(SEXP list, R_xlen_t at, R_xlen_t n);
+
+/* Is it such a vector (of a type that may be one)? */
+bool r_scalars_packed(SEXP x);
+
+/* Its element i alone. */
+SEXP r_scalars_item(SEXP x, R_xlen_t i);
+
+#endif
