@@ -21,7 +21,8 @@ map_events <- function(collect, timeout = Inf, progress = progress_off) {
     length(waiting)
   }
   hold <- function(item, cond, low) {
-    if (is.na(item) || item <= low + 1) tell(cond)
+    if (inherits(cond, "immediateCondition")) tell_now(cond)
+    else if (is.na(item) || item <= low + 1) tell(cond)
     else waiting[[length(waiting) + 1L]] <<- list(item, cond)
     length(waiting)
   }
@@ -42,6 +43,13 @@ map_events <- function(collect, timeout = Inf, progress = progress_off) {
       death = worker_death(describe_status(value), item, rank, pid))
     if (collect && !is.na(item)) structure(list(e), class = "sharedmem_collected") else e
   }
+}
+
+# What is neither warning nor message is signalled, and nobody need handle it.
+tell_now <- function(cond) {
+  if (inherits(cond, "message")) message(cond)
+  else if (inherits(cond, "warning")) warning(cond)
+  else withRestarts(signalCondition(cond), muffleProgression = function(...) NULL)
 }
 
 # Most warnings and messages of a map that are told.

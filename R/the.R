@@ -26,5 +26,7 @@ the$workers_prefix <- NULL # path of their directories, but for the number of th
     force(get(name, envir = ns))
   for (name in c("withCallingHandlers", "delayedAssign", "options", "environment"))
     force(get(name, envir = baseenv()))
+  if (isNamespaceLoaded("future")) register_future_methods()
+  setHook(packageEvent("future", "onLoad"), register_future_methods)
   the$region_guard <- .Call(ffi_region_guard_exit)
 }

@@ -86,6 +86,16 @@ worker_relay <- function(cond, kind) {
   }
 }
 
+# Conditions that want to be told at once, such as progressr's: they are signalled in the session, whose handlers are inherited
+# by this process but have nothing to do here.
+worker_relay_now <- function(cond) {
+  worker_tell(cond)
+  for (r in computeRestarts(cond)) if (startsWith(r$name, "muffle")) invokeRestart(r)
+}
+
+# A condition that cannot be serialized is not told.
+worker_tell <- function(cond) tryCatch(.Call(ffi_worker_send, frame_condition, cond, NULL, FALSE), error = function(e) NULL)
+
 # The loop of a worker. `item` is set by C before each call of `func(item, ...)`. The handlers are set once, not
 # once an item; `leave` returns from the frame of
 # worker_items(), whatever lies above it; the loop then goes on. It is made anew for each error: on the way out on.exit()
@@ -109,7 +119,7 @@ worker_items <- function(frame, sequence, collect) {
     failed <<- worker_error(e, collect)
     delayedAssign("leave", return(failed), here)
     leave
-  }, warning = function(w) worker_relay(w, 1L), message = function(m) worker_relay(m, 2L))
+  }, warning = function(w) worker_relay(w, 1L), message = function(m) worker_relay(m, 2L), immediateCondition = worker_relay_now)
 }
 
 # What the workers of a map are told. Made in the master: what a worker does not have to make costs it no fresh pages.
