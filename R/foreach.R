@@ -150,13 +150,11 @@ dopar_pool <- function(settings, on_error) {
   if (length(bad))
     abort_argument(if (nzchar(names[bad[1L]])) names[bad[1L]] else "...", describe_value(options[[bad[1L]]]),
                    paste("one of the options", paste(dopar_options, collapse = ", "), "by name"))
-  pool <- do.call(MapReduce, c(list(ProcessBackend, np = settings$np, on_error = on_error), options), quote = TRUE)
   # in a worker that has no others to itself, a fork would only wait for another process
-  np <- if (is.finite(the$budget) && resolve_np(settings$np) <= 1L) 0L else settings$np
-  seed <- if (is.null(options$seed)) TRUE else options$seed
-  if (!seed && identical(np, settings$np)) return(pool)
+  np <- if (is.finite(the$worker$budget) && resolve_np(settings$np) <= 1L) 0L else settings$np
+  check_flag(if (is.null(options$seed)) TRUE else options$seed, "seed")
   options$seed <- FALSE # dopar_item() seeds
-  do.call(MapReduce, c(list(ProcessBackend, np = np, on_error = on_error), options), quote = TRUE)
+  do.call(MapReduce, c(list(ProcessBackend, np, on_error = on_error), options), quote = TRUE)
 }
 
 # The options of the registration with those of the loop over them: list(np, options, seed, progress, attach_exports).

@@ -77,6 +77,14 @@ nbrOfWorkers.SharedmemFutureBackend <- function(evaluator) evaluator$workers
 nbrOfFreeWorkers.SharedmemFutureBackend <- function(evaluator, background = FALSE, ...)
   max(0L, evaluator$workers - length(busy_futures(evaluator)))
 
+# The background process has ended within so many seconds.
+has_ended <- function(job, timeout) {
+  tryCatch({
+    job$wait(timeout)
+    TRUE
+  }, sharedmem_timeout_error = function(e) FALSE, WorkerException = function(e) TRUE)
+}
+
 # Waits for a worker, then forks one.
 launchFuture.SharedmemFutureBackend <- function(backend, future, ...) {
   if (isTRUE(backend$hooks)) getHook("future::launchFuture::begin")(backend, future = future, ...)
@@ -84,10 +92,17 @@ launchFuture.SharedmemFutureBackend <- function(backend, future, ...) {
   await_worker(backend)
   evaluate <- future_internal("evalFuture")
   future$backend <- backend
-  future$job <- background(evaluate, data)
+  future$job <- leaving_seed(background(evaluate, data))
   future$state <- "running"
   future_internal("FutureRegistry")(backend$reg, action = "add", future = future, earlySignal = TRUE)
   invisible(future)
+}
+
+# Evaluates what may draw, and puts the session's generator back.
+leaving_seed <- function(expr) {
+  seed <- globalenv()$.Random.seed
+  on.exit(if (is.null(seed)) rm(".Random.seed", envir = globalenv()) else assign(".Random.seed", seed, envir = globalenv()))
+  expr
 }
 
 # Waits at the future that was started first: its end wakes us at once, that of another within `wait.interval`.
@@ -98,7 +113,7 @@ await_worker <- function(backend) {
     if (length(busy) < backend$workers) return(invisible())
     if (elapsed_now() > until)
       stop(future::FutureError(sprintf("no worker of %d became free within %s seconds", backend$workers, format(backend$wait.timeout))))
-    background_drive(busy[[1L]]$job, backend$wait.interval)
+    has_ended(busy[[1L]]$job, backend$wait.interval)
   }
 }
 
@@ -110,7 +125,7 @@ resolved.SharedmemFuture <- function(x, timeout = NULL, ...) {
   if (is.null(x$result)) {
     future_internal("assertOwner")(x)
     if (is.null(timeout)) timeout <- getOption("future.resolved.timeout", 0.01)
-    if (!background_drive(x$job, if (timeout < 0) Inf else timeout)) return(FALSE)
+    if (!has_ended(x$job, if (timeout < 0) Inf else timeout)) return(FALSE)
   }
   if (!isFALSE(list(...)$.signalEarly)) future_internal("signalEarly")(x)
   TRUE
