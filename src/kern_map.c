@@ -28,18 +28,6 @@ typedef struct {
   _Atomic int warn;
 } map_job;
 
-bool sm_map_is_integer(sm_dtype d) {
-  switch (d.code) {
-  case SM_I1:
-  case SM_I2:
-  case SM_I4:
-  case SM_U1:
-  case SM_U2:
-  case SM_B1: return true;
-  default: return false;
-  }
-}
-
 /* m elements from i on as doubles: where they lie, or in buf. */
 static const double *doubles(const sm_operand *o, int64_t i, int64_t m, double *buf) {
   return sm_convert_doubles(o->d, (const uint8_t *)o->x + (size_t)i * o->d.itemsize, m, buf);
@@ -47,7 +35,7 @@ static const double *doubles(const sm_operand *o, int64_t i, int64_t m, double *
 
 static const int32_t *integers(const sm_operand *o, int64_t i, int64_t m, int32_t *buf) {
   const uint8_t *x = (const uint8_t *)o->x + (size_t)i * o->d.itemsize;
-  if (o->d.code == SM_I4) return (const int32_t *)(const void *)x;
+  if (o->d.code == SM_I4 && (uintptr_t)x % sizeof(int32_t) == 0) return (const int32_t *)(const void *)x;
   sm_convert_read(o->d, x, m, SM_R_INT, buf);
   return buf;
 }
@@ -191,20 +179,24 @@ static void map_work(void *arg, int rank, int np) {
   if (warn) atomic_store(&j->warn, 1);
 }
 
-static int run(map_job *j, int np, bool *warn) {
-  int rc = sm_threads_run(sm_threads_for(np, j->n, GRAIN), map_work, j, j->stop);
-  *warn = atomic_load(&j->warn) != 0;
+static int run(map_job *j, sm_mapped *out, const sm_work *work) {
+  sm_work part = sm_work_for(work, out->n, GRAIN);
+  j->n = out->n;
+  j->out = out->at;
+  j->stop = work->stop;
+  int rc = sm_threads_run(&part, map_work, j);
+  out->warn = atomic_load(&j->warn) != 0;
   return rc;
 }
 
-int sm_map_op(sm_op op, sm_operand a, sm_operand b, int64_t n, void *out, int np, sm_stop *stop, bool *warn) {
+int sm_map_op(sm_op op, sm_operand a, sm_operand b, sm_mapped *out, const sm_work *work) {
   bool integer = sm_map_is_integer(a.d) && sm_map_is_integer(b.d) && op != SM_OP_DIV;
-  map_job j = {.op = op, .integer = integer, .a = a, .b = b, .n = n, .out = out, .stop = stop};
-  return run(&j, np, warn);
+  map_job j = {.op = op, .integer = integer, .a = a, .b = b};
+  return run(&j, out, work);
 }
 
-int sm_map_fn(sm_fn fn, sm_operand a, int64_t n, void *out, int np, sm_stop *stop, bool *warn) {
+int sm_map_fn(sm_fn fn, sm_operand a, sm_mapped *out, const sm_work *work) {
   bool integer = sm_map_is_integer(a.d) && (fn == SM_FN_ABS || fn == SM_FN_NEGATE);
-  map_job j = {.fn = fn, .unary = true, .integer = integer, .a = a, .n = n, .out = out, .stop = stop};
-  return run(&j, np, warn);
+  map_job j = {.fn = fn, .unary = true, .integer = integer, .a = a};
+  return run(&j, out, work);
 }

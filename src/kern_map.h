@@ -34,21 +34,28 @@ typedef enum {
   SM_FN_NEGATE
 } sm_fn;
 
-/* One operand: n aligned elements of dtype d (not c16, not S<n>), or one that stands for all. */
+/* One operand: n elements of dtype d (not c16, not S<n>) at any alignment, or one that stands for all. */
 typedef struct {
   sm_dtype d;
   const void *x;
   bool one;
 } sm_operand;
 
+/* What comes out. */
+typedef struct {
+  int64_t n;
+  void *at;
+  bool warn; /* set: an integer result overflowed and became NA, or a NaN came of what was none */
+} sm_mapped;
+
 /* What R reads the dtype as: true for i1 i2 i4 u1 u2 b1 (integer or logical), false for f8 f4 u4 i8 (double). */
-bool sm_map_is_integer(sm_dtype d);
+static inline bool sm_map_is_integer(sm_dtype d) { return sm_dtype_info_of(d)->kernel == SM_CLASS_INTEGER; }
 
 /* Arithmetic gives doubles, or integers (int32, NA INT32_MIN) if both operands are integer and op is not
- * division; comparison gives int32 0, 1 or NA. *warn: an integer result overflowed and became NA. */
-int sm_map_op(sm_op op, sm_operand a, sm_operand b, int64_t n, void *out, int np, sm_stop *stop, bool *warn);
+ * division; comparison gives int32 0, 1 or NA. */
+int sm_map_op(sm_op op, sm_operand a, sm_operand b, sm_mapped *out, const sm_work *work);
 
-/* fn of doubles gives doubles; SM_FN_ABS and SM_FN_NEGATE of integers give integers. *warn: a NaN came of what was none. */
-int sm_map_fn(sm_fn fn, sm_operand a, int64_t n, void *out, int np, sm_stop *stop, bool *warn);
+/* fn of doubles gives doubles; SM_FN_ABS and SM_FN_NEGATE of integers give integers. */
+int sm_map_fn(sm_fn fn, sm_operand a, sm_mapped *out, const sm_work *work);
 
 #endif

@@ -17,11 +17,8 @@ static SEXP result_new(SEXPTYPE type, int64_t n, void **at) {
   return out;
 }
 
-static bool fragile(SEXP x) { return r_array_is(x) && r_array_fragile(r_array_get(x, "x")); }
-
-/* op: number of the operator, as in sm_op. NULL: R is to do it. */
+/* op: number of the operator, as in sm_op. */
 SEXP ffi_arith_combine(SEXP op, SEXP e1, SEXP e2, SEXP np) {
-  if (fragile(e1) || fragile(e2)) return R_NilValue;
   const void *top = vmaxget();
   r_kernel_view a = r_kernel_look(e1, "e1"), b = r_kernel_look(e2, "e2");
   int64_t n = a.n > b.n ? a.n : b.n;
@@ -31,20 +28,18 @@ SEXP ffi_arith_combine(SEXP op, SEXP e1, SEXP e2, SEXP np) {
   void *at;
   SEXP out = PROTECT(result_new(o >= SM_OP_EQ ? LGLSXP : integer ? INTSXP : REALSXP, n, &at));
   sm_stop stop;
-  bool warn = false;
-  r_kernel_stop(&stop);
-  r_kernel_check(
-      sm_map_op(o, (sm_operand){a.dtype, a.data, a.n != n}, (sm_operand){b.dtype, b.data, b.n != n}, n, at, Rf_asInteger(np), &stop, &warn),
-      "arithmetic");
+  sm_work work = r_kernel_work(&stop, np, a.fragile || b.fragile);
+  sm_mapped to = {n, at, false};
+  sm_operand x = {a.dtype, a.data, a.n != n}, y = {b.dtype, b.data, b.n != n};
+  r_kernel_check(sm_map_op(o, x, y, &to, &work), "arithmetic");
   vmaxset(top);
-  if (warn) Rf_warningcall(R_NilValue, "NAs produced by integer overflow");
+  if (to.warn) Rf_warningcall(R_NilValue, "NAs produced by integer overflow");
   UNPROTECT(1);
   return out;
 }
 
-/* fn: number of the function, as in sm_fn. NULL: R is to do it. */
+/* fn: number of the function, as in sm_fn. */
 SEXP ffi_arith_apply(SEXP fn, SEXP x, SEXP np) {
-  if (fragile(x)) return R_NilValue;
   const void *top = vmaxget();
   r_kernel_view a = r_kernel_look(x, "x");
   sm_fn f = (sm_fn)Rf_asInteger(fn);
@@ -52,11 +47,11 @@ SEXP ffi_arith_apply(SEXP fn, SEXP x, SEXP np) {
   void *at;
   SEXP out = PROTECT(result_new(integer ? INTSXP : REALSXP, a.n, &at));
   sm_stop stop;
-  bool warn = false;
-  r_kernel_stop(&stop);
-  r_kernel_check(sm_map_fn(f, (sm_operand){a.dtype, a.data, false}, a.n, at, Rf_asInteger(np), &stop, &warn), "arithmetic");
+  sm_work work = r_kernel_work(&stop, np, a.fragile);
+  sm_mapped to = {a.n, at, false};
+  r_kernel_check(sm_map_fn(f, (sm_operand){a.dtype, a.data, false}, &to, &work), "arithmetic");
   vmaxset(top);
-  if (warn) Rf_warningcall(R_NilValue, "NaNs produced");
+  if (to.warn) Rf_warningcall(R_NilValue, "NaNs produced");
   UNPROTECT(1);
   return out;
 }

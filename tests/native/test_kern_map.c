@@ -12,13 +12,25 @@ static bool same(const void *a, const void *b, size_t n) { return n == 0 || memc
 
 static const sm_dtype f8 = {SM_F8, 0, 8}, i4 = {SM_I4, 0, 4}, u1 = {SM_U1, 0, 1};
 
+static const sm_work *work(int np, sm_stop *stop) {
+  static sm_work w;
+  w = (sm_work){np, stop, NULL};
+  return &w;
+}
+
+static sm_mapped mapped;
+
+static sm_mapped *to(int64_t n, void *at) {
+  mapped = (sm_mapped){n, at, false};
+  return &mapped;
+}
+
 static void operators(void) {
   int64_t n = 200003;
   double *a = malloc((size_t)n * 8), *b = malloc((size_t)n * 8), *out = malloc((size_t)n * 8), *expect = malloc((size_t)n * 8);
   int32_t *i = malloc((size_t)n * 4), *iout = malloc((size_t)n * 4), *iexpect = malloc((size_t)n * 4);
   uint8_t *u = malloc((size_t)n);
   sm_stop stop;
-  bool warn;
   sm_stop_init(&stop, NULL, NULL);
   for (int64_t e = 0; e < n; e++) {
     a[e] = draw_unit() - 0.5;
@@ -28,20 +40,20 @@ static void operators(void) {
   }
   for (int np = 1; np <= 3; np++) {
     for (int64_t e = 0; e < n; e++) expect[e] = a[e] / b[e];
-    sm_map_op(SM_OP_DIV, (sm_operand){f8, a, false}, (sm_operand){f8, b, false}, n, out, np, &stop, &warn);
-    check_at(same(out, expect, (size_t)n * 8) && !warn, "division", n);
+    sm_map_op(SM_OP_DIV, (sm_operand){f8, a, false}, (sm_operand){f8, b, false}, to(n, out), work(np, &stop));
+    check_at(same(out, expect, (size_t)n * 8) && !mapped.warn, "division", n);
     for (int64_t e = 0; e < n; e++) iexpect[e] = isnan(b[e]) ? INT32_MIN : 0.25 < b[e];
-    sm_map_op(SM_OP_LT, (sm_operand){f8, &(double){0.25}, true}, (sm_operand){f8, b, false}, n, iout, np, &stop, &warn);
+    sm_map_op(SM_OP_LT, (sm_operand){f8, &(double){0.25}, true}, (sm_operand){f8, b, false}, to(n, iout), work(np, &stop));
     check_at(same(iout, iexpect, (size_t)n * 4), "comparison with one number", n);
     for (int64_t e = 0; e < n; e++) {
       int64_t v = (int64_t)i[e] * u[e];
       iexpect[e] = i[e] == INT32_MIN || v <= INT32_MIN || v > INT32_MAX ? INT32_MIN : (int32_t)v;
     }
-    sm_map_op(SM_OP_MUL, (sm_operand){i4, i, false}, (sm_operand){u1, u, false}, n, iout, np, &stop, &warn);
-    check_at(same(iout, iexpect, (size_t)n * 4) && warn, "integer product that overflows", n);
+    sm_map_op(SM_OP_MUL, (sm_operand){i4, i, false}, (sm_operand){u1, u, false}, to(n, iout), work(np, &stop));
+    check_at(same(iout, iexpect, (size_t)n * 4) && mapped.warn, "integer product that overflows", n);
     for (int64_t e = 0; e < n; e++) expect[e] = sqrt(a[e]);
-    sm_map_fn(SM_FN_SQRT, (sm_operand){f8, a, false}, n, out, np, &stop, &warn);
-    int ok = warn;
+    sm_map_fn(SM_FN_SQRT, (sm_operand){f8, a, false}, to(n, out), work(np, &stop));
+    int ok = mapped.warn;
     for (int64_t e = 0; ok && e < n; e++) ok = out[e] == expect[e] || (isnan(out[e]) && a[e] < 0);
     check_at(ok, "square root", n);
   }
@@ -62,7 +74,7 @@ static void searches(void) {
         sm_stop stop;
         sm_stop_init(&stop, NULL, NULL);
         sm_keys d = {SM_KEY_F8, data, n, 0, false}, q = {SM_KEY_F8, needle, m, 0, false};
-        int ok = sm_search(&d, &q, right, SM_PLACE_I4, out, np, &stop) == 0;
+        int ok = sm_search(&d, &q, right, (sm_places){SM_PLACE_I4, out}, work(np, &stop)) == 0;
         for (int64_t e = 0; ok && e < m; e++) {
           int64_t p = out[e] - 1;
           bool missing = isnan(needle[e]);
@@ -99,16 +111,20 @@ static void files(void) {
     sm_stop stop;
     _Atomic size_t backed = 0;
     sm_stop_init(&stop, NULL, NULL);
-    check_at(sm_file_write(fd, x, n, np, &stop) == 0, "write", (int64_t)n);
+    check_at(sm_file_write(fd, x, n, work(np, &stop)) == 0, "write", (int64_t)n);
     memset(y, 0, n);
-    check_at(sm_file_read(fd, 0, y, n, 1, count_back, &backed, np, &stop) == 0 && memcmp(x, y, n) == 0 && backed == n, "read", (int64_t)n);
-    check_at(sm_file_read(fd, 16, y, n - 16, 8, NULL, NULL, np, &stop) == 0, "read from an offset", (int64_t)n);
+    check_at(sm_file_read(&(sm_file_part){fd, 0, n, 1, count_back, &backed}, y, work(np, &stop)) == 0 && memcmp(x, y, n) == 0 &&
+                 backed == n,
+             "read", (int64_t)n);
+    check_at(sm_file_read(&(sm_file_part){fd, 16, n - 16, 8, NULL, NULL}, y, work(np, &stop)) == 0, "read from an offset", (int64_t)n);
     int ok = 1;
     for (size_t e = 0; ok && e < n - 16; e++) ok = y[e] == x[16 + (e / 8) * 8 + 7 - e % 8];
     check_at(ok, "bytes turned round", (int64_t)n);
-    check_at(sm_file_read(fd, 1, y, n, 1, NULL, NULL, np, &stop) == SM_ESHORT, "a file that is too short", (int64_t)n);
+    check_at(sm_file_read(&(sm_file_part){fd, 1, n, 1, NULL, NULL}, y, work(np, &stop)) == SM_ESHORT, "a file that is too short",
+             (int64_t)n);
     sm_stop_init(&stop, NULL, NULL);
-    check_at(sm_file_read(fd, 0, y, n, 1, refuse_back, NULL, np, &stop) == SM_ENOROOM, "no memory half way", (int64_t)n);
+    check_at(sm_file_read(&(sm_file_part){fd, 0, n, 1, refuse_back, NULL}, y, work(np, &stop)) == SM_ENOROOM, "no memory half way",
+             (int64_t)n);
   }
   close(fd);
   free(x), free(y);
