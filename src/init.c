@@ -85,8 +85,6 @@ SEXP ffi_progress_wanted(SEXP);
 
 /* kernels */
 SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_arith_apply(SEXP, SEXP, SEXP);
-SEXP ffi_arith_combine(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_write(SEXP, SEXP, SEXP);
 SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
@@ -171,8 +169,6 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_view_new, 3),
     /* kernels */
     ROW(ffi_argsort_run, 5),
-    ROW(ffi_arith_apply, 3),
-    ROW(ffi_arith_combine, 4),
     ROW(ffi_file_read, 6),
     ROW(ffi_file_write, 3),
     ROW(ffi_reduce_run, 4),

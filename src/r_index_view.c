@@ -95,6 +95,7 @@ static SEXP own_copy(SEXP x) {
   if (own == R_NilValue) {
     own = read_part(x, 0, info_of(x)->n);
     R_set_altrep_data2(x, own);
+    info_of(x)->direct = false;
   }
   return own;
 }
@@ -146,6 +147,7 @@ static Rboolean view_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree
 /* One value, or a stretch: from the copy where there is one. */
 #define ELT(name, T, get)                                                                 \
   static T name(SEXP x, R_xlen_t i) {                                                     \
+    if (info_of(x)->direct) return ((const T *)(const void *)info_of(x)->data)[i];        \
     SEXP own = R_altrep_data2(x);                                                         \
     if (own == R_NilValue && info_of(x)->fragile) own = own_copy(x);                      \
     if (own != R_NilValue) return get(own, i);                                            \
