@@ -11,6 +11,7 @@ kernel_threads <- function(np, n) {
 
 # What the kernels sort and search: bare vectors and shared arrays as they are, other classes by xtfrm().
 sortable <- function(x, arg) {
+  if (is_shared(x) && .Call(ffi_text_marked, x)) return(bare_values(x)) # text of several encodings
   if (!is.object(x) || is_shared(x) || inherits(x, c("factor", "Date", "POSIXct", "difftime", "integer64", "AsIs"))) {
     if (is.atomic(x) && !is.null(x) || is_shared(x)) return(x)
     abort_argument(arg, describe_value(x), "a vector or a shared array")

@@ -15,6 +15,8 @@ SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
+SEXP ffi_text_dtype(SEXP);
+SEXP ffi_text_marked(SEXP);
 SEXP ffi_copy_atomic(SEXP, SEXP);
 SEXP ffi_copy_shared(SEXP);
 SEXP ffi_memmap_flush(SEXP);
@@ -121,6 +123,8 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_new, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),
+    ROW(ffi_text_dtype, 1),
+    ROW(ffi_text_marked, 1),
     ROW(ffi_copy_atomic, 2),
     ROW(ffi_copy_shared, 1),
     ROW(ffi_memmap_flush, 1),
