@@ -3,6 +3,8 @@ the <- new.env(parent = emptyenv())
 the$debug <- FALSE
 the$budget <- Inf          # most workers a map in this process may fork
 the$background <- list()   # running background processes, kept alive until they end
+the$jobs <- list()         # jobs of mcparallel() that have not been collected, by process id
+the$replaced <- list()     # parallel's functions in whose place ours stand; see use_for_parallel()
 the$fork_warned <- FALSE
 the$exit_guard <- NULL
 the$region_guard <- NULL
