@@ -120,7 +120,7 @@ check_cores <- function(cores) {
   n
 }
 
-in_worker <- function() is.finite(the$budget)
+in_worker <- function() is.finite(the$worker$budget)
 
 # In the session: errors as they are, and the random numbers of a map unless the caller wants the session's.
 map_alone <- function(each, n, seed) {

@@ -46,7 +46,7 @@ mcparallel <- function(expr, name, mc.set.seed = TRUE, silent = FALSE, mc.affini
   })
   job <- structure(class = c("sharedmem_job", "parallelJob"), list(pid = bg$pid, name = name, background = bg))
   if (detached) return(invisible(job))
-  the$jobs[[as.character(bg$pid)]] <- job
+  the$session$jobs[[as.character(bg$pid)]] <- job
   job
 }
 
@@ -61,7 +61,7 @@ print.sharedmem_job <- function(x, ...) {
 #' @export
 mccollect <- function(jobs, wait = TRUE, timeout = 0, intermediate = FALSE) {
   check_flag(wait, "wait")
-  jobs <- if (missing(jobs)) the$jobs else as_jobs(jobs)
+  jobs <- if (missing(jobs)) the$session$jobs else as_jobs(jobs)
   if (!length(jobs)) return(NULL)
   tell <- if (is.function(intermediate)) intermediate else if (isTRUE(intermediate)) print else NULL
   names <- vapply(unname(jobs), function(job) if (is.null(job$name)) as.character(job$pid) else job$name, "")
@@ -79,7 +79,7 @@ mccollect <- function(jobs, wait = TRUE, timeout = 0, intermediate = FALSE) {
     slice <- min(0.05, max(0, as.numeric(difftime(end, Sys.time(), units = "secs"))))
     tryCatch(jobs[[left[1L]]]$background$wait(slice), sharedmem_timeout_error = function(e) NULL, WorkerException = function(e) NULL)
   }
-  the$jobs <- the$jobs[setdiff(names(the$jobs), vapply(jobs[come], function(job) as.character(job$pid), ""))]
+  the$session$jobs <- the$session$jobs[setdiff(names(the$session$jobs), vapply(jobs[come], function(job) as.character(job$pid), ""))]
   lost <- Filter(function(value) inherits(value, "try-error") && inherits(attr(value, "condition"), "WorkerException"), out[come])
   if (length(lost))
     warn_class("sharedmem_lost_warning", sprintf(ngettext(length(lost), "%d parallel job did not deliver a result: %s",
@@ -93,7 +93,7 @@ job_value <- function(job) tryCatch(job$background$wait(), WorkerException = as_
 # A job, jobs, or process ids of jobs, as a list of jobs.
 as_jobs <- function(jobs) {
   if (inherits(jobs, "sharedmem_job")) return(list(jobs))
-  if (is.numeric(jobs)) jobs <- the$jobs[as.character(jobs)]
+  if (is.numeric(jobs)) jobs <- the$session$jobs[as.character(jobs)]
   if (!is.list(jobs) || !all(vapply(jobs, inherits, NA, "sharedmem_job")))
     abort_argument("jobs", describe_value(jobs), "what mcparallel() gave, a list of that, or process ids of such jobs")
   jobs

@@ -16,18 +16,18 @@
 #' @export
 use_for_parallel <- function(flag) {
   check_flag(flag, "flag")
-  before <- length(the$replaced) > 0L
+  before <- length(the$session$replaced) > 0L
   if (flag == before) return(invisible(before))
   home <- asNamespace("parallel")
   ours <- sapply(parallel_functions, get, envir = environment(), simplify = FALSE)
-  theirs <- if (flag) mget(parallel_functions, envir = home) else the$replaced
+  theirs <- if (flag) mget(parallel_functions, envir = home) else the$session$replaced
   from <- if (flag) theirs else ours
   to <- if (flag) ours else theirs
   places <- c(home, if ("package:parallel" %in% search()) as.environment("package:parallel"),
               lapply(setdiff(loadedNamespaces(), c("base", "sharedmem")), function(ns) parent.env(asNamespace(ns))))
   for (place in places) for (name in parallel_functions)
     if (identical(get0(name, envir = place, inherits = FALSE), from[[name]])) .Call(ffi_util_rebind, place, name, to[[name]])
-  the$replaced <- if (flag) theirs else list()
+  the$session$replaced <- if (flag) theirs else list()
   invisible(before)
 }
 
