@@ -35,7 +35,7 @@ static const struct {
 const sm_dtype_info *sm_dtype_row(int i) { return i >= 0 && i < ROWS ? &table[i] : NULL; }
 
 const sm_dtype_info *sm_dtype_info_of(sm_dtype d) {
-  if (d.raw) return &table[d.code == SM_U1 ? RAW_ROW : ROWS - 1];
+  if (d.raw && d.code == SM_U1) return &table[RAW_ROW];
   return &table[d.code >= SM_F8 && d.code <= SM_B1 ? d.code - SM_F8 : ROWS - 1];
 }
 
@@ -82,6 +82,6 @@ void sm_dtype_format(sm_dtype d, char *buf) {
 
 bool sm_dtype_valid(sm_dtype d) {
   const sm_dtype_info *row = sm_dtype_info_of(d);
-  if (row->d.code != d.code || row->d.raw != d.raw) return false;
-  return d.code == SM_STR ? d.itemsize >= 1 && d.itemsize <= INT32_MAX : row->d.itemsize == d.itemsize;
+  if (d.code == SM_STR) return d.raw <= 3 && d.itemsize >= 1 && d.itemsize <= INT32_MAX;
+  return row->d.code == d.code && row->d.raw == d.raw && row->d.itemsize == d.itemsize;
 }
