@@ -4,6 +4,8 @@ the <- list(session = new.env(parent = emptyenv()), worker = new.env(parent = em
 # The session's: what it has been told and what it has started.
 the$session$debug <- FALSE
 the$session$background <- list()   # running background processes, kept alive until they end
+the$session$jobs <- list()         # jobs of mcparallel() that have not been collected, by process id
+the$session$replaced <- list()     # parallel's functions in whose place ours stand; see use_for_parallel()
 the$session$fork_warned <- FALSE
 the$session$cores_told <- FALSE    # that OMP_NUM_THREADS hides a scheduler's number
 the$session$regions <- 0L          # regions begun: their numbers
