@@ -53,10 +53,12 @@ start_background <- function(`<func>`, ...) {
     return(bg)
   }
   map <- .Call(ffi_map_new, 1L, 1, NA_integer_, Inf, 1L)
-  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = FALSE, threads = 1L, output = "inherit"))
   bg$setup <- setup
+  draws <- background_draws()
   main <- function(map, rank) {
     worker_setup(setup)
+    draws()
     worker_loop(function(item) func(...), list(NULL), FALSE)
   }
   bg$map <- map

@@ -92,17 +92,10 @@ launchFuture.SharedmemFutureBackend <- function(backend, future, ...) {
   await_worker(backend)
   evaluate <- future_internal("evalFuture")
   future$backend <- backend
-  future$job <- leaving_seed(background(evaluate, data))
+  future$job <- background(evaluate, data)
   future$state <- "running"
   future_internal("FutureRegistry")(backend$reg, action = "add", future = future, earlySignal = TRUE)
   invisible(future)
-}
-
-# Evaluates what may draw, and puts the session's generator back.
-leaving_seed <- function(expr) {
-  seed <- globalenv()$.Random.seed
-  on.exit(if (is.null(seed)) rm(".Random.seed", envir = globalenv()) else assign(".Random.seed", seed, envir = globalenv()))
-  expr
 }
 
 # Waits at the future that was started first: its end wakes us at once, that of another within `wait.interval`.

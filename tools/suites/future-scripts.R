@@ -18,9 +18,8 @@ for (package in c("future.apply", "doFuture")) {
     if (!any(grepl("supportedStrategies", code)) || length(wanted) && !basename(script) %in% wanted) next
     file <- tempfile(fileext = ".R")
     setup <- unlist(lapply(part("_prologue"), readLines))
-    # what they print of strategies by name is fine, what they choose by name is not ours to choose
-    writeLines(c(sprintf('attach(list2env(list(package = "%s", status = "", name = "test", on_cran = TRUE, debug = FALSE)), name = "testme")', package),
-                 "testme <- as.environment(\"testme\")", setup, override, code), file)
+    told <- sprintf('list(package = "%s", status = "", name = "test", on_cran = TRUE, debug = FALSE)', package)
+    writeLines(c(sprintf('attach(list2env(%s), name = "testme")', told), "testme <- as.environment(\"testme\")", setup, override, code), file)
     name <- paste0(package, "/", basename(script))
     run <- run_file(file, dirname(tests), env = "R_CHECK_IDEAL=false", timeout = 400)
     if (run$status == 0L) passed() else failed(name, ": status ", run$status, "\n", paste(utils::tail(run$log, 12L), collapse = "\n"))
