@@ -12,7 +12,8 @@
 #'   `retries` runs such items again.
 #' - Iterators are read as far as the workers need: in rounds of as many items as can be read in a quarter of a second or fill 256 MiB
 #'   (at least four for each worker, or one where they are that large; 65536 at most). Each round is a map of its own, so an iterator
-#'   that never ends is no problem where an error ends the loop. Vectors and lists are not read ahead: each worker takes its items out of them.
+#'   that never ends is no problem where an error ends the loop. Vectors and lists are not read ahead: each worker takes its items out
+#'   of them.
 #' - Random numbers depend on [set.seed()] alone, not on the number of workers. Package doRNG works as well.
 #' - Loops inside an iteration run on the workers that are left over, or in the same process where none are.
 #'
@@ -168,7 +169,9 @@ dopar_settings <- function(data, given) {
   if (isTRUE(multicore$silent)) options$output <- "discard"
   if (isFALSE(multicore$set.seed)) options$seed <- FALSE
   options[setdiff(names(own), "np")] <- own[setdiff(names(own), "np")]
-  np <- if ("np" %in% names(own)) check_np(own$np, "np") else if (!is.null(multicore$cores)) check_np(multicore$cores, "cores", 1L) else data$np
+  np <- if ("np" %in% names(own)) check_np(own$np, "np")
+        else if (!is.null(multicore$cores)) check_np(multicore$cores, "cores", 1L)
+        else data$np
   list(np = np, options = options, seed = if (is.null(options$seed)) TRUE else options$seed,
        progress = counting(snow$progress), attach_exports = snow$attachExportEnv)
 }
@@ -220,8 +223,8 @@ dopar_feed <- function(it, np) {
 # The vectors and lists that a loop runs over, or NULL if there is anything else among its arguments.
 plain_vectors <- function(it) {
   if (!identical(class(it), c("iforeach", "iter"))) return(NULL)
-  plain <- function(arg) identical(class(arg), c("containeriter", "iter")) && isFALSE(arg$recycle) && identical(body(arg$checkFunc), TRUE) &&
-    identical(arg$state$i, 0L) && is.numeric(arg$length)
+  plain <- function(arg) identical(class(arg), c("containeriter", "iter")) && isFALSE(arg$recycle) &&
+    identical(body(arg$checkFunc), TRUE) && identical(arg$state$i, 0L) && is.numeric(arg$length)
   if (!all(vapply(it$iargs, plain, NA))) return(NULL)
   states <- lapply(it$iargs, `[[`, "state")
   if (anyDuplicated(states)) return(NULL)

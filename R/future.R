@@ -2,22 +2,25 @@
 
 #' Run futures on forked processes of this package
 #'
-#' Makes futures run in forked processes, and so what is built on them: future.apply, furrr, doFuture, and functions that futurize translates.
-#' It is only ever named in [future::plan()]: `plan(sharedmem::sharedmem, workers = 2)`.
+#' Makes futures run in forked processes, and so what is built on them: future.apply, furrr, doFuture, and functions that futurize
+#' translates. It is only ever named in [future::plan()]: `plan(sharedmem::sharedmem, workers = 2)`.
 #'
-#' It behaves as `plan(multicore)` does: workers see everything that the session has, and nothing is serialized on the way to them. Beyond that,
+#' It behaves as `plan(multicore)` does: workers see everything that the session has, and nothing is serialized on the way to them.
+#' Beyond that,
 #' - a worker that dies raises a `FutureInterruptError` that says how: by which signal, or with which exit status;
 #' - progress (package progressr) and other immediate conditions reach the session while a future runs;
 #' - results travel through shared memory, of any size, and [shared arrays][empty()] are not copied;
 #' - BLAS and OpenMP use one thread in each worker, so that they neither hang nor oversubscribe the machine;
-#' - a worker ends with its future and with the session, and is free for the next future from then on, also before [future::value()] is called;
+#' - a worker ends with its future and with the session, and is free for the next future from then on, also before
+#'   [future::value()] is called;
 #' - launching a future leaves the session's random numbers alone.
 #'
 #' In debug mode ([set_debug()]) and where the session cannot be forked, futures run in the session, one after the other.
 #'
 #' @param ...,workers Arguments for [future::plan()]: `workers` is a whole number of at least 1, or a function that gives one; `NULL` means
 #'   [cpu_count()].
-#' @return Nothing: it is never called. [future::plan()] raises an error of class `sharedmem_package_error` where package future is older than 1.40.0.
+#' @return Nothing: it is never called. [future::plan()] raises an error of class `sharedmem_package_error` where package future is
+#'   older than 1.40.0.
 #' @seealso [background()], [registerDoSharedmem()]
 #' @examples
 #' if (requireNamespace("future", quietly = TRUE) && packageVersion("future") >= "1.40.0") {
@@ -42,7 +45,7 @@ future_internal <- function(name) {
   ns <- getNamespace("future")
   if (!exists(name, envir = ns, mode = "function", inherits = FALSE))
     abort_class("sharedmem_package_error",
-                sprintf("package future %s has no %s(), which plan(sharedmem::sharedmem) needs: use plan(multicore), and tell the authors of sharedmem",
+                sprintf("package future %s has no %s(), which plan(sharedmem::sharedmem) needs: use plan(multicore) until sharedmem has caught up",
                         utils::packageVersion("future"), name),
                 package = "future", needed = NULL, installed = as.character(utils::packageVersion("future")))
   get(name, envir = ns)
@@ -144,8 +147,8 @@ future_death <- function(future, e) {
   text <- sprintf("Future (%s) of class SharedmemFuture %s, while running on localhost (pid %d): %s", label,
                   if (canceled) "was canceled" else "was interrupted", future$job$pid, conditionMessage(e))
   if (!canceled) future$state <- "interrupted"
-  kind <- if (canceled && exists("FutureCanceledError", envir = getNamespace("future"))) get("FutureCanceledError", envir = getNamespace("future"))
-          else future::FutureInterruptError
+  kind <- if (canceled) get0("FutureCanceledError", envir = getNamespace("future"))
+  if (is.null(kind)) kind <- future::FutureInterruptError
   kind(text, future = future)
 }
 

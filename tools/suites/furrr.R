@@ -14,5 +14,6 @@ for (file in list.files(dir, "^(helper|test)-.*\\.R$", full.names = TRUE)) {
     code <- c(code, 'supported_strategies <- function(...) "sharedmem::sharedmem"', 'supported_max_cores <- function(...) 2L')
   writeLines(code, file)
 }
-count_testthat(test_dir(dir, package = "furrr", reporter = "silent", stop_on_failure = FALSE, load_package = "installed"))
+count_testthat(test_dir(dir, package = "furrr", reporter = "silent", stop_on_failure = FALSE, load_package = "installed"),
+               waive = c("vec_is_vector()" = "the installed dplyr is too old for the installed vctrs"))
 finish()

@@ -19,7 +19,8 @@ for (package in c("future.apply", "doFuture")) {
     file <- tempfile(fileext = ".R")
     setup <- unlist(lapply(part("_prologue"), readLines))
     told <- sprintf('list(package = "%s", status = "", name = "test", on_cran = TRUE, debug = FALSE)', package)
-    writeLines(c(sprintf('attach(list2env(%s), name = "testme")', told), "testme <- as.environment(\"testme\")", setup, override, code), file)
+    writeLines(c(sprintf('attach(list2env(%s), name = "testme")', told), "testme <- as.environment(\"testme\")",
+                 setup, override, code), file)
     name <- paste0(package, "/", basename(script))
     run <- run_file(file, dirname(tests), env = "R_CHECK_IDEAL=false", timeout = 400)
     if (run$status == 0L) passed() else failed(name, ": status ", run$status, "\n", paste(utils::tail(run$log, 12L), collapse = "\n"))
