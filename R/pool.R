@@ -159,7 +159,7 @@ check_pool_options <- function(given) {
   opts <- default_pool_options
   opts[names(given)] <- given
   check_choice(opts$on_error, c("stop", "collect"), "on_error")
-  check_choice(opts$output, output_modes, "output")
+  check_choice(opts$output, c("relay", "inherit", "discard"), "output")
   opts$retries <- check_np(opts$retries, "retries")
   if (is.null(opts$retries)) abort_argument("retries", "NULL", "a whole number of at least 0")
   for (flag in c("seed", "progress", "trace")) check_flag(opts[[flag]], flag)
@@ -168,8 +168,6 @@ check_pool_options <- function(given) {
   opts["threads"] <- list(check_np(opts$threads, "threads", 1L))
   opts
 }
-
-output_modes <- c("relay", "inherit", "discard")
 
 check_map <- function(func, sequence, reduce, star, minlength) {
   if (!is.function(func)) abort_argument("func", describe_value(func), "a function")
