@@ -34,6 +34,14 @@ SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_results(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP, SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_node_new(SEXP, SEXP);
+SEXP ffi_node_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_node_end(SEXP);
+SEXP ffi_node_pids(SEXP);
+SEXP ffi_node_give(SEXP, SEXP, SEXP);
+SEXP ffi_node_answer(SEXP);
+SEXP ffi_node_take(SEXP);
+SEXP ffi_node_reply(SEXP, SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
@@ -140,6 +148,14 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_map_pids, 1),
     ROW(ffi_map_results, 1),
     ROW(ffi_map_spawn, 3),
+    ROW(ffi_node_new, 2),
+    ROW(ffi_node_spawn, 3),
+    ROW(ffi_node_end, 1),
+    ROW(ffi_node_pids, 1),
+    ROW(ffi_node_give, 3),
+    ROW(ffi_node_answer, 1),
+    ROW(ffi_node_take, 1),
+    ROW(ffi_node_reply, 2),
     ROW(ffi_private_bytes, 0),
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 0),
