@@ -36,7 +36,7 @@ make_shared_cluster <- function(n = NULL, output = "relay", threads = 1L) {
   cl$ptr <- .Call(ffi_node_new, n, constants$output[[output]])
   cl$answers <- vector("list", n)
   cl$owed <- cl$stale <- integer(n) # answers that are to come from each node, and those among them for which nobody waits any more
-  plan <- worker_plan(max(1, floor(min(the$budget, cpu_count()) / n)), FALSE, list(seed = FALSE, threads = threads))
+  plan <- worker_plan(max(1, floor(min(the$worker$budget, cpu_count()) / n)), FALSE, list(seed = FALSE, threads = threads))
   main <- function(rank) {
     worker_setup(plan)
     node_loop(cl$ptr)

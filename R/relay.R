@@ -11,8 +11,8 @@ relay_condition <- function(cond, kind, send, suppress) {
   if (kind == 1L && isTRUE(getOption("warn") >= 2)) return() # about to become an error, here
   restart <- c("muffleWarning", "muffleMessage")[kind]
   for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
-    the$relayed[kind] <- the$relayed[kind] + 1
-    if (the$relayed[kind] > relay_limit[kind]) suppress(kind)
+    the$worker$relayed[kind] <- the$worker$relayed[kind] + 1
+    if (the$worker$relayed[kind] > relay_limit[kind]) suppress(kind)
     else tryCatch(send(cond), error = function(e) send(list(simpleWarning, simpleMessage)[[kind]](message_of(cond))))
     invokeRestart(r)
   }

@@ -28,7 +28,7 @@ unsendable <- function(e) simpleError(paste0("the result cannot be sent to the s
 # Called from C: the result of an item (0-based here) in a batch could not be serialized.
 worker_unsendable <- function(e, item) {
   report_failure(function(value) send_failure(value, item), unsendable(e), character())
-  if (!isTRUE(the$collect)) {
+  if (!isTRUE(the$worker$collect)) {
     .Call(ffi_worker_stop_all)
     .Call(ffi_worker_end)
   }
@@ -36,8 +36,8 @@ worker_unsendable <- function(e, item) {
 
 # Called from C after a jump to top level: what R says of it is all there is.
 worker_jumped <- function() {
-  if (!isTRUE(the$collect)) .Call(ffi_worker_stop_all)
-  report_failure(send_failure, jump_reason(the$message_before), character())
+  if (!isTRUE(the$worker$collect)) .Call(ffi_worker_stop_all)
+  report_failure(send_failure, jump_reason(the$worker$message_before), character())
 }
 
 # The loop of a worker. `item` is set by C before each call of `func(item, ...)`. Handlers are established once for all items. To
@@ -69,10 +69,10 @@ worker_items <- function(frame, sequence, collect) {
 
 # What the members of a team are told. Built before the fork, so that members share its pages instead of each allocating their own.
 worker_plan <- function(budget, collect, options) {
-  the$maps <- the$maps + 1
-  the$message_before <- geterrmessage()
+  the$session$maps <- the$session$maps + 1
+  the$worker$message_before <- geterrmessage()
   if (!is.null(options$threads)) .Call(ffi_threads_find)
-  base <- workers_folder(the$maps)
+  base <- workers_folder(the$session$maps)
   list(budget = budget, collect = collect, seed = map_seed(options), seed_binding = seed_binding, threads = options$threads,
        tempdir_function = function(check = FALSE) {
          own <- file.path(base, Sys.getpid())
@@ -86,16 +86,16 @@ worker_plan <- function(budget, collect, options) {
 
 # q() in a worker: before R comes to the hook that ends a worker it would call the master's `.Last()`, and save the
 # worker's workspace over the master's.
-quit_worker <- function(save = "default", status = 0, runLast = TRUE) the$quit("no", status, FALSE)
+quit_worker <- function(save = "default", status = 0, runLast = TRUE) the$worker$quit("no", status, FALSE)
 
 # The folder of a map's temporary files, which is made when the first worker asks for one. What R code touches after a
 # fork is copied page by page, so what stays the same is kept.
 workers_folder <- function(map) {
-  if (!identical(the$workers_of, c(tempdir(), Sys.getpid()))) {
-    the$workers_of <- c(tempdir(), Sys.getpid())
-    the$workers_prefix <- file.path(tempdir(), sprintf("workers-%d-", Sys.getpid()))
+  if (!identical(the$cache$workers_of, c(tempdir(), Sys.getpid()))) {
+    the$cache$workers_of <- c(tempdir(), Sys.getpid())
+    the$cache$workers_prefix <- file.path(tempdir(), sprintf("workers-%d-", Sys.getpid()))
   }
-  sprintf("%s%.0f", the$workers_prefix, map)
+  sprintf("%s%.0f", the$cache$workers_prefix, map)
 }
 
 # First thing in every worker.
