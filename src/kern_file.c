@@ -7,7 +7,6 @@
 #include "kern_file.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SLICE ((size_t)1 << 20)
@@ -79,7 +78,7 @@ static void read_work(void *arg, int rank, int np) {
   }
 }
 
-static bool same_file(const struct stat *a, const struct stat *b) {
+bool sm_file_same(const struct stat *a, const struct stat *b) {
 #ifdef __APPLE__
 #define MTIME(s) (s)->st_mtimespec
 #else
@@ -95,7 +94,7 @@ int sm_file_read(int fd, int64_t offset, void *to, size_t nbytes, int swap, sm_f
   int rc = sm_threads_run(sm_threads_for(np, (int64_t)nbytes, (int64_t)(2 * SLICE)), read_work, &j, stop);
   if (rc < 0 && rc != SM_ESHORT) return rc;
   if (fstat(fd, &after) < 0) return -errno;
-  return !same_file(&before, &after) ? SM_ECHANGED : rc;
+  return !sm_file_same(&before, &after) ? SM_ECHANGED : rc;
 }
 
 static void write_work(void *arg, int rank, int np) {
@@ -105,12 +104,12 @@ static void write_work(void *arg, int rank, int np) {
     size_t at = atomic_fetch_add(&j->next, SLICE);
     if (at >= j->nbytes) return;
     size_t n = j->nbytes - at < SLICE ? j->nbytes - at : SLICE;
-    int rc = write_all(j->fd, j->from + at, n, (int64_t)at);
+    int rc = write_all(j->fd, j->from + at, n, j->offset + (int64_t)at);
     if (rc < 0) sm_stop_set(j->stop, rc);
   }
 }
 
-int sm_file_write(int fd, const void *from, size_t nbytes, int np, sm_stop *stop) {
-  file_job j = {.fd = fd, .from = from, .nbytes = nbytes, .stop = stop};
+int sm_file_write(int fd, int64_t offset, const void *from, size_t nbytes, int np, sm_stop *stop) {
+  file_job j = {.fd = fd, .offset = offset, .from = from, .nbytes = nbytes, .stop = stop};
   return sm_threads_run(sm_threads_for(np, (int64_t)nbytes, (int64_t)(2 * SLICE)), write_work, &j, stop);
 }

@@ -5,6 +5,8 @@
 #ifndef KERN_FILE_H
 #define KERN_FILE_H
 
+#include <sys/stat.h>
+
 #include "kern_threads.h"
 
 /* How memory that is read into comes to be there: back(ctx, offset, n) is called by the thread that then fills
@@ -16,7 +18,10 @@ typedef int (*sm_file_back)(void *ctx, size_t offset, size_t n);
  * -errno, or the stop's code. */
 int sm_file_read(int fd, int64_t offset, void *to, size_t nbytes, int swap, sm_file_back back, void *ctx, int np, sm_stop *stop);
 
-/* Write nbytes to fd from offset 0 on, in parallel. */
-int sm_file_write(int fd, const void *from, size_t nbytes, int np, sm_stop *stop);
+/* True if size and time of change are the same. */
+bool sm_file_same(const struct stat *a, const struct stat *b);
+
+/* Write nbytes to fd from `offset` on, in parallel. */
+int sm_file_write(int fd, int64_t offset, const void *from, size_t nbytes, int np, sm_stop *stop);
 
 #endif

@@ -99,7 +99,7 @@ static void files(void) {
     sm_stop stop;
     _Atomic size_t backed = 0;
     sm_stop_init(&stop, NULL, NULL);
-    check_at(sm_file_write(fd, x, n, np, &stop) == 0, "write", (int64_t)n);
+    check_at(sm_file_write(fd, 0, x, n, np, &stop) == 0, "write", (int64_t)n);
     memset(y, 0, n);
     check_at(sm_file_read(fd, 0, y, n, 1, count_back, &backed, np, &stop) == 0 && memcmp(x, y, n) == 0 && backed == n, "read", (int64_t)n);
     check_at(sm_file_read(fd, 16, y, n - 16, 8, NULL, NULL, np, &stop) == 0, "read from an offset", (int64_t)n);

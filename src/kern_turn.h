@@ -1,0 +1,29 @@
+/* kern_turn.h: arrays copied with the order of their axes reversed, in parallel.
+ *
+ * NumPy's C order has the last index fastest, R and Fortran the first. Copying from one to the other is the same work both
+ * ways: the elements of an array of extents d, last index fastest, become those of the same array with the first one fastest.
+ */
+#ifndef KERN_TURN_H
+#define KERN_TURN_H
+
+#include "kern_threads.h"
+
+#define SM_TURN_NDIM 64
+
+/* Runs fn(ctx), which only reads and writes memory, and gives 0; or a negative code where the memory is no longer there. */
+typedef int (*sm_turn_guard)(void (*fn)(void *), void *ctx);
+
+typedef struct {
+  const void *from; /* the last index is the fastest; at any alignment */
+  void *to;         /* the first index is the fastest */
+  int ndim;
+  const int64_t *dim;
+  size_t itemsize;
+  int swap;            /* as in sm_file_read() */
+  sm_turn_guard guard; /* of the reads from `from`, or NULL */
+} sm_turn;
+
+/* 0, the stop's code, or the guard's. */
+int sm_turn_run(const sm_turn *t, int np, sm_stop *stop);
+
+#endif
