@@ -5,6 +5,11 @@ abort_class <- function(class, message, ..., call = NULL) {
                  list(message = message, call = call, ...)))
 }
 
+warn_class <- function(class, message, ..., call = NULL) {
+  warning(structure(class = c(class, "sharedmem_warning", "warning", "condition"),
+                    list(message = message, call = call, ...)))
+}
+
 # Names the argument, what came and what was expected.
 abort_argument <- function(arg, got, expected, call = NULL) {
   abort_class("sharedmem_argument_error",
@@ -17,10 +22,15 @@ describe_value <- function(x) {
   if (is.null(x)) return("NULL")
   if (is.function(x)) return("a function")
   if (is.atomic(x) && length(x) == 1L && is.null(attributes(x)))
-    return(if (is.character(x)) encodeString(substr(x, 1L, 60L), quote = "\"", na.encode = FALSE)
-           else format(x, digits = 15))
+    return(if (is.character(x)) encodeString(cut_text(x), quote = "\"", na.encode = FALSE) else format(x, digits = 15))
   if (is.atomic(x)) return(sprintf("%s of length %.0f", class(x)[1L], length(x)))
   sprintf("an object of class <%s>", paste(class(x), collapse = "/"))
+}
+
+# The beginning of strings, of any bytes.
+cut_text <- function(x, n = 60L) {
+  Encoding(x)[!validEnc(x)] <- "bytes"
+  substr(x, 1L, n)
 }
 
 #' What goes wrong in a worker

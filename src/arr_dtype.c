@@ -61,7 +61,7 @@ void sm_dtype_format(sm_dtype d, char *buf) {
 }
 
 bool sm_dtype_valid(sm_dtype d) {
-  if (d.code == SM_STR) return d.raw == 0 && d.itemsize >= 1 && d.itemsize <= INT32_MAX;
+  if (d.code == SM_STR) return d.raw <= 3 && d.itemsize >= 1 && d.itemsize <= INT32_MAX;
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
     if (table[i].d.code == d.code && table[i].d.raw == d.raw && table[i].d.itemsize == d.itemsize) return true;
   return false;

@@ -1,7 +1,7 @@
 /* arr_dtype.h: the dtypes of shared arrays, by NumPy code.
  *
  * NA: i4 has INT_MIN, b1 has SM_B1_NA, f8 f4 c16 keep R's NA payload apart from NaN, S<n> has
- * SM_STR_NA as its first byte (never the first byte of UTF-8 text); other dtypes have none.
+ * SM_STR_NA as its first byte, then NUL (see arr_text.h); other dtypes have none.
  */
 #ifndef ARR_DTYPE_H
 #define ARR_DTYPE_H
@@ -12,7 +12,7 @@ typedef enum { SM_F8 = 1, SM_F4, SM_I1, SM_I2, SM_I4, SM_I8, SM_U1, SM_U2, SM_U4
 
 typedef struct {
   uint8_t code;      /* sm_dtype_code */
-  uint8_t raw;       /* u1 read as R raw */
+  uint8_t raw;       /* u1: read as R raw; S<n>: encoding of the strings, see arr_text.h */
   uint32_t itemsize; /* bytes an element; n for S<n>, >= 1 */
 } sm_dtype;
 

@@ -15,6 +15,8 @@ SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
+SEXP ffi_text_dtype(SEXP);
+SEXP ffi_text_marked(SEXP);
 SEXP ffi_copy_atomic(SEXP, SEXP);
 SEXP ffi_copy_shared(SEXP);
 SEXP ffi_memmap_flush(SEXP);
@@ -33,6 +35,7 @@ SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_private_bytes(void);
+SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
@@ -85,8 +88,6 @@ SEXP ffi_progress_wanted(SEXP);
 
 /* kernels */
 SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_arith_apply(SEXP, SEXP, SEXP);
-SEXP ffi_arith_combine(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_write(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_npy_about(SEXP);
@@ -129,6 +130,8 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_new, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),
+    ROW(ffi_text_dtype, 1),
+    ROW(ffi_text_marked, 1),
     ROW(ffi_copy_atomic, 2),
     ROW(ffi_copy_shared, 1),
     ROW(ffi_memmap_flush, 1),
@@ -143,6 +146,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_map_pids, 1),
     ROW(ffi_map_spawn, 2),
     ROW(ffi_private_bytes, 0),
+    ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 0),
     ROW(ffi_rng_stream, 2),
@@ -177,8 +181,6 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_view_new, 3),
     /* kernels */
     ROW(ffi_argsort_run, 5),
-    ROW(ffi_arith_apply, 3),
-    ROW(ffi_arith_combine, 4),
     ROW(ffi_file_read, 6),
     ROW(ffi_file_write, 4),
     ROW(ffi_npy_about, 1),

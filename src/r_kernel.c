@@ -6,6 +6,8 @@
  */
 #include "r_kernel.h"
 
+#include "arr_text.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -113,9 +115,11 @@ sm_key_type r_kernel_key_type(const r_kernel_view *v, const char *arg) {
   r_abort_argument(arg, "complex", "numbers, logical values or strings");
 }
 
+/* What is compared: the bytes as they are, but for latin1, which is brought to UTF-8. */
 static const char *text_of(SEXP s) {
   if (s == NA_STRING) return NULL;
-  return Rf_getCharCE(s) == CE_BYTES ? CHAR(s) : Rf_translateCharUTF8(s);
+  bool bytes = Rf_getCharCE(s) != CE_LATIN1 || sm_text_is_ascii(CHAR(s), (size_t)LENGTH(s));
+  return bytes ? CHAR(s) : Rf_translateCharUTF8(s);
 }
 
 const char *const *r_kernel_texts(const sm_few *f) {

@@ -1,52 +1,11 @@
-/* Operators, functions, search and files on threads, against plain loops. */
+/* Search and files on threads, against plain loops. */
 #define _GNU_SOURCE
 #include <math.h>
 
 #include "kern_file.h"
-#include "kern_map.h"
 #include "kern_search.h"
 
 #include "check.h"
-
-static bool same(const void *a, const void *b, size_t n) { return n == 0 || memcmp(a, b, n) == 0; }
-
-static const sm_dtype f8 = {SM_F8, 0, 8}, i4 = {SM_I4, 0, 4}, u1 = {SM_U1, 0, 1};
-
-static void operators(void) {
-  int64_t n = 200003;
-  double *a = malloc((size_t)n * 8), *b = malloc((size_t)n * 8), *out = malloc((size_t)n * 8), *expect = malloc((size_t)n * 8);
-  int32_t *i = malloc((size_t)n * 4), *iout = malloc((size_t)n * 4), *iexpect = malloc((size_t)n * 4);
-  uint8_t *u = malloc((size_t)n);
-  sm_stop stop;
-  bool warn;
-  sm_stop_init(&stop, NULL, NULL);
-  for (int64_t e = 0; e < n; e++) {
-    a[e] = draw_unit() - 0.5;
-    b[e] = e % 100 == 0 ? (double)NAN : draw_unit();
-    i[e] = e % 7 == 0 ? INT32_MIN : (int32_t)draw();
-    u[e] = (uint8_t)draw();
-  }
-  for (int np = 1; np <= 3; np++) {
-    for (int64_t e = 0; e < n; e++) expect[e] = a[e] / b[e];
-    sm_map_op(SM_OP_DIV, (sm_operand){f8, a, false}, (sm_operand){f8, b, false}, n, out, np, &stop, &warn);
-    check_at(same(out, expect, (size_t)n * 8) && !warn, "division", n);
-    for (int64_t e = 0; e < n; e++) iexpect[e] = isnan(b[e]) ? INT32_MIN : 0.25 < b[e];
-    sm_map_op(SM_OP_LT, (sm_operand){f8, &(double){0.25}, true}, (sm_operand){f8, b, false}, n, iout, np, &stop, &warn);
-    check_at(same(iout, iexpect, (size_t)n * 4), "comparison with one number", n);
-    for (int64_t e = 0; e < n; e++) {
-      int64_t v = (int64_t)i[e] * u[e];
-      iexpect[e] = i[e] == INT32_MIN || v <= INT32_MIN || v > INT32_MAX ? INT32_MIN : (int32_t)v;
-    }
-    sm_map_op(SM_OP_MUL, (sm_operand){i4, i, false}, (sm_operand){u1, u, false}, n, iout, np, &stop, &warn);
-    check_at(same(iout, iexpect, (size_t)n * 4) && warn, "integer product that overflows", n);
-    for (int64_t e = 0; e < n; e++) expect[e] = sqrt(a[e]);
-    sm_map_fn(SM_FN_SQRT, (sm_operand){f8, a, false}, n, out, np, &stop, &warn);
-    int ok = warn;
-    for (int64_t e = 0; ok && e < n; e++) ok = out[e] == expect[e] || (isnan(out[e]) && a[e] < 0);
-    check_at(ok, "square root", n);
-  }
-  free(a), free(b), free(out), free(expect), free(i), free(iout), free(iexpect), free(u);
-}
 
 static void searches(void) {
   int64_t n = 5000, m = 20000;
@@ -115,7 +74,6 @@ static void files(void) {
 }
 
 int main(void) {
-  operators();
   searches();
   files();
   return report();
