@@ -82,8 +82,9 @@ npy_elements <- function(x) {
     if (is.character(x) || is.logical(x)) x <- copy(array(x, if (is.null(dim(x))) length(x) else dim(x)))
   }
   if (grepl("^(b1|S)", dtype(x)) && anyNA(x))
-    abort_class("sharedmem_value_error", sprintf("element %d of `x` is NA, which NumPy's dtype %s does not have; write integers or other strings",
-                                                 which(is.na(x)[])[1L], dtype(x)))
+    abort_class("sharedmem_value_error",
+                sprintf("element %d of `x` is NA, which NumPy's dtype %s does not have; write integers or other strings",
+                        which(is.na(x)[])[1L], dtype(x)))
   x
 }
 
@@ -107,7 +108,8 @@ read_npz <- function(file, members, np) {
   if (is.null(members)) members <- found$name[endsWith(found$entry, ".npy")]
   missing <- setdiff(members, found$name)
   if (length(missing))
-    abort_argument("members", sprintf("'%s'", missing[1L]), sprintf("among the arrays of the archive: %s", paste(found$name, collapse = ", ")))
+    abort_argument("members", sprintf("'%s'", missing[1L]),
+                   sprintf("among the arrays of the archive: %s", paste(found$name, collapse = ", ")))
   read <- lapply(members, function(name) {
     m <- found[match(name, found$name), ]
     tryCatch(if (m$method == 0) .Call(ffi_npy_read, file, zip_data(file, m), m$size, np) else read_deflated(file, m, np),

@@ -95,7 +95,7 @@ static void random_headers(uint64_t seed) {
     if (h.offset > n || h.length < 0 || (uint64_t)h.length * h.dtype.itemsize > size - h.offset || h.ndim > SM_NPY_NDIM) inside = 0;
   }
   check(inside, "what is accepted lies inside the file");
-  check(read > 1000, "some are accepted");
+  check(read > 200, "some are accepted");
 }
 
 int main(void) {

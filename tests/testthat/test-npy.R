@@ -103,7 +103,8 @@ test_that("R's own vectors are written as what they are", {
 test_that("a large array is turned on several threads, and is what aperm() makes of it", {
   path <- tempfile(fileext = ".npy")
   on.exit(unlink(path))
-  for (shape in list(c(1201, 907), c(3, 500, 700), c(700, 500, 3), c(2, 3e5, 2), c(37, 41, 29, 23), c(1e6, 2))) for (dt in c("f8", "u1", "S3")) {
+  shapes <- list(c(1201, 907), c(3, 500, 700), c(700, 500, 3), c(2, 3e5, 2), c(37, 41, 29, 23), c(1e6, 2))
+  for (shape in shapes) for (dt in c("f8", "u1", "S3")) {
     x <- empty(shape, dt)
     x[] <- if (dt == "S3") sprintf("%03d", seq_along(x) %% 1000L) else seq_along(x) %% 251
     write_npy(x, path, "C")
