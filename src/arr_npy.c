@@ -51,8 +51,6 @@ static int refuse_dtype(const char *text, size_t n, char *why) {
   return refuse(why, "holds elements of dtype '%s', which shared arrays do not have", shown);
 }
 
-static int number_width(sm_dtype d) { return d.code == SM_STR ? 1 : d.code == SM_C16 ? 8 : (int)d.itemsize; }
-
 int sm_npy_dtype(const char *text, size_t n, sm_dtype *dtype, int *swap, char *why) {
   char code[16];
   const uint16_t probe = 1;
@@ -65,7 +63,7 @@ int sm_npy_dtype(const char *text, size_t n, sm_dtype *dtype, int *swap, char *w
   for (size_t i = 1; i < m; i++)
     if (code[i] < '0' || code[i] > '9') return refuse_dtype(text, n, why);
   if (sm_dtype_parse(code, dtype) < 0) return refuse_dtype(text, n, why);
-  *swap = skip && text[0] == (little ? '>' : '<') ? number_width(*dtype) : 1;
+  *swap = skip && text[0] == (little ? '>' : '<') ? sm_dtype_info_of(*dtype)->swap : 1;
   return 0;
 }
 

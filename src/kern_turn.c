@@ -34,11 +34,6 @@ typedef struct {
 
 typedef struct {
   turn_job *job;
-  const turn_box *box;
-} turn_task;
-
-typedef struct {
-  turn_job *job;
   int rank;
   int64_t seen, mine; /* tasks passed; the number this thread has drawn */
 } turn_walk;
@@ -139,20 +134,11 @@ static void halve(const turn_job *j, const turn_box *b, int64_t most, void (*fn)
 
 static void each_tile(void *arg, const turn_box *b) { turn_tile(arg, b); }
 
-static void run_task(void *arg) {
-  const turn_task *task = arg;
-  halve(task->job, task->box, TILE_BYTES, each_tile, task->job);
-}
-
 static void each_task(void *arg, const turn_box *b) {
   turn_walk *w = arg;
   turn_job *j = w->job;
   if (w->seen++ != w->mine || sm_stop_due(j->stop, w->rank)) return;
-  turn_task task = {j, b};
-  int rc = 0;
-  if (j->t->guard) rc = j->t->guard(run_task, &task);
-  else run_task(&task);
-  if (rc < 0) sm_stop_set(j->stop, rc);
+  halve(j, b, TILE_BYTES, each_tile, j);
   w->mine = atomic_fetch_add(&j->next, 1);
 }
 
@@ -165,8 +151,8 @@ static void turn_work(void *arg, int rank, int np) {
   halve(j, &all, TASK_BYTES, each_task, &w);
 }
 
-int sm_turn_run(const sm_turn *t, int np, sm_stop *stop) {
-  turn_job j = {.t = t, .stop = stop, .plane = plane_for(t)};
+int sm_turn_run(const sm_turn *t, const sm_work *work) {
+  turn_job j = {.t = t, .stop = work->stop, .plane = plane_for(t)};
   int64_t n = 1;
   for (int k = 0; k < t->ndim; k++) {
     if (t->dim[k] > 1) j.dim[j.ndim++] = t->dim[k];
@@ -179,5 +165,6 @@ int sm_turn_run(const sm_turn *t, int np, sm_stop *stop) {
     j.to_stride[k] = j.to_stride[k - 1] * j.dim[k - 1];
     j.from_stride[j.ndim - 1 - k] = j.from_stride[j.ndim - k] * j.dim[j.ndim - k];
   }
-  return sm_threads_run(sm_threads_for(np, n * (int64_t)t->itemsize, 2 * TASK_BYTES), turn_work, &j, stop);
+  sm_work shared = sm_work_for(work, n * (int64_t)t->itemsize, 2 * TASK_BYTES);
+  return sm_threads_run(&shared, turn_work, &j);
 }

@@ -10,20 +10,16 @@
 
 #define SM_TURN_NDIM 64
 
-/* Runs fn(ctx), which only reads and writes memory, and gives 0; or a negative code where the memory is no longer there. */
-typedef int (*sm_turn_guard)(void (*fn)(void *), void *ctx);
-
 typedef struct {
   const void *from; /* the last index is the fastest; at any alignment */
   void *to;         /* the first index is the fastest */
   int ndim;
   const int64_t *dim;
   size_t itemsize;
-  int swap;            /* as in sm_file_read() */
-  sm_turn_guard guard; /* of the reads from `from`, or NULL */
+  int swap; /* bytes of a number whose order is turned round (1: none, 2, 4, 8) */
 } sm_turn;
 
 /* 0, the stop's code, or the guard's. */
-int sm_turn_run(const sm_turn *t, int np, sm_stop *stop);
+int sm_turn_run(const sm_turn *t, const sm_work *work);
 
 #endif

@@ -24,7 +24,7 @@ typedef struct {
   int fd;
   sm_segment *seg; /* the mapped file, which owns the descriptor then */
   double at, size; /* where in the file the .npy begins, and its bytes; -1: to the end of the file */
-  int np;
+  sm_work work;
   sm_stop stop;
 } npy_call;
 
@@ -69,8 +69,13 @@ static int back_part(void *ctx, size_t offset, size_t n) { return sm_segment_bac
 static SEXP read_in_order(npy_call *c, const sm_npy *h) {
   SEXP x = PROTECT(r_array_new_bare(h->dtype, h->ndim, h->dim, h->ndim == 1));
   const sm_array *a = r_array_get(x, "x");
-  int rc = sm_file_read(c->fd, (int64_t)c->at + (int64_t)h->offset, a->data, (size_t)h->length * h->dtype.itemsize, h->swap,
-                        a->block ? NULL : back_part, a->seg, c->np, &c->stop);
+  sm_file_part part = {.fd = c->fd,
+                       .offset = (int64_t)c->at + (int64_t)h->offset,
+                       .nbytes = (size_t)h->length * h->dtype.itemsize,
+                       .swap = h->swap,
+                       .back = a->block ? NULL : back_part,
+                       .ctx = a->seg};
+  int rc = sm_file_read(&part, a->data, &c->work);
   if (rc < 0) r_file_abort_code(c->path, rc);
   UNPROTECT(1);
   return x;
@@ -84,14 +89,9 @@ static SEXP read_turned(npy_call *c, const sm_npy *h, const struct stat *before)
   int rc = sm_filemap_map(c->fd, SM_FILEMAP_READ, (uint64_t)c->at + h->offset, nbytes, &c->seg);
   if (rc < 0) r_file_abort_code(c->path, rc);
   c->fd = -1;
-  sm_turn t = {.from = c->seg->payload,
-               .to = a->data,
-               .ndim = h->ndim,
-               .dim = h->dim,
-               .itemsize = h->dtype.itemsize,
-               .swap = h->swap,
-               .guard = sm_fault_guard};
-  rc = sm_turn_run(&t, c->np, &c->stop);
+  sm_turn t = {.from = c->seg->payload, .to = a->data, .ndim = h->ndim, .dim = h->dim, .itemsize = h->dtype.itemsize, .swap = h->swap};
+  c->work.guard = sm_fault_guard;
+  rc = sm_turn_run(&t, &c->work);
   if (rc == 0 && fstat(c->seg->fd, &after) < 0) rc = -errno;
   if (rc == 0 && !sm_file_same(before, &after)) rc = SM_ECHANGED;
   if (rc < 0) r_file_abort_code(c->path, rc);
@@ -110,9 +110,8 @@ static SEXP read_body(void *arg) {
 /* NULL for a ZIP archive, which R takes apart. */
 SEXP ffi_npy_read(SEXP path, SEXP at, SEXP size, SEXP np) {
   const void *top = vmaxget();
-  npy_call c = {
-      .path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .at = Rf_asReal(at), .size = Rf_asReal(size), .np = Rf_asInteger(np)};
-  r_kernel_stop(&c.stop);
+  npy_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .at = Rf_asReal(at), .size = Rf_asReal(size)};
+  c.work = r_kernel_work(&c.stop, np, false);
   SEXP x = r_kernel_clean(read_body, npy_clean, &c);
   vmaxset(top);
   return x;
@@ -219,28 +218,18 @@ SEXP ffi_npy_turn(SEXP x, SEXP dtype, SEXP dim, SEXP how, SEXP np) {
   bool reversed = INTEGER_ELT(how, 1) != 0;
   for (int i = 0; i < ndim; i++) length *= extent[i];
   SEXP y = PROTECT(r_array_new(d, ndim, extent, ndim == 1));
-  sm_turn t = {.to = r_array_get(y, "x")->data, .ndim = ndim, .dim = extent, .itemsize = d.itemsize, .swap = swap};
-  int64_t bytes;
-  if (r_array_is(x)) {
-    const sm_array *a = r_array_get(x, "x");
-    t.from = a->data;
-    t.guard = r_array_fragile(a) ? sm_fault_guard : NULL;
-    bytes = a->length * a->dtype.itemsize;
-  } else {
-    r_kernel_view v = r_kernel_look(x, "x");
-    t.from = v.data;
-    bytes = v.n * v.dtype.itemsize;
-  }
-  if (bytes < length * d.itemsize) r_abort("sharedmem_value_error", "the array has fewer bytes than its shape and dtype ask for");
-  if (!reversed) {
-    t.ndim = 1;
-    t.dim = &length;
-  }
+  r_kernel_view v = r_kernel_look(x, "x");
+  if (v.n * v.dtype.itemsize < length * d.itemsize)
+    r_abort("sharedmem_value_error", "the array has fewer bytes than its shape and dtype ask for");
+  sm_turn t = {.from = v.data,
+               .to = r_array_get(y, "x")->data,
+               .ndim = reversed ? ndim : 1,
+               .dim = reversed ? extent : &length,
+               .itemsize = d.itemsize,
+               .swap = swap};
   sm_stop stop;
-  r_kernel_stop(&stop);
-  int rc = sm_turn_run(&t, Rf_asInteger(np), &stop);
-  if (rc == SM_ECHANGED)
-    r_abort("sharedmem_file_error", "the file behind the shared array has become shorter: this part of it is no longer there");
+  sm_work work = r_kernel_work(&stop, np, v.fragile);
+  int rc = sm_turn_run(&t, &work);
   r_kernel_check(rc, "write_npy()");
   UNPROTECT(1);
   vmaxset(top);

@@ -42,10 +42,10 @@ static void turn(int ndim, const int64_t *dim, size_t item, int swap, int np) {
   size_t nbytes = (size_t)n * item;
   uint8_t *from = malloc(nbytes + 1), *to = malloc(nbytes + 1);
   for (size_t i = 0; i < nbytes; i++) from[i + 1] = (uint8_t)draw(); /* no alignment */
-  sm_turn t = {from + 1, to, ndim, dim, item, swap, NULL};
+  sm_turn t = {from + 1, to, ndim, dim, item, swap};
   sm_stop stop;
   sm_stop_init(&stop, never, NULL);
-  check_case(sm_turn_run(&t, np, &stop) == 0 && right(&t, n), "turned", n, (int)item);
+  check_case(sm_turn_run(&t, &(sm_work){np, &stop, NULL}) == 0 && right(&t, n), "turned", n, (int)item);
   free(from);
   free(to);
 }
@@ -63,14 +63,13 @@ int main(void) {
   turn(0, NULL, 8, 1, 1);
   static const int64_t square[] = {2000, 2000};
   uint8_t *from = calloc(4000000, 1), *to = malloc(4000000);
-  sm_turn t = {from, to, 2, square, 1, 1, refuse};
+  sm_turn t = {from, to, 2, square, 1, 1};
   sm_stop stop;
   sm_stop_init(&stop, never, NULL);
-  check(sm_turn_run(&t, 3, &stop) == SM_ECHANGED, "memory that is no longer there");
-  t.guard = NULL;
+  check(sm_turn_run(&t, &(sm_work){3, &stop, refuse}) == SM_ECHANGED, "memory that is no longer there");
   sm_stop_init(&stop, never, NULL);
   sm_stop_set(&stop, SM_EINTR);
-  check(sm_turn_run(&t, 1, &stop) == SM_EINTR, "a stop");
+  check(sm_turn_run(&t, &(sm_work){1, &stop, NULL}) == SM_EINTR, "a stop");
   free(from);
   free(to);
   return report();
