@@ -99,7 +99,13 @@ SEXP ffi_progress_wanted(SEXP);
 /* kernels */
 SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_file_write(SEXP, SEXP, SEXP);
+SEXP ffi_file_write(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_about(SEXP);
+SEXP ffi_npy_dtype(SEXP);
+SEXP ffi_npy_parse(SEXP, SEXP);
+SEXP ffi_npy_put(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_read(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_turn(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_search_run(SEXP, SEXP, SEXP, SEXP);
 
@@ -196,7 +202,13 @@ static const R_CallMethodDef rows[] = {
     /* kernels */
     ROW(ffi_argsort_run, 5),
     ROW(ffi_file_read, 6),
-    ROW(ffi_file_write, 3),
+    ROW(ffi_file_write, 4),
+    ROW(ffi_npy_about, 1),
+    ROW(ffi_npy_dtype, 1),
+    ROW(ffi_npy_parse, 2),
+    ROW(ffi_npy_put, 5),
+    ROW(ffi_npy_read, 4),
+    ROW(ffi_npy_turn, 5),
     ROW(ffi_reduce_run, 4),
     ROW(ffi_search_run, 4),
     /* trace */
