@@ -31,14 +31,9 @@ constants <- list()
 trace_kinds <- character()
 
 .onLoad <- function(libname, pkgname) {
-<<<<<<< HEAD
   register_cluster_type()
-  the$quit <- base::quit
-  the$exit_guard <- .Call(ffi_team_guard_exit)
-=======
   the$worker$quit <- base::quit
   the$session$exit_guard <- .Call(ffi_team_guard_exit)
->>>>>>> main
   # what every worker runs is read from the lazy-load database here, once, not in each of them
   ns <- parent.env(environment())
   assign("constants", .Call(ffi_constants), envir = ns)
