@@ -171,7 +171,7 @@ getFutureBackendConfigs.SharedmemFuture <- function(future, ...) {
   classes <- attr(future$conditions, "immediateConditionClasses", exact = TRUE)
   if (is.null(classes)) classes <- "immediateCondition"
   tell <- function(cond) {
-    worker_tell(cond)
+    relay_now(cond, send_condition)
     FALSE # it has been told: it is no part of the result
   }
   list(capture = list(immediateConditionHandlers = structure(rep(list(tell), length(classes)), names = classes)))
