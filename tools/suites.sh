@@ -7,8 +7,8 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
-short='foreach dorng runit biocparallel future future-tests'
-long=(future-scripts furrr neighbours)
+short='foreach dorng runit biocparallel future future-tests mclapply-users'
+long=(future-scripts furrr r-parallel dependents)
 R_LIBS=$PWD/.suites-lib:$PWD/.lib${R_LIBS:+:$R_LIBS}
 export R_LIBS
 mkdir -p .build/suites
