@@ -37,9 +37,9 @@ SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
-SEXP ffi_rng_base(void);
+SEXP ffi_rng_base(SEXP);
 SEXP ffi_rng_stream(SEXP, SEXP);
-SEXP ffi_rng_restart(SEXP);
+SEXP ffi_rng_swap(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_test_kill_at(SEXP);
@@ -142,9 +142,9 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_private_bytes, 0),
     ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
-    ROW(ffi_rng_base, 0),
+    ROW(ffi_rng_base, 1),
     ROW(ffi_rng_stream, 2),
-    ROW(ffi_rng_restart, 1),
+    ROW(ffi_rng_swap, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
     ROW(ffi_test_kill_at, 1),
