@@ -94,7 +94,7 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ..., retries = 0L, on
 # The members are locked; `state` alone changes: the map that runs and its item, `local`, the trace of the last map.
 new_pool <- function(backend, np, options) {
   state <- new.env(parent = emptyenv())
-  state$map <- state$trace <- NULL
+  state$map <- state$trace <- state$seed <- NULL
   state$item <- NA_real_
   state$local <- new_local(0L)
   pool <- new.env(parent = emptyenv())
@@ -128,19 +128,19 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
   n <- check_length(sequence)
   names <- item_names(sequence, n)
   if (n == 0L) return(empty_results(n, names))
-  np <- if (n < `<minlength>` || get_debug() || pool$backend$name != "process") 0L else min(resolve_np(pool$np), n)
-  if (np > 0L && !fork_is_safe()) np <- 0L
-  if (np > 0L) func <- compiled(func, n > 2 * np)
   # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
-  each <- if (`<star>`) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
-          else if (...length()) function(item) func(item, ...)
-          else func
+  each <- function(func) {
+    if (`<star>`) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
+    else if (...length()) function(item) func(item, ...)
+    else func
+  }
+  job <- list(func = func, each = each, sequence = sequence, n = n, names = names, reduce = `<reduce>`,
+              here = n < `<minlength>` || get_debug(), options = pool$options, state = state)
   # a map inside a worker of the same pool has the pool to itself until it ends
-  outer <- list(map = state$map, item = state$item, local = state$local)
+  outer <- mget(c("map", "item", "local", "seed"), envir = state)
   on.exit(list2env(outer, state))
   sweep_background()
-  if (np == 0L) map_here(pool, state, each, sequence, n, names, `<reduce>`)
-  else map_forked(pool, state, func, each, sequence, n, names, `<reduce>`, np)
+  run_map(pool$backend, pool, job)
 }
 
 nothing_to_close <- function(...)
@@ -150,20 +150,9 @@ nothing_to_close <- function(...)
 #' @export
 MapReduceByThread <- function(np = NULL, ...) MapReduce(backend = ThreadBackend, np = np, ...)
 
-#' @rdname MapReduce
-#' @format NULL
-#' @export
-ProcessBackend <- structure(list(name = "process"), class = "sharedmem_backend")
-
-#' @rdname MapReduce
-#' @format NULL
-#' @export
-ThreadBackend <- structure(list(name = "thread"), class = "sharedmem_backend")
-
 #' @export
 print.sharedmem_backend <- function(x, ...) {
-  cat(switch(x$name, process = "<ProcessBackend: forked worker processes>",
-             thread = "<ThreadBackend: the calling process, one item at a time>"), "\n", sep = "")
+  cat(format(x), "\n", sep = "")
   invisible(x)
 }
 
@@ -200,7 +189,7 @@ print.sharedmem_pool <- function(x, ...) {
 
 check_pool_options <- function(opts) {
   check_choice(opts$on_error, c("stop", "collect"), "on_error")
-  check_choice(opts$output, output_modes, "output")
+  check_choice(opts$output, c("relay", "inherit", "discard"), "output")
   opts$retries <- check_np(opts$retries, "retries")
   if (is.null(opts$retries)) abort_argument("retries", "NULL", "a whole number of at least 0")
   for (flag in c("seed", "progress", "trace")) check_flag(opts[[flag]], flag)
@@ -228,8 +217,6 @@ check_no_more <- function(given) {
                      "; the options are ", paste(known, collapse = ", ")),
               arg = name, got = describe_value(given[[1L]]), expected = paste("one of", paste(known, collapse = ", ")))
 }
-
-output_modes <- c("relay", "inherit", "discard")
 
 # given: the names of the further arguments.
 check_map <- function(func, sequence, reduce, star, minlength, given) {

@@ -8,3 +8,10 @@ map_seed <- function(seed)
 
 # In a worker, `.Random.seed` is an active binding until somebody looks; this is its function.
 seed_binding <- function(value) .Call(ffi_rng_touch, if (missing(value)) NULL else value)
+
+# expr with the random numbers of a base's first item; afterwards the session's are as they were.
+with_stream <- function(base, expr) {
+  old <- .Call(ffi_rng_swap, .Call(ffi_rng_stream, base, 1))
+  on.exit(.Call(ffi_rng_swap, old))
+  expr
+}
