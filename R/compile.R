@@ -16,20 +16,19 @@ compiled <- function(f, often) {
 
 has_loop <- function(f) any(c("for", "while", "repeat") %in% all.names(body(f)))
 
-# Functions of the global environment that f reaches, compiled: a named list. Frames of functions are not
-# searched: what stands there may be a promise that nobody has asked for yet.
+# Functions of the global environment that f reaches, compiled: a named list. Looking changes nothing: promises, active and locked
+# bindings are passed over, and frames of functions, where most bindings are promises, are not searched.
 compiled_globals <- function(f, often) {
   if (is.primitive(f) || isNamespace(environment(f))) return(list())
   seen <- character()
   found <- list()
   queue <- list(f)
   while (length(queue) && length(seen) < 200L) {
-    names <- setdiff(unique(all.names(body(queue[[1L]]))), seen)
+    names <- setdiff(unique(all.names(body(queue[[1L]]))), c(seen, ""))
     queue <- queue[-1L]
     seen <- c(seen, names)
     for (name in names) {
-      if (!exists(name, envir = globalenv(), inherits = FALSE)) next
-      if (bindingIsActive(name, globalenv())) next
+      if (!.Call(ffi_binding_is_plain, as.name(name), globalenv())) next
       g <- get(name, envir = globalenv(), inherits = FALSE)
       if (!is.function(g) || is.primitive(g)) next
       queue <- c(queue, list(g))

@@ -80,6 +80,7 @@ void r_strings_register(DllInfo *);
 void r_vector_register(DllInfo *);
 /* trace */
 SEXP ffi_trace_open(SEXP, SEXP, SEXP);
+SEXP ffi_binding_is_plain(SEXP, SEXP);
 SEXP ffi_here_loop(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_here_since(SEXP);
 SEXP ffi_here_leave(SEXP, SEXP);
@@ -186,6 +187,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_search_run, 4),
     /* trace */
     ROW(ffi_trace_open, 3),
+    ROW(ffi_binding_is_plain, 2),
     ROW(ffi_here_loop, 6),
     ROW(ffi_here_since, 1),
     ROW(ffi_here_leave, 2),

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proc_worker.h"
+
 #define STACK ((size_t)256 << 10)
 #define LOOK_MS 50
 
@@ -19,7 +21,7 @@ struct sm_sentinel {
   pthread_t thread;
   pid_t owner;
   int stop[2]; /* pipe: closed by sm_watch_stop() */
-  bool told;
+  bool told, heeds;
   const _Atomic uint32_t *failed;
   bool (*ended)(void *arg, int i);
   void *arg;
@@ -60,6 +62,7 @@ static int start(sm_sentinel *s) {
 }
 
 static void shut(sm_sentinel *s) {
+  if (s->heeds) sm_proc_heed(false);
   close(s->stop[0]);
   if (s->stop[1] >= 0) close(s->stop[1]);
   free(s);
@@ -80,6 +83,7 @@ sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const int *fds, int 
   s->n = n;
   for (int i = 0; i < n; i++) s->fds[i] = (struct pollfd){fds[i], POLLIN, 0};
   s->fds[n] = (struct pollfd){s->stop[0], POLLIN, 0};
+  s->heeds = sm_proc_heed(true);
   if (start(s) == 0) return s;
   shut(s);
   return NULL;

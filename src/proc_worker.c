@@ -3,7 +3,7 @@
  * Purpose: the only fork() of the package, and the end of what it made.
  * Fork and signals: all signals are blocked over the fork and the mask is restored in both processes before
  * anything else is looked at. The child leads a process group of its own, so Ctrl-C in a terminal reaches its parent alone, which
- * ends the child; a SIGINT that came while the child was still in its parent's group is dropped.
+ * ends the child.
  * Errors: 0 or a negative code; on failure nothing stays open.
  */
 #define _GNU_SOURCE
@@ -63,13 +63,24 @@ static void leave_at_once(void) { sm_proc_end_self(); }
 static void guard_exit(void) { atexit(leave_at_once); }
 #endif
 
+static struct sigaction interrupt; /* the parent's, for sm_proc_heed() */
+
+bool sm_proc_heed(bool heed) {
+  struct sigaction now;
+  sigaction(SIGINT, NULL, &now);
+  if (heed == (now.sa_handler != SIG_IGN) || !interrupt.sa_handler) return false;
+  if (heed) sigaction(SIGINT, &interrupt, NULL);
+  else signal(SIGINT, SIG_IGN);
+  return true;
+}
+
 static void child_setup(pid_t parent) {
   guard_exit();
   setpgid(0, 0);
-  struct sigaction interrupt;
-  sigaction(SIGINT, NULL, &interrupt);
-  signal(SIGINT, SIG_IGN); /* drops one that is pending */
-  sigaction(SIGINT, &interrupt, NULL);
+  struct sigaction before;
+  sigaction(SIGINT, NULL, &before);
+  if (before.sa_handler != SIG_IGN) interrupt = before;
+  signal(SIGINT, SIG_IGN); /* drops one that is pending, too */
   /* A background group that touches its terminal is stopped: it gets an error instead, and so does what it starts. */
   signal(SIGTTIN, SIG_IGN);
   signal(SIGTTOU, SIG_IGN);
@@ -147,7 +158,8 @@ bool sm_proc_poll(sm_proc *p) {
   pid_t got;
   siginfo_t ended;
   memset(&ended, 0, sizeof ended);
-  if (!p->peaceful && waitid(P_PID, (id_t)p->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == p->pid) sm_group_kill(p->pid);
+  if (!p->peaceful && waitid(P_PID, (id_t)p->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == p->pid)
+    sm_group_kill(p->pid);
   do got = waitpid(p->pid, &status, WNOHANG);
   while (got < 0 && errno == EINTR);
   if (got == 0) return false;

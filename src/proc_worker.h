@@ -17,17 +17,17 @@ typedef enum { SM_PROC_NONE = 0, SM_PROC_RUNNING, SM_PROC_REAPED } sm_proc_state
 
 typedef struct {
   pid_t pid;
-  pid_t owner; /* process that spawned it */
-  int sock;    /* parent's end of a stream socket pair; -1 when closed */
-  int pidfd;   /* -1 where there is none */
-  int state;   /* sm_proc_state */
-  int status;  /* wait status, once REAPED; -1 if somebody else took it */
+  pid_t owner;   /* process that spawned it */
+  int sock;      /* parent's end of a stream socket pair; -1 when closed */
+  int pidfd;     /* -1 where there is none */
+  int state;     /* sm_proc_state */
+  int status;    /* wait status, once REAPED; -1 if somebody else took it */
   bool peaceful; /* it has done its work: what it has started is left alone */
 } sm_proc;
 
 void sm_proc_init(sm_proc *p);
 
-/* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, it leads a process group,
+/* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, it leads a process group, SIGINT is ignored,
  * fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent
  * (Linux); exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs.
  * stdio must be flushed before. */
@@ -45,6 +45,9 @@ bool sm_proc_wait(sm_proc *p, int timeout_ms);
 
 /* SIGKILL, if it still runs, and unless it is peaceful for all that it has started. Does not wait. */
 void sm_proc_kill(sm_proc *p);
+
+/* In a child that ignores SIGINT: heed it as the parent did, or ignore it again. False where nothing was to change. */
+bool sm_proc_heed(bool heed);
 
 /* Kill if needed, reap, close. Always ends with state REAPED or NONE and no descriptor open. */
 void sm_proc_close(sm_proc *p);

@@ -15,9 +15,9 @@ typedef struct {
   const void *of; /* the map or region it works for; NULL in a process that is no member */
   pid_t pid;
   int rank;
-  bool first;     /* of the first workers, not a successor */
-  int64_t item;   /* -1 between items */
-  sm_watch watch; /* what its waits look at */
+  bool first;              /* of the first workers, not a successor */
+  int64_t item;            /* -1 between items */
+  sm_watch watch;          /* what its waits look at */
   sm_queue_slot_shm *slot; /* where the owner reads what it is at; NULL in a region's member */
 } r_here_state;
 

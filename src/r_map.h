@@ -55,15 +55,15 @@ typedef struct r_map {
   sm_queue_shm *queue;
   sm_turnstile_shm *turn;
   r_team team;
-  r_desk_shm *desks;         /* np of them */
+  r_desk_shm *desks; /* np of them */
   uint64_t ring_capacity;
   uint8_t *delivered;        /* owner: items that have a result or have failed */
   int64_t first_undelivered; /* owner: all items below have been delivered */
   int64_t done;              /* owner: items delivered */
   int retries;
-  bool respawn;     /* a dead worker gets a successor, and results are published one by one */
-  double timeout_s; /* of an item; Inf for none */
-  bool progress;    /* the owner's loop reports how far it is */
+  bool respawn;        /* a dead worker gets a successor, and results are published one by one */
+  double timeout_s;    /* of an item; Inf for none */
+  bool progress;       /* the owner's loop reports how far it is */
   sm_trace_shm *trace; /* a mapping of its own; NULL unless traced */
   size_t trace_nbytes;
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */

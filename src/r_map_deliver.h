@@ -7,18 +7,18 @@
 
 typedef struct {
   r_map *m;
-  SEXP results; /* list of nitems */
-  SEXP reduce;  /* function or NULL */
-  SEXP events;  /* function(frame, below): map_events() in R/events.R */
-  SEXP out;     /* list(state, failure); failure: what events() gave for what ends the map */
+  SEXP results;         /* list of nitems */
+  SEXP reduce;          /* function or NULL */
+  SEXP events;          /* function(frame, below): map_events() in R/events.R */
+  SEXP out;             /* list(state, failure); failure: what events() gave for what ends the map */
   uint64_t deadline_ns; /* 0: none */
   uint64_t tick_ns;     /* next call of the progress event */
   int32_t *attempts;    /* deaths an item has seen, where there are successors */
   int idle_deaths;      /* in a row, outside of any item */
-  int64_t held;  /* conditions waiting for items before theirs */
-  bool stopped;  /* an item ended the map quietly */
-  bool finished; /* all workers have ended */
-  bool keep;     /* an error or interrupt on the way leaves the workers running: background() */
+  int64_t held;         /* conditions waiting for items before theirs */
+  bool stopped;         /* an item ended the map quietly */
+  bool finished;        /* all workers have ended */
+  bool keep;            /* an error or interrupt on the way leaves the workers running: background() */
   bool failed;
 } r_drive;
 

@@ -1,6 +1,9 @@
 /* r_util.c: see r_util.h. Conditions are built and raised by R/conditions.R. */
+#define _GNU_SOURCE
 #include "r_util.h"
 
+#include <Rversion.h>
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -152,4 +155,20 @@ SEXP ffi_util_rebind(SEXP env, SEXP name, SEXP value) {
   Rf_defineVar(sym, value, env);
   if (locked) R_LockBinding(sym, env);
   return R_NilValue;
+}
+
+/* Does sym stand in env itself, for a value, unlocked? Asks without forcing a promise, which get() would do. */
+SEXP ffi_binding_is_plain(SEXP sym, SEXP env) {
+  if (!R_existsVarInFrame(env, sym) || R_BindingIsActive(sym, env) || R_BindingIsLocked(sym, env)) return Rf_ScalarLogical(0);
+#if R_VERSION >= R_Version(4, 6, 0)
+  return Rf_ScalarLogical(R_GetBindingType(sym, env) == R_BindingTypeValue);
+#else
+  /* before 4.6 R has no other way to ask; found at run time, so that the object names nothing outside of later R's API */
+  static SEXP (*find)(SEXP, SEXP) = NULL;
+  if (!find) {
+    void *f = dlsym(RTLD_DEFAULT, "Rf_findVarInFrame");
+    memcpy(&find, &f, sizeof f);
+  }
+  return Rf_ScalarLogical(find && TYPEOF(find(env, sym)) != PROMSXP);
+#endif
 }

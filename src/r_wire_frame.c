@@ -243,7 +243,7 @@ int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t
 typedef struct {
   r_channel *c;
   const sm_frame *f;
-  const uint8_t *mapped; /* spilled payload, or NULL */
+  const uint8_t *mapped;     /* spilled payload, or NULL */
   const uint8_t *contiguous; /* where the payload stands in one piece, or NULL */
   uint64_t nbytes, at;
   uint64_t checked;      /* bytes since the last look for an interrupt */

@@ -1,10 +1,10 @@
 /* r_wire_frame.h: R values as frames on a worker's channel.
  *
  * A channel is the ring and the socket between one worker and its master. A value is serialized (native
- * byte order, or as a compact record where it is small and flat) straight into the ring; one that passes half the ring's capacity goes on into an anonymous
- * file whose descriptor travels over the socket, named by a small frame (R_FRAME_SPILLED). Large vectors
- * stay out of the stream (r_wire_move.h): the reader copies them from the writer's memory while the writer waits, or, where it
- * may not or does not come to it soon, from a file.
+ * byte order, or as a compact record where it is small and flat) straight into the ring; one that passes half the ring's capacity goes on
+ * into an anonymous file whose descriptor travels over the socket, named by a small frame (R_FRAME_SPILLED). Large vectors stay out of the
+ * stream (r_wire_move.h): the reader copies them from the writer's memory while the writer waits, or, where it may not or does not come to
+ * it soon, from a file.
  */
 #ifndef R_WIRE_FRAME_H
 #define R_WIRE_FRAME_H
@@ -46,7 +46,8 @@ extern const r_frame_kind r_frame_kinds[R_FRAME_NTYPES];
  * master has gone. */
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch);
 
-/* Writer: the same for a small flat value (r_wire_flat.h), at a tenth of the price; evaluates and raises nothing. SM_ERANGE for any other. */
+/* Writer: the same for a small flat value (r_wire_flat.h), at a tenth of the price; evaluates and raises nothing. SM_ERANGE for any other.
+ */
 int r_frame_send_flat(r_channel *c, uint32_t type, SEXP value, int64_t first, const sm_watch *watch);
 
 /* Reader: the value of the frame peeked at. Raises an R error for malformed bytes. Releases nothing.

@@ -27,11 +27,11 @@
 #include "sync_lock.h"
 
 typedef struct {
-  _Atomic uint64_t range;     /*  0 seq:16 | lo:24 | hi:24, counted from base */
-  _Atomic int64_t base;       /*  8 changes only while the range is empty */
-  _Atomic int64_t item;       /* 16 see above */
-  _Atomic int64_t unsent;     /* 24 */
-  _Atomic uint64_t since_ns;  /* 32 when the running item began */
+  _Atomic uint64_t range;         /*  0 seq:16 | lo:24 | hi:24, counted from base */
+  _Atomic int64_t base;           /*  8 changes only while the range is empty */
+  _Atomic int64_t item;           /* 16 see above */
+  _Atomic int64_t unsent;         /* 24 */
+  _Atomic uint64_t since_ns;      /* 32 when the running item began */
   _Atomic uint32_t suppressed[2]; /* 40 warnings and messages over the limit: the glue's */
   _Atomic uint64_t waiting_ns;    /* 48 since when the item waits for others; 0 while it does not */
   uint64_t pad;                   /* 56 */
