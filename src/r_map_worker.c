@@ -12,6 +12,7 @@
 
 #include "mem_heap.h"
 #include "r_here_trace.h"
+#include "r_team_console.h"
 #include "r_team_rng.h"
 #include "r_team_threads.h"
 #include "r_util.h"
@@ -65,6 +66,7 @@ static void replace_in_base(const char *name, SEXP f) {
 /* the: the package's state; plan: worker_plan() in R/worker.R. Written in C because R code would touch pages that the worker must
  * then copy (one page fault each). */
 SEXP ffi_worker_setup(SEXP the, SEXP plan) {
+  r_console_cut();
   Rf_eval(r_list_get(plan, "on_error"), R_BaseEnv);
   SEXP worker_env = r_list_get(the, "worker");
   set_in(worker_env, "budget", r_list_get(plan, "budget"));
