@@ -28,6 +28,7 @@ constants <- list()
 trace_kinds <- character()
 
 .onLoad <- function(libname, pkgname) {
+  register_cluster_type()
   the$worker$quit <- base::quit
   the$session$exit_guard <- .Call(ffi_team_guard_exit)
   # what every worker runs is read from the lazy-load database here, once, not in each of them
