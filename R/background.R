@@ -58,6 +58,7 @@ start_background <- function(`<func>`, ...) {
     worker_loop(function(item) func(...), list(NULL), FALSE)
   }
   bg$map <- map
+  collect_garbage_before_fork()
   .Call(ffi_map_spawn, map, main, worker_jumped)
   bg$pid <- .Call(ffi_map_pids, map)
   the$session$background <- c(the$session$background, list(bg))
@@ -97,7 +98,7 @@ background_wait <- function(bg, timeout) {
   if (!background_drive(bg, timeout))
     abort_class("sharedmem_timeout_error", sprintf("process %d still runs after %s seconds", bg$pid, format(timeout)),
                 timeout = timeout, pid = bg$pid)
-  if (!is.null(bg$error)) stop(bg$error)
+  if (!is.null(bg$error)) raise_failure(bg$error)
   bg$value
 }
 

@@ -30,7 +30,7 @@ close_job <- function(job, run) {
 
 # end: list(state, failure) of the loop that has delivered the results.
 job_results <- function(run, end) {
-  if (end$state == "failed") stop(end$failure)
+  if (end$state == "failed") raise_failure(end$failure)
   if (end$state == "done") run$progress$done()
   .Call(ffi_map_results, run$map)
 }
@@ -59,6 +59,8 @@ empty_results <- function(n, names) {
 # would have to do it. So the heap is collected here, before the fork, when private memory has passed 256 MiB and has
 # grown by half since the last time.
 collect_garbage_before_fork <- function() {
+  # its finalizers wait for a thread that a child does not have
+  if (isNamespaceLoaded("nanonext")) gc(verbose = FALSE)
   private <- .Call(ffi_private_bytes)
   if (private < 256 * 2^20 || private < 1.5 * the$cache$collected_at) return()
   gc(verbose = FALSE)

@@ -209,7 +209,7 @@ region_settle <- function(vars, ptr, out, end) {
   relay <- new_relay()
   for (f in of_type("condition")) relay$give(f$value)
   relay$end(Reduce(`+`, lapply(results, function(f) f$value$suppressed), c(0, 0)))
-  if (!is.null(failure)) stop(failure)
+  if (!is.null(failure)) raise_failure(failure)
 }
 
 # Of the rank that failed first: its error, or how it ended.

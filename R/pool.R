@@ -130,17 +130,47 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
   if (n == 0L) return(empty_results(n, names))
   # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
   each <- function(func) {
-    if (`<star>`) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
+    if (`<star>`) function(item) call_spread(func, as.list(item), list(...))
     else if (...length()) function(item) func(item, ...)
     else func
   }
-  job <- list(func = func, each = each, sequence = sequence, n = n, names = names, reduce = `<reduce>`,
+  job <- list(func = func, each = each, sequence = sequence, n = n, names = names, reduce = with_advice(`<reduce>`),
               here = n < `<minlength>` || get_debug(), options = pool$options, state = state)
   # a map inside a worker of the same pool has the pool to itself until it ends
   outer <- mget(c("map", "item", "local", "seed"), envir = state)
   on.exit(list2env(outer, state))
   sweep_background()
   run_map(pool$backend, pool, job)
+}
+
+# star = TRUE: func(item[[1]], item[[2]], ..., further arguments).
+call_spread <- function(func, item, more) {
+  takes <- formals(args(func))
+  if (!is.null(takes) && !"..." %in% names(takes) && length(item) + length(more) > length(takes))
+    abort_class("sharedmem_argument_error",
+                sprintf("star = TRUE spreads each item over func's arguments: this one has %s, further arguments are %d, and func takes %d in all",
+                        count_of(length(item), "value"), length(more), length(takes)),
+                arg = "func", got = "more values than arguments", expected = "an argument for each")
+  advised(do.call(func, c(item, more), quote = TRUE), func,
+          sprintf("star = TRUE spreads each item over func's arguments, and this one has %s", count_of(length(item), "value")))
+}
+
+# A reduce() that takes two arguments is mostly meant to accumulate. The error that it then gives says what to do.
+with_advice <- function(reduce) {
+  if (!is.function(reduce) || is.primitive(reduce)) return(reduce)
+  needed <- vapply(formals(reduce), identical, NA, quote(expr = ))
+  if (sum(needed & names(needed) != "...") < 2L) return(reduce)
+  function(...) advised(reduce(...), reduce, paste("reduce is called with one result, a tuple()'s parts spread over its arguments;",
+                                                   "to combine results two by two call Reduce() on what map() gives"))
+}
+
+# An argument of f itself that is missing becomes an error with advice.
+advised <- function(expr, f, advice) {
+  missing_text <- sprintf(gettext("argument \"%s\" is missing, with no default", domain = "R"), names(formals(args(f))))
+  withCallingHandlers(expr, error = function(e)
+    if (conditionMessage(e) %in% missing_text)
+      abort_class("sharedmem_argument_error", paste0(conditionMessage(e), ": ", advice), call = conditionCall(e),
+                  arg = "func", got = "too few arguments", expected = advice))
 }
 
 nothing_to_close <- function(...)
