@@ -127,7 +127,10 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
   sequence <- `<sequence>`
   n <- check_length(sequence)
   names <- item_names(sequence, n)
-  if (n == 0L) return(empty_results(n, names))
+  if (n == 0L) {
+    if (pool$options$trace) state$trace <- empty_trace(names)
+    return(empty_results(n, names))
+  }
   # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
   each <- function(func) {
     if (`<star>`) function(item) call_spread(func, as.list(item), list(...))

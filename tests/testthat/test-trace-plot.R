@@ -60,3 +60,15 @@ test_that("bad arguments are named", {
   expect_error(plot(trace, legend = NA), class = "sharedmem_argument_error")
   expect_error(plot(trace, xlim = c(1, 0)), class = "sharedmem_argument_error")
 })
+
+test_that("the decimal mark and the penalty of scientific notation change nothing", {
+  pool <- MapReduce(np = 2, trace = TRUE)
+  pool$map(sqrt, 1:30)
+  ref <- summary(pool$trace)
+  old <- options(OutDec = ",", scipen = -9)
+  on.exit(options(old))
+  expect_identical(summary(pool$trace)$workers, ref$workers)
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off(), add = TRUE)
+  expect_error(plot(pool$trace), NA)
+})
