@@ -28,8 +28,8 @@ tell_hidden_cores <- function() {
   if (!any(n > 1, na.rm = TRUE)) return()
   the$session$cores_told <- TRUE
   best <- names(given)[which.max(n)]
-  inform_class("sharedmem_cores_message", sprintf(paste("OMP_NUM_THREADS is 1, so one worker is used, though %s is %s: options(sharedmem.np = %s)",
-                                                        "or MapReduce(np = %s) uses them all"), best, given[[best]], given[[best]], given[[best]]))
+  told <- "OMP_NUM_THREADS is 1, so one worker is used, though %s is %s: options(sharedmem.np = %s) or MapReduce(np = %s) uses them all"
+  inform_class("sharedmem_cores_message", sprintf(told, best, given[[best]], given[[best]], given[[best]]))
 }
 
 read_file <- function(path) .Call(ffi_file_lines, path)

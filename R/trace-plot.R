@@ -182,7 +182,7 @@ coverage <- function(e, x0, px, n) {
   length_in <- numeric(n + 1L)
   add <- function(at, v) {
     sums <- rowsum(v, at)
-    i <- as.integer(rownames(sums))
+    i <- sort(unique(at))
     length_in[i] <<- length_in[i] + sums[, 1L]
   }
   # full columns from start to end, minus the part before the start, plus the part up to the end
@@ -200,7 +200,7 @@ column_items <- function(e, x0, px, n) {
   at <- pmin(n, pmax(1, floor((e$start - x0) / px) + 1))
   sums <- rowsum(cbind(e$item, 1), at)
   out <- rep(NA_real_, n)
-  out[as.integer(rownames(sums))] <- sums[, 1L] / sums[, 2L]
+  out[sort(unique(at))] <- sums[, 1L] / sums[, 2L]
   known <- which(!is.na(out))
   if (length(known)) out[is.na(out)] <- out[known[pmax(1L, findInterval(which(is.na(out)), known))]]
   out

@@ -88,7 +88,7 @@ void r_strings_register(DllInfo *);
 void r_vector_register(DllInfo *);
 /* trace */
 SEXP ffi_trace_open(SEXP, SEXP, SEXP);
-SEXP ffi_binding_is_plain(SEXP, SEXP);
+SEXP ffi_binding_kinds(SEXP, SEXP);
 SEXP ffi_file_lines(SEXP);
 SEXP ffi_here_loop(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_here_since(SEXP);
@@ -216,7 +216,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_search_run, 4),
     /* trace */
     ROW(ffi_trace_open, 3),
-    ROW(ffi_binding_is_plain, 2),
+    ROW(ffi_binding_kinds, 2),
     ROW(ffi_file_lines, 1),
     ROW(ffi_here_loop, 6),
     ROW(ffi_here_since, 1),

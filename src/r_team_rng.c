@@ -33,12 +33,16 @@ static struct {
 
 static SEXP seed_symbol(void) { return Rf_install(".Random.seed"); }
 
+/* FALSE where somebody has locked the workspace so that R itself cannot draw; then nothing is put in place. */
+static bool can_assign(void) {
+  if (R_existsVarInFrame(R_GlobalEnv, seed_symbol())) return !R_BindingIsLocked(seed_symbol(), R_GlobalEnv);
+  return !R_EnvironmentIsLocked(R_GlobalEnv);
+}
+
 static void put_seed(SEXP seed) { Rf_defineVar(seed_symbol(), seed, R_GlobalEnv); }
 
 /* The session's state; R_NilValue where it has none. */
-static SEXP session_seed(void) {
-  return R_existsVarInFrame(R_GlobalEnv, seed_symbol()) ? Rf_eval(seed_symbol(), R_GlobalEnv) : R_NilValue;
-}
+static SEXP session_seed(void) { return R_existsVarInFrame(R_GlobalEnv, seed_symbol()) ? Rf_eval(seed_symbol(), R_GlobalEnv) : R_NilValue; }
 
 /* seed becomes the generator's state. Box-Muller keeps every second normal deviate outside of it: that is dropped, by
  * choosing the kind again. */
@@ -69,9 +73,10 @@ static void restart_unseeded(void) {
 
 SEXP r_rng_swap(SEXP seed) {
   SEXP old = PROTECT(session_seed());
-  if (TYPEOF(seed) == INTSXP && XLENGTH(seed) > 0) restart_at(seed);
-  else if (seed == R_NilValue) restart_unseeded();
-  else put_seed(seed);
+  bool state = TYPEOF(seed) == INTSXP && XLENGTH(seed) > 0;
+  if (can_assign() && state) restart_at(seed);
+  else if (can_assign() && seed == R_NilValue) restart_unseeded();
+  else if (can_assign()) put_seed(seed);
   UNPROTECT(1);
   return old;
 }
@@ -118,8 +123,18 @@ static SEXP base_of(SEXP seed, const uint32_t *more, size_t n) {
   return out;
 }
 
+static SEXP base_from_nothing(void) {
+  uint32_t w[10];
+  fresh_words(w);
+  SEXP seed = PROTECT(session_seed());
+  SEXP out = base_of(seed, w, 10);
+  UNPROTECT(1);
+  return out;
+}
+
 /* The base of a map with seed = TRUE: the session's generator moves on by one step, and its whole state counts. */
 static SEXP base_by_step(void) {
+  if (!can_assign()) return base_from_nothing();
   GetRNGstate();
   unif_rand();
   PutRNGstate();
@@ -128,15 +143,6 @@ static SEXP base_by_step(void) {
   restart_at(seed);
   uint32_t kind = 1;
   SEXP out = base_of(seed, &kind, 1);
-  UNPROTECT(1);
-  return out;
-}
-
-static SEXP base_from_nothing(void) {
-  uint32_t w[10];
-  fresh_words(w);
-  SEXP seed = PROTECT(session_seed());
-  SEXP out = base_of(seed, w, 10);
   UNPROTECT(1);
   return out;
 }
@@ -197,8 +203,9 @@ static void remove_binding(void) { R_removeVarFromFrame(seed_symbol(), R_GlobalE
 void r_rng_install(SEXP base, SEXP binding) {
   if (TYPEOF(base) != RAWSXP || XLENGTH(base) != (R_xlen_t)sizeof streams.base) return;
   memcpy(&streams.base, RAW_RO(base), sizeof streams.base);
-  streams.seeded = true;
-  streams.assigned = false;
+  streams.seeded = can_assign();
+  streams.assigned = R_EnvironmentIsLocked(R_GlobalEnv); /* where bindings can be assigned, but neither removed nor added */
+  if (!streams.seeded || streams.assigned) return;
   remove_binding();
   R_MakeActiveBinding(seed_symbol(), binding, R_GlobalEnv);
 }

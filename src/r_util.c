@@ -160,11 +160,14 @@ SEXP ffi_util_rebind(SEXP env, SEXP name, SEXP value) {
   return R_NilValue;
 }
 
-/* Does sym stand in env itself, for a value, unlocked? Asks without forcing a promise, which get() would do. */
-SEXP ffi_binding_is_plain(SEXP sym, SEXP env) {
-  if (!R_existsVarInFrame(env, sym) || R_BindingIsActive(sym, env) || R_BindingIsLocked(sym, env)) return Rf_ScalarLogical(0);
+/* What sym stands for in env itself: "none", "value", "locked" (a value), "lazy" (a promise or an active binding). Asks without
+ * forcing it, which get() would do. */
+static const char *binding_kind(SEXP sym, SEXP env) {
+  if (!R_existsVarInFrame(env, sym)) return "none";
+  if (R_BindingIsActive(sym, env)) return "lazy";
 #if R_VERSION >= R_Version(4, 6, 0)
-  return Rf_ScalarLogical(R_GetBindingType(sym, env) == R_BindingTypeValue);
+  R_BindingType_t type = R_GetBindingType(sym, env);
+  bool lazy = type != R_BindingTypeValue && type != R_BindingTypeForced;
 #else
   /* before 4.6 R has no other way to ask; found at run time, so that the object names nothing outside of later R's API */
   static SEXP (*find)(SEXP, SEXP) = NULL;
@@ -172,8 +175,17 @@ SEXP ffi_binding_is_plain(SEXP sym, SEXP env) {
     void *f = dlsym(RTLD_DEFAULT, "Rf_findVarInFrame");
     memcpy(&find, &f, sizeof f);
   }
-  return Rf_ScalarLogical(find && TYPEOF(find(env, sym)) != PROMSXP);
+  bool lazy = !find || TYPEOF(find(env, sym)) == PROMSXP;
 #endif
+  return lazy ? "lazy" : R_BindingIsLocked(sym, env) ? "locked" : "value";
+}
+
+SEXP ffi_binding_kinds(SEXP names, SEXP env) {
+  SEXP out = PROTECT(Rf_allocVector(STRSXP, XLENGTH(names)));
+  for (R_xlen_t i = 0; i < XLENGTH(names); i++)
+    SET_STRING_ELT(out, i, Rf_mkChar(binding_kind(Rf_installTrChar(STRING_ELT(names, i)), env)));
+  UNPROTECT(1);
+  return out;
 }
 
 #define FILE_MAX ((size_t)1 << 18)

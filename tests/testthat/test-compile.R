@@ -9,13 +9,18 @@ test_that("locked, active and delayed bindings that func reaches are left as the
     use <- function(i, full = FALSE) { if (full) loader(table_of_all[i]) + now(); score(seq_len(i)) }
     a <- MapReduce(np = 2)$map(use, 1:4)
     b <- MapReduce(np = 2)$map(function(i) use(i), 1:40)
+    c <- before <- NULL
+    set.seed(1)
+    lockEnvironment(globalenv())
+    c <- lapply(c(2, 0), function(np) MapReduce(np = np)$map(function(i) { use(i); round(runif(1), 6) }, 1:4))
+    before <- .Random.seed
     lockEnvironment(globalenv(), bindings = TRUE)
-    c <- MapReduce(np = 2)$map(use, 1:4)
-    answer(list(a, b[1:4], c, forced, bindingIsLocked("score", globalenv())))
+    answer(list(a, b[1:4], lapply(c(2, 0), function(np) MapReduce(np = np)$map(use, 1:4)), forced, bindingIsLocked("score", globalenv()),
+                anyDuplicated(unlist(c)), identical(before, .Random.seed)))
   })
   expect_script_ok(r)
   want <- list(1, 5, 14, 30)
-  expect_identical(r$value, list(want, want, want, 0, TRUE))
+  expect_identical(r$value, list(want, want, list(want, want), 0, TRUE, 0L, TRUE))
 })
 
 test_that("functions of the global environment that func reaches are compiled for workers, and the session's stay as they are", {

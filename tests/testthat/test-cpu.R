@@ -37,7 +37,7 @@ test_that("one message a session says that OMP_NUM_THREADS=1 hides what the sche
   }, env = c(OMP_NUM_THREADS = "1", SLURM_CPUS_PER_TASK = "16"))
   expect_script_ok(r)
   expect_equal(r$value, list(c(1, 1), c(1, 0), c(3, 0)))
-  r <- run_script(answer(cpu_count()), env = c(OMP_NUM_THREADS = "1", SLURM_CPUS_PER_TASK = "1"))
+  r <- run_script({ answer(cpu_count()) }, env = c(OMP_NUM_THREADS = "1", SLURM_CPUS_PER_TASK = "1"))
   expect_identical(r$value, 1L)
   expect_length(r$stderr, 0)
 })
