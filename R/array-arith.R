@@ -28,8 +28,14 @@ NULL
 #' @rdname shared_array-arithmetic
 #' @export
 Ops.shared_array <- function(e1, e2) {
-  f <- get(.Generic, envir = baseenv(), mode = "function")
-  if (missing(e2)) f(shared_values(e1)) else f(plain(e1), plain(e2))
+  if (missing(e2) && .Generic == "+") return(+shared_values(e1)) # gives back what it gets
+  e1 <- plain(e1)
+  if (missing(e2)) return(if (.Generic == "-") -e1 else !e1)
+  e2 <- plain(e2)
+  switch(.Generic, # so that warnings and errors speak of e1 + e2
+    "+" = e1 + e2, "-" = e1 - e2, "*" = e1 * e2, "/" = e1 / e2, "^" = e1^e2, "%%" = e1 %% e2, "%/%" = e1 %/% e2,
+    "==" = e1 == e2, "!=" = e1 != e2, "<" = e1 < e2, "<=" = e1 <= e2, ">" = e1 > e2, ">=" = e1 >= e2,
+    "&" = e1 & e2, "|" = e1 | e2)
 }
 
 #' @rdname shared_array-arithmetic

@@ -28,9 +28,34 @@ static const struct {
     {"logical", {SM_B1, 0, 1}},
     {"complex", {SM_C16, 0, 16}},
     {"integer64", {SM_I8, 0, 8}},
+    /* NumPy's names */
+    {"float64", {SM_F8, 0, 8}},
+    {"float32", {SM_F4, 0, 4}},
+    {"float", {SM_F8, 0, 8}},
+    {"single", {SM_F4, 0, 4}},
+    {"int8", {SM_I1, 0, 1}},
+    {"int16", {SM_I2, 0, 2}},
+    {"int32", {SM_I4, 0, 4}},
+    {"int64", {SM_I8, 0, 8}},
+    {"int", {SM_I8, 0, 8}},
+    {"uint8", {SM_U1, 0, 1}},
+    {"uint16", {SM_U2, 0, 2}},
+    {"uint32", {SM_U4, 0, 4}},
+    {"complex128", {SM_C16, 0, 16}},
+    {"bool", {SM_B1, 0, 1}},
 };
 
+/* Past the mark of this machine's byte order that NumPy's typestrings begin with; they end in a digit. */
+static const char *skip_order(const char *text) {
+  const uint16_t one = 1;
+  char native = *(const uint8_t *)&one ? '<' : '>';
+  size_t n = strlen(text);
+  bool marked = text[0] == '=' || text[0] == '|' || text[0] == native;
+  return marked && n > 1 && text[n - 1] >= '0' && text[n - 1] <= '9' && strcspn(text, "0123456789") == 2 ? text + 1 : text;
+}
+
 int sm_dtype_parse(const char *text, sm_dtype *out) {
+  text = skip_order(text);
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
     if (strcmp(text, table[i].name) == 0) {
       *out = table[i].d;

@@ -19,7 +19,7 @@ typedef struct {
 #define SM_B1_NA 0x80
 #define SM_STR_NA 0xFF
 
-/* Parse "f8", "S12", "double", ... ; SM_EFORMAT for any other text. */
+/* Parse "f8", "S12", "<f8", "float64", "double", ... ; SM_EFORMAT for any other text. */
 int sm_dtype_parse(const char *text, sm_dtype *out);
 
 /* Write the NumPy code ("f8", "S12", "raw") into buf of 16 bytes. */

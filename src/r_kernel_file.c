@@ -97,8 +97,7 @@ SEXP ffi_file_read(SEXP path, SEXP dtype, SEXP count, SEXP offset, SEXP swap, SE
                  .count = Rf_asReal(count),
                  .offset = Rf_asReal(offset),
                  .np = Rf_asInteger(np)};
-  if (sm_dtype_parse(CHAR(STRING_ELT(dtype, 0)), &c.dtype) < 0)
-    r_abort_argument_value("dtype", dtype, "a dtype such as \"f8\", \"i4\" or \"S8\"");
+  c.dtype = r_array_dtype_arg(dtype);
   c.swap = Rf_asLogical(swap) == TRUE ? swap_width(c.dtype) : 1;
   r_kernel_stop(&c.stop);
   c.fd = open(c.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -5,6 +5,7 @@
  */
 #include <float.h>
 #include <limits.h>
+#include <math.h>
 
 #include "kern_prod.h"
 #include "kern_reduce.h"
@@ -37,6 +38,7 @@ static SEXP reduce_prod(const r_kernel_view *v, bool skip, int np, sm_stop *stop
   sm_tally t;
   long double p;
   r_kernel_check(sm_prod(v->dtype, v->data, v->n, skip, np, stop, &t, &p), "prod");
+  if (!is_double(v->dtype) && isnan(p)) return R_NilValue;
   return Rf_ScalarReal(!skip && (t.na || t.nan) ? missing_double(&t) : narrow(p));
 }
 
