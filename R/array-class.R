@@ -19,13 +19,16 @@ class_attributes <- function(meta) meta[setdiff(names(meta), c("names", "dimname
 restore_class <- function(value, meta) {
   keep <- class_attributes(meta)
   # rank() is no generic: it has taken the codes of a factor by is.factor(), and ranks what it subsets by its bits
-  if (any(c("factor", "integer64") %in% keep$class) && identical(sys.function(sys.nframe() - 2L), base::rank))
+  if (any(c("factor", "integer64") %in% keep$class) && called_by(base::rank, sys.nframe() - 1L))
     return(if ("factor" %in% keep$class) value else int64_key(value))
   load_bit64(keep$class)
   for (name in setdiff(names(keep), "class")) attr(value, name) <- keep[[name]]
   oldClass(value) <- keep$class
   value
 }
+
+# Was the call in frame k made by function f?
+called_by <- function(f, k) k > 0L && (at <- sys.parents()[k]) > 0L && identical(sys.function(at), f)
 
 # The methods of integer64 are bit64's: without it R takes the bits for doubles.
 load_bit64 <- function(classes) {

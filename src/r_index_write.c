@@ -34,12 +34,6 @@ static void stage_numbers(const void *ctx, int64_t from, int64_t n, void *out) {
   sm_convert_write(v->dtype, v->type, (const uint8_t *)v->data + (size_t)from * sm_rtype_size(v->type), n, out);
 }
 
-static bool overlaps(const sm_array *a, const sm_array *b) {
-  uintptr_t p = (uintptr_t)a->data, q = (uintptr_t)b->data;
-  uintptr_t pn = (uintptr_t)a->length * a->dtype.itemsize, qn = (uintptr_t)b->length * b->dtype.itemsize;
-  return p < q + qn && q < p + pn;
-}
-
 static void abort_type(const sm_array *a, SEXP value) {
   char code[16], text[160];
   sm_dtype_format(a->dtype, code);
@@ -54,7 +48,7 @@ SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
   if (r_array_is(value)) {
     const sm_array *b = r_array_get(value, "value");
     if (meta == R_NilValue && r_array_meta(value) == R_NilValue && b->dtype.code == a->dtype.code && b->dtype.raw == a->dtype.raw &&
-        b->dtype.itemsize == a->dtype.itemsize && !overlaps(a, b)) {
+        b->dtype.itemsize == a->dtype.itemsize && !r_array_overlap(a, b)) {
       out->other = b;
       out->source = (sm_source){b->length, b->data, NULL, NULL};
       out->value = value;

@@ -7,6 +7,12 @@
 
 #include "check.h"
 
+static const sm_work *work(int np, sm_stop *stop) {
+  static sm_work w;
+  w = (sm_work){np, stop, NULL};
+  return &w;
+}
+
 static void searches(void) {
   int64_t n = 5000, m = 20000;
   double *data = malloc((size_t)n * 8), *needle = malloc((size_t)m * 8);
@@ -21,7 +27,7 @@ static void searches(void) {
         sm_stop stop;
         sm_stop_init(&stop, NULL, NULL);
         sm_keys d = {SM_KEY_F8, data, n, 0, false}, q = {SM_KEY_F8, needle, m, 0, false};
-        int ok = sm_search(&d, &q, right, SM_PLACE_I4, out, np, &stop) == 0;
+        int ok = sm_search(&d, &q, right, (sm_places){SM_PLACE_I4, out}, work(np, &stop)) == 0;
         for (int64_t e = 0; ok && e < m; e++) {
           int64_t p = out[e] - 1;
           bool missing = isnan(needle[e]);
@@ -58,16 +64,20 @@ static void files(void) {
     sm_stop stop;
     _Atomic size_t backed = 0;
     sm_stop_init(&stop, NULL, NULL);
-    check_at(sm_file_write(fd, x, n, np, &stop) == 0, "write", (int64_t)n);
+    check_at(sm_file_write(fd, x, n, work(np, &stop)) == 0, "write", (int64_t)n);
     memset(y, 0, n);
-    check_at(sm_file_read(fd, 0, y, n, 1, count_back, &backed, np, &stop) == 0 && memcmp(x, y, n) == 0 && backed == n, "read", (int64_t)n);
-    check_at(sm_file_read(fd, 16, y, n - 16, 8, NULL, NULL, np, &stop) == 0, "read from an offset", (int64_t)n);
+    check_at(sm_file_read(&(sm_file_part){fd, 0, n, 1, count_back, &backed}, y, work(np, &stop)) == 0 && memcmp(x, y, n) == 0 &&
+                 backed == n,
+             "read", (int64_t)n);
+    check_at(sm_file_read(&(sm_file_part){fd, 16, n - 16, 8, NULL, NULL}, y, work(np, &stop)) == 0, "read from an offset", (int64_t)n);
     int ok = 1;
     for (size_t e = 0; ok && e < n - 16; e++) ok = y[e] == x[16 + (e / 8) * 8 + 7 - e % 8];
     check_at(ok, "bytes turned round", (int64_t)n);
-    check_at(sm_file_read(fd, 1, y, n, 1, NULL, NULL, np, &stop) == SM_ESHORT, "a file that is too short", (int64_t)n);
+    check_at(sm_file_read(&(sm_file_part){fd, 1, n, 1, NULL, NULL}, y, work(np, &stop)) == SM_ESHORT, "a file that is too short",
+             (int64_t)n);
     sm_stop_init(&stop, NULL, NULL);
-    check_at(sm_file_read(fd, 0, y, n, 1, refuse_back, NULL, np, &stop) == SM_ENOROOM, "no memory half way", (int64_t)n);
+    check_at(sm_file_read(&(sm_file_part){fd, 0, n, 1, refuse_back, NULL}, y, work(np, &stop)) == SM_ENOROOM, "no memory half way",
+             (int64_t)n);
   }
   close(fd);
   free(x), free(y);
