@@ -38,7 +38,7 @@ argsort <- function(data, out = NULL, decreasing = FALSE, na_last = TRUE, np = N
   check_flag(decreasing, "decreasing")
   if (!is.logical(na_last) || length(na_last) != 1L)
     abort_argument("na_last", describe_value(na_last), "TRUE, FALSE or NA")
-  if (is.list(data) && !is_shared(data) && !inherits(data, "POSIXlt"))
+  if (is.list(data) && (!is.object(data) || is.data.frame(data)))
     return(place_into(out, argsort_keys(data, decreasing, na_last, np)))
   data <- sortable(data, "data")
   np <- kernel_threads(np, length(data))

@@ -46,6 +46,11 @@ Math.shared_array <- function(x, ...) {
 }
 
 #' @rdname shared_array-arithmetic
+#' @param z a shared array.
+#' @export
+Complex.shared_array <- function(z) get(.Generic, envir = baseenv(), mode = "function")(shared_values(z))
+
+#' @rdname shared_array-arithmetic
 #' @rawNamespace if (getRversion() >= "4.3.0") S3method(matrixOps, shared_array)
 matrixOps.shared_array <- function(x, y) {
   f <- get(.Generic, envir = baseenv(), mode = "function")

@@ -5,7 +5,8 @@
 #' These work on a shared array as on the ordinary R vector, matrix or array with the same values. Functions that R does not let a class
 #' take over, such as `rowSums()`, `which()` or `crossprod()`, take `x[]`, or `shared_view(x)`, which costs no copy.
 #'
-#' @param x,y,height a shared array.
+#' @param x,height,object a shared array.
+#' @param w weights, as in [weighted.mean()].
 #' @param ... further arguments of the function for ordinary vectors; of `cbind()` and `rbind()`: shared arrays, vectors and matrices (a
 #'   data frame among them: write `x[]`).
 #' @param deparse.level as in [cbind()].
@@ -28,7 +29,7 @@ bind_values <- function(exprs, values, deparse.level) {
   for (k in seq_along(values)) {
     e <- exprs[[k]]
     flat <- length(dim(values[[k]])) != 2L
-    if (flat && !nzchar(tags[k]) && (is.symbol(e) && deparse.level > 0 || deparse.level == 2)) {
+    if (flat && !nzchar(tags[k]) && (is.symbol(e) && deparse.level > 0 || is.call(e) && deparse.level == 2)) {
       text <- deparse(e, width.cutoff = 500L)
       if (length(text) == 1L && (is.symbol(e) || nchar(text) <= 60L)) tags[k] <- text
     }
@@ -38,16 +39,21 @@ bind_values <- function(exprs, values, deparse.level) {
   values
 }
 
+# R does not hand deparse.level on to a method; it stands in the frame of cbind() itself.
+deparse_level <- function(f, given, frame, k) if (called_by(f, k)) get("deparse.level", envir = frame) else given
+
 #' @rdname shared_array-generics
 #' @export
 cbind.shared_array <- function(..., deparse.level = 1) {
-  do.call(base::cbind, c(bind_values(substitute(list(...))[-1L], list(...), deparse.level), deparse.level = 0), quote = TRUE)
+  level <- deparse_level(base::cbind, deparse.level, parent.frame(), sys.nframe())
+  do.call(base::cbind, c(bind_values(substitute(list(...))[-1L], list(...), level), deparse.level = 0), quote = TRUE)
 }
 
 #' @rdname shared_array-generics
 #' @export
 rbind.shared_array <- function(..., deparse.level = 1) {
-  do.call(base::rbind, c(bind_values(substitute(list(...))[-1L], list(...), deparse.level), deparse.level = 0), quote = TRUE)
+  level <- deparse_level(base::rbind, deparse.level, parent.frame(), sys.nframe())
+  do.call(base::rbind, c(bind_values(substitute(list(...))[-1L], list(...), level), deparse.level = 0), quote = TRUE)
 }
 
 #' @rdname shared_array-generics
@@ -91,9 +97,8 @@ is.matrix.shared_array <- function(x) length(dim(x)) == 2L
 #' @rdname shared_array-generics
 #' @export
 is.array.shared_array <- function(x) {
-  caller <- sys.function(-1L)
   for (f in c("rowSums", "colSums", "rowMeans", "colMeans"))
-    if (identical(caller, get(f, envir = baseenv())))
+    if (called_by(get(f, envir = baseenv()), sys.nframe()))
       abort_argument("x", "a shared array", sprintf("an ordinary one: write %s(x[]), or %s(shared_view(x)), which does not copy", f, f))
   length(dim(x)) > 0L
 }
@@ -160,3 +165,44 @@ as.POSIXct.shared_array <- function(x, ...) as.POSIXct(shared_values(x), ...)
 #' @rdname shared_array-generics
 #' @export
 as.POSIXlt.shared_array <- function(x, ...) as.POSIXlt(shared_values(x), ...)
+
+#' @rdname shared_array-generics
+#' @export
+seq.shared_array <- function(...) do.call(seq, lapply(list(...), plain), quote = TRUE)
+
+#' @rdname shared_array-generics
+#' @export
+split.shared_array <- function(x, ...) split(plain(x), ...)
+
+#' @rdname shared_array-generics
+#' @export
+subset.shared_array <- function(x, ...) subset(plain(x), ...)
+
+#' @rdname shared_array-generics
+#' @export
+determinant.shared_array <- function(x, ...) determinant(plain(x), ...)
+
+#' @rdname shared_array-generics
+#' @export
+isSymmetric.shared_array <- function(object, ...) isSymmetric(plain(object), ...)
+
+#' @rdname shared_array-generics
+#' @export
+pretty.shared_array <- function(x, ...) pretty(plain(x), ...)
+
+#' @rdname shared_array-generics
+#' @importFrom stats na.omit
+#' @export
+na.omit.shared_array <- function(object, ...) stats::na.omit(plain(object), ...)
+
+#' @rdname shared_array-generics
+#' @importFrom stats weighted.mean
+#' @export
+weighted.mean.shared_array <- function(x, w, ...) {
+  if (missing(w)) stats::weighted.mean(plain(x), ...) else stats::weighted.mean(plain(x), plain(w), ...)
+}
+
+#' @rdname shared_array-generics
+#' @importFrom graphics hist
+#' @export
+hist.shared_array <- function(x, ...) graphics::hist(plain(x), ...)

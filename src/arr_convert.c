@@ -181,7 +181,8 @@ static int64_t check_double(sm_dtype d, const double *v, int64_t n, bool na64) {
   if (!whole_range(d, &lo, &hi)) return -1;
   bool na = has_na(d) || (d.code == SM_I8 && na64);
   /* 2^63 is no int64_t, and (double)INT64_MAX is 2^63: hence the strict bound above; -2^63 is NA in integer64, hence the next double */
-  double low = d.code == SM_I8 && na64 ? nextafter((double)lo, 0) : (double)lo, above = d.code == SM_I8 ? 9223372036854775808.0 : (double)hi + 1;
+  double low = d.code == SM_I8 && na64 ? nextafter((double)lo, 0) : (double)lo,
+         above = d.code == SM_I8 ? 9223372036854775808.0 : (double)hi + 1;
   for (int64_t k = 0; k < n; k++)
     if (!(v[k] >= low && v[k] < above && v[k] == trunc(v[k])) && !(na && sm_is_na_real(v[k]))) return k;
   return -1;
@@ -225,35 +226,35 @@ int64_t sm_convert_check(sm_dtype d, sm_rtype t, const void *src, int64_t n, boo
   } while (0)
 
 /* ISNA: v is NA; AS_DOUBLE: v as a double */
-#define WRITE_ALL(S, ISNA, AS_DOUBLE)                             \
-  switch ((sm_dtype_code)d.code) {                                \
-  case SM_F8: WRITE_LOOP(S, double, AS_DOUBLE);                   \
-  case SM_F4: {                                                   \
-    const S *in = src;                                            \
-    for (int64_t k = 0; k < n; k++) {                             \
-      S v = in[k];                                                \
-      narrow_f4(AS_DOUBLE, out + (size_t)k * 4);                  \
-    }                                                             \
-    return;                                                       \
-  }                                                               \
-  case SM_I1: WRITE_LOOP(S, int8_t, v);                           \
-  case SM_I2: WRITE_LOOP(S, int16_t, v);                          \
-  case SM_I4: WRITE_LOOP(S, int32_t, ISNA ? NA_INT : (int32_t)v); \
+#define WRITE_ALL(S, ISNA, AS_DOUBLE)                                \
+  switch ((sm_dtype_code)d.code) {                                   \
+  case SM_F8: WRITE_LOOP(S, double, AS_DOUBLE);                      \
+  case SM_F4: {                                                      \
+    const S *in = src;                                               \
+    for (int64_t k = 0; k < n; k++) {                                \
+      S v = in[k];                                                   \
+      narrow_f4(AS_DOUBLE, out + (size_t)k * 4);                     \
+    }                                                                \
+    return;                                                          \
+  }                                                                  \
+  case SM_I1: WRITE_LOOP(S, int8_t, v);                              \
+  case SM_I2: WRITE_LOOP(S, int16_t, v);                             \
+  case SM_I4: WRITE_LOOP(S, int32_t, ISNA ? NA_INT : (int32_t)v);    \
   case SM_I8: WRITE_LOOP(S, int64_t, ISNA ? INT64_MIN : (int64_t)v); \
-  case SM_U1: WRITE_LOOP(S, uint8_t, v);                          \
-  case SM_U2: WRITE_LOOP(S, uint16_t, v);                         \
-  case SM_U4: WRITE_LOOP(S, uint32_t, v);                         \
-  case SM_B1: WRITE_LOOP(S, uint8_t, ISNA ? SM_B1_NA : v != 0);   \
-  case SM_C16: {                                                  \
-    const S *in = src;                                            \
-    for (int64_t k = 0; k < n; k++) {                             \
-      S v = in[k];                                                \
-      complex_item item = {AS_DOUBLE, 0};                         \
-      memcpy(out + (size_t)k * sizeof item, &item, sizeof item);  \
-    }                                                             \
-    return;                                                       \
-  }                                                               \
-  case SM_STR: return;                                            \
+  case SM_U1: WRITE_LOOP(S, uint8_t, v);                             \
+  case SM_U2: WRITE_LOOP(S, uint16_t, v);                            \
+  case SM_U4: WRITE_LOOP(S, uint32_t, v);                            \
+  case SM_B1: WRITE_LOOP(S, uint8_t, ISNA ? SM_B1_NA : v != 0);      \
+  case SM_C16: {                                                     \
+    const S *in = src;                                               \
+    for (int64_t k = 0; k < n; k++) {                                \
+      S v = in[k];                                                   \
+      complex_item item = {AS_DOUBLE, 0};                            \
+      memcpy(out + (size_t)k * sizeof item, &item, sizeof item);     \
+    }                                                                \
+    return;                                                          \
+  }                                                                  \
+  case SM_STR: return;                                               \
   }
 
 static void write_int(sm_dtype d, const void *src, int64_t n, uint8_t *out) {

@@ -78,7 +78,8 @@ SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
     bool wide = Rf_inherits(value, "integer64");
     if (a->dtype.code == SM_STR && wide) value = r_call1("as.character", value);
     else if (a->dtype.code == SM_STR && TYPEOF(value) != STRSXP) value = Rf_coerceVector(value, STRSXP);
-    else if (a->dtype.code == SM_C16 && !wide && TYPEOF(value) != CPLXSXP && TYPEOF(value) != STRSXP) value = Rf_coerceVector(value, CPLXSXP);
+    else if (a->dtype.code == SM_C16 && !wide && TYPEOF(value) != CPLXSXP && TYPEOF(value) != STRSXP)
+      value = Rf_coerceVector(value, CPLXSXP);
   }
   UNPROTECT(1);
   PROTECT(value);
