@@ -232,7 +232,7 @@ region_agreement <- function(out, frames) {
 # ---- the members ----
 
 region_spawn <- function(p, ptr, nproc, plan, code, frame) {
-  seeds <- vapply(seq_len(nproc - 1L), function(rank) .Call(ffi_rng_stream, plan$seed, as.double(rank))[2L], 1L)
+  seeds <- member_seeds(plan$seed, nproc)
   plan["seed"] <- list(NULL)
   suppressed <- c(0, 0)
   send <- function(type) function(value) .Call(ffi_region_send, ptr, constants$frame[[type]], value)
@@ -244,7 +244,7 @@ region_spawn <- function(p, ptr, nproc, plan, code, frame) {
   main <- function(rank) {
     worker_setup(plan)
     region_place(p, rank, nproc)
-    set.seed(seeds[rank]) # of the same kind as rank 0's
+    set.seed(seeds[rank + 1L]) # of the same kind as rank 0's
     withCallingHandlers({
       eval(code, frame)
       .Call(ffi_region_leave, ptr)
@@ -252,7 +252,8 @@ region_spawn <- function(p, ptr, nproc, plan, code, frame) {
     },
     error = function(e) fail(e, calls_of_region(sys.calls(), sys.nframe() - 2L)),
     warning = function(w) relay(w, 1L),
-    message = function(m) relay(m, 2L))
+    message = function(m) relay(m, 2L),
+    progression = function(p) relay_progression(p, send("condition")))
   }
   collect_garbage_before_fork()
   before <- geterrmessage()

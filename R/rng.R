@@ -9,9 +9,15 @@ map_seed <- function(seed)
 # In a worker, `.Random.seed` is an active binding until somebody looks; this is its function.
 seed_binding <- function(value) .Call(ffi_rng_touch, if (missing(value)) NULL else value)
 
-# expr with the random numbers of a base's first item; afterwards the session's are as they were.
-with_stream <- function(base, expr) {
-  old <- .Call(ffi_rng_swap, .Call(ffi_rng_stream, base, 1))
+# expr with the random numbers of an item; afterwards they are as they were.
+with_stream <- function(base, expr, item = 1) {
+  old <- .Call(ffi_rng_swap, .Call(ffi_rng_stream, base, as.double(item)))
   on.exit(.Call(ffi_rng_swap, old))
   expr
 }
+
+# Seeds for set.seed() in members that keep the session's kind of generator, one a rank (0 ... n - 1).
+member_seeds <- function(base, n) vapply(seq_len(n), function(i) {
+  bits <- .Call(ffi_rng_stream, base, as.double(i))[2L]
+  if (is.na(bits)) 0L else bits
+}, 1L)

@@ -39,4 +39,6 @@ trace_kinds <- character()
     force(get(name, envir = ns))
   for (name in c("withCallingHandlers", "delayedAssign", "options", "environment"))
     force(get(name, envir = baseenv()))
+  if (isNamespaceLoaded("future")) register_future_methods()
+  setHook(packageEvent("future", "onLoad"), register_future_methods)
 }
