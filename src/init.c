@@ -50,7 +50,6 @@ SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(SEXP);
 SEXP ffi_rng_stream(SEXP, SEXP);
 SEXP ffi_rng_swap(SEXP);
-SEXP ffi_rng_restart(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_team_guard_exit(void);
@@ -175,7 +174,6 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_rng_base, 1),
     ROW(ffi_rng_stream, 2),
     ROW(ffi_rng_swap, 1),
-    ROW(ffi_rng_restart, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
     ROW(ffi_team_guard_exit, 0),
