@@ -9,10 +9,9 @@
 
 /* The fresh result, its pages not touched yet. */
 static SEXP result_new(SEXPTYPE type, int64_t n, void **at) {
-  sm_heap_keep();
   SEXP out = PROTECT(Rf_allocVector(type, (R_xlen_t)n));
   *at = type == REALSXP ? (void *)REAL(out) : type == LGLSXP ? (void *)LOGICAL(out) : (void *)INTEGER(out);
-  sm_heap_advise(*at, (size_t)n * (type == REALSXP ? 8 : 4));
+  sm_heap_want_huge(*at, (size_t)n * (type == REALSXP ? 8 : 4));
   UNPROTECT(1);
   return out;
 }

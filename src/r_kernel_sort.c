@@ -64,7 +64,7 @@ static SEXP argsort_body(void *arg) {
   } else {
     result = PROTECT(Rf_allocVector(type == SM_PLACE_F8 ? REALSXP : INTSXP, (R_xlen_t)length));
     place = type == SM_PLACE_F8 ? (void *)REAL(result) : (void *)INTEGER(result);
-    sm_heap_advise(place, (size_t)length * (type == SM_PLACE_F8 ? 8 : 4));
+    sm_heap_want_huge(place, (size_t)length * (type == SM_PLACE_F8 ? 8 : 4));
   }
   r_kernel_check(sm_argsort_run(&c->plan, missing, type, place, &c->stop), "argsort");
   UNPROTECT(1);
@@ -96,7 +96,6 @@ SEXP ffi_argsort_run(SEXP data, SEXP out, SEXP decreasing, SEXP na_last, SEXP np
                .decreasing = Rf_asLogical(decreasing) == TRUE};
   const void *top = vmaxget();
   SEXP (*body)(void *) = argsort_body;
-  if (v.n >= 1 << 20) sm_heap_keep();
   r_kernel_stop(&c.stop);
   if (k.type == SM_KEY_PTR && look_elements(&c, k.decreasing, Rf_asInteger(np))) {
     body = argsort_few;

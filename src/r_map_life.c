@@ -51,7 +51,7 @@ void r_map_end(r_map *m) {
   if (m->owner != sm_pid() || m->np == 0 || !m->mem) return;
   atomic_store(&m->ctl->failed, 1);
   sm_queue_stop(m->queue);
-  if (m->spawned_ns > 0 && sm_clock_ns() - m->spawned_ns > WORKED_NS) sm_heap_freed();
+  if (m->spawned_ns > 0 && sm_clock_ns() - m->spawned_ns > WORKED_NS) sm_heap_forks_ended();
   m->spawned_ns = 0;
   leave_workers(m);
   for (int i = 0; i < m->np; i++) sm_proc_kill(&m->worker[i].proc);
@@ -146,7 +146,7 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   r_map *m = r_map_get(ptr);
   fflush(NULL);
   r_memory_collect_before(0); /* what is collected while workers run they would still have */
-  m->reserve = sm_heap_prepare(m->np);
+  m->reserve = sm_heap_before_fork(m->np);
   m->spawned_ns = sm_clock_ns();
   int rc = r_output_open_shared(&m->output, m->np, m->respawn);
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, &(r_template_work){r_worker_run, ptr, main});

@@ -77,13 +77,13 @@ typedef struct {
 static void eval_main(void *data) { Rf_eval(((eval_state *)data)->call, R_GlobalEnv); }
 
 void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
-  sm_heap_reserve(m->reserve);
+  sm_heap_tune_child(m->reserve);
   memset(&W, 0, sizeof W);
   W.map = m;
   W.parent = getppid();
   W.enough = FRAME_FIRST;
   r_here = (r_here_state){m, sm_pid(), rank, W.parent == m->owner, -1, {&m->ctl->failed, orphan_check, NULL}};
-  r_trace_block = NULL;
+  r_trace_target = NULL;
   R_PreserveObject(ffi_worker_guard_exit()); /* the newest runs first: before those of the master's objects */
   SEXP r = PROTECT(Rf_ScalarInteger(rank));
   eval_state e = {PROTECT(Rf_lang3(main, ptr, r))};
@@ -262,7 +262,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
   sm_queue_shm *q = W.map->queue;
   sm_queue_slot_shm *slot = sm_queue_slot(q, r_here.rank);
   const uint64_t flush_ns = W.map->respawn ? FLUSH_RESPAWN_NS : FLUSH_NS;
-  if (W.map->trace && !r_trace_block) {
+  if (W.map->trace && !r_trace_target) {
     r_trace_attach(W.map->trace, r_here.rank);
     r_trace_end(SM_TRACE_STARTUP, -1, W.map->worker[r_here.rank].forked_ns);
   }
@@ -276,7 +276,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
       channel()->later = false;
       now = sm_clock_ns();
       int rc = sm_queue_refill(q, r_here.rank, &W.pace, now, &r_here.watch);
-      if (r_trace_block) now = r_trace_end(SM_TRACE_DISPATCH, -1, now);
+      if (r_trace_target) now = r_trace_end(SM_TRACE_DISPATCH, -1, now);
       if (rc < 0) sm_proc_end_self();
       W.flushed_ns = W.pace.began_ns;
       if (rc == 0) break; /* the last frame wakes the master */
@@ -285,7 +285,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     }
     r_kill_point(R_KILL_TAKEN);
     r_here.item = item;
-    W.traced_ns = r_trace_block ? now : 0;
+    W.traced_ns = r_trace_target ? now : 0;
     atomic_store_explicit(&slot->since_ns, now, memory_order_relaxed);
     r_rng_begin_item(item);
     bind_item(&c, item);

@@ -49,12 +49,12 @@ static void run_member(r_region *r, int rank, SEXP main, SEXP jumped) {
 SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_region *r = r_region_get(ptr, "spawn");
   fflush(NULL);
-  size_t reserve = sm_heap_prepare(r->nproc);
+  size_t reserve = sm_heap_before_fork(r->nproc);
   for (int i = 1; i < r->nproc; i++) {
     int sock = -1;
     int rc = sm_proc_spawn(&r->member[i].proc, &sock);
     if (rc == 1) {
-      sm_heap_reserve(reserve);
+      sm_heap_tune_child(reserve);
       r_team_forget_all(&r->team, i);
       r->member[i].chan.sock = sock;
       run_member(r, i, main, jumped);
