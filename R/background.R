@@ -10,9 +10,9 @@
 #' @section Differences from Python:
 #' `wait()` takes a timeout, may be called again, and the object has `is_alive()`, `pid` and `cancel()`.
 #'
-#' @param func Function.
-#' @param ... Its arguments.
-#' @return An object of class `background` (an environment) with
+#' @param func Function: the first argument without a name, unless it is given by its whole name.
+#' @param ... Its arguments, whatever their names.
+#' @return An object of class `sharedmem_background` (an environment) with
 #'   - `wait(timeout = Inf)`: the value of `func(...)`, or a [WorkerException] if it failed, died or was cancelled;
 #'     after `timeout` seconds an error of class `sharedmem_timeout_error`, and the process goes on. Called again it gives the same again.
 #'   - `is_alive()`: `TRUE` while the process runs.
@@ -24,7 +24,14 @@
 #' bg <- background(function(n) sum(seq_len(n)), 100)
 #' bg$wait()
 #' @export
-background <- function(func, ...) {
+background <- function(..., func) {
+  # R matches names behind `...` whole, and those of start_background() are the beginning of nobody's
+  if (missing(func)) start_background(...) else start_background(`<func>` = func, ...)
+}
+
+start_background <- function(`<func>`, ...) {
+  if (missing(`<func>`)) abort_argument("func", "missing", "a function")
+  func <- `<func>`
   if (!is.function(func)) abort_argument("func", describe_value(func), "a function")
   list(...)
   sweep_background()
@@ -39,14 +46,14 @@ background <- function(func, ...) {
   bg$is_alive <- function() background_alive(bg)
   bg$wait <- function(timeout = Inf) background_wait(bg, timeout)
   bg$cancel <- function() background_cancel(bg)
-  class(bg) <- "background"
+  class(bg) <- "sharedmem_background"
   if (get_debug() || !fork_is_safe()) {
     bg$value <- func(...)
     background_settle(bg, "done")
     return(bg)
   }
   map <- .Call(ffi_map_new, 1L, 1, NA_integer_, Inf, 1L)
-  setup <- worker_plan(max(1, the$budget - 1), FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
   bg$setup <- setup
   main <- function(map, rank) {
     worker_setup(setup)
@@ -55,7 +62,7 @@ background <- function(func, ...) {
   bg$map <- map
   .Call(ffi_map_spawn, map, main)
   bg$pid <- .Call(ffi_map_pids, map)
-  the$background <- c(the$background, list(bg))
+  the$session$background <- c(the$session$background, list(bg))
   bg
 }
 
@@ -66,12 +73,12 @@ background_settle <- function(bg, state) {
   if (!is.null(bg$map)) .Call(ffi_map_end, bg$map)
   bg$map <- NULL
   if (!is.null(bg$setup)) unlink_worker_files(bg$setup)
-  the$background <- Filter(function(other) !identical(other, bg), the$background)
+  the$session$background <- Filter(function(other) !identical(other, bg), the$session$background)
 }
 
 # Ended processes are reaped; their results stay readable. What runs is kept from the collector.
 sweep_background <- function() {
-  the$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$background)
+  the$session$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$session$background)
 }
 
 # What has come is read, so that a process that tells much does not wait for a reader who only looks.
@@ -107,7 +114,7 @@ background_cancel <- function(bg) {
 }
 
 #' @export
-print.background <- function(x, ...) {
+print.sharedmem_background <- function(x, ...) {
   state <- if (x$state == "running" && !x$is_alive()) "ended, not waited for" else x$state
   until <- if (is.null(x$ended)) Sys.time() else x$ended
   cat(sprintf("<background process %d: %s, %.1f s>\n", x$pid, state, as.numeric(difftime(until, x$started, units = "secs"))))

@@ -5,6 +5,11 @@ abort_class <- function(class, message, ..., call = NULL) {
                  list(message = message, call = call, ...)))
 }
 
+warn_class <- function(class, message, ..., call = NULL) {
+  warning(structure(class = c(class, "sharedmem_warning", "warning", "condition"),
+                    list(message = message, call = call, ...)))
+}
+
 # Names the argument, what came and what was expected.
 abort_argument <- function(arg, got, expected, call = NULL) {
   abort_class("sharedmem_argument_error",

@@ -52,7 +52,7 @@
 #' @param num_threads Whole number of at least 1: processes, the caller included. `NULL` means [cpu_count()]. A
 #'   region inside a worker or another region gets fewer, so that the machine is not oversubscribed. In debug mode
 #'   (see [set_debug()]) and where the session cannot be forked it is 1.
-#' @return An object of class `Parallel` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
+#' @return An object of class `sharedmem_region` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `sharedmem.Parallel` of the Python package's 0.2 line; `#pragma omp parallel`, `for`, `single`, `critical`,
 #'   `ordered` and `barrier` of OpenMP.
 #' @seealso [Shared()], [MapReduce()], [WorkerException], [set_debug()]
@@ -95,23 +95,23 @@ Parallel <- function(..., num_threads = NULL) {
     region_forloop(state, range, body, schedule, chunk, ordered, nowait)
   p$.run <- function(code, frame) region_run(p, state, code, frame)
   lockEnvironment(p)
-  structure(p, class = "Parallel")
+  structure(p, class = "sharedmem_region")
 }
 
 region_section <- function(f) structure(f, class = "sharedmem_section")
 
 #' @rdname Parallel
-#' @param data,x An object of class `Parallel`.
+#' @param data,x An object of class `sharedmem_region`.
 #' @param expr Braces: what the processes run.
 #' @export
-with.Parallel <- function(data, expr, ...) {
+with.sharedmem_region <- function(data, expr, ...) {
   out <- data$.run(substitute(expr), parent.frame())
   if (out$visible) out$value else invisible(out$value)
 }
 
 #' @rdname Parallel
 #' @export
-print.Parallel <- function(x, ...) {
+print.sharedmem_region <- function(x, ...) {
   n <- x$num_threads
   cat(sprintf("<Parallel region: %d process%s>\n", n, if (n == 1L) "" else "es"))
   print(x$var)
@@ -120,14 +120,14 @@ print.Parallel <- function(x, ...) {
 
 # `p$var$a <- v` ends with an assignment of p$var itself, which is where it was.
 #' @export
-`$<-.Parallel` <- function(x, name, value) {
+`$<-.sharedmem_region` <- function(x, name, value) {
   if (!identical(name, "var") || !identical(value, x$var))
     abort_class("sharedmem_region_error", sprintf("`%s` of a region cannot be assigned; its variables are p$var$<name>", name))
   x
 }
 
 #' @export
-`[[<-.Parallel` <- `$<-.Parallel`
+`[[<-.sharedmem_region` <- `$<-.sharedmem_region`
 
 # ---- running a region ----
 
@@ -136,23 +136,23 @@ region_run <- function(p, state, code, frame) {
     abort_class("sharedmem_region_error", "this region runs already: a region inside it needs a Parallel() of its own")
   debug <- get_debug()
   nproc <- if (debug || !fork_is_safe()) 1L else max(1L, resolve_np(state$requested))
-  id <- the$regions <- the$regions + 1L
-  budget <- the$budget
+  id <- the$session$regions <- the$session$regions + 1L
+  budget <- the$worker$budget
   ptr <- NULL
   on.exit({
     .Call(ffi_region_end, ptr)
     state$ptr <- NULL
-    the$budget <- budget
+    the$worker$budget <- budget
     region_place(p, 0L, state$requested)
     variables_end(p$var)
   })
   state$ptr <- ptr <- .Call(ffi_region_new, nproc, id)
-  the$budget <- max(1, floor(min(budget, state$requested) / nproc))
+  the$worker$budget <- max(1, floor(min(budget, state$requested) / nproc))
   variables_begin(p$var)
   region_place(p, 0L, nproc)
   if (!debug) code <- region_compile(code, frame)
   if (nproc > 1L) {
-    plan <- worker_plan(the$budget, FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+    plan <- worker_plan(the$worker$budget, FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
     on.exit(unlink_worker_files(plan), add = TRUE)
     region_spawn(p, ptr, nproc, plan, code, frame)
   }
@@ -255,7 +255,7 @@ region_spawn <- function(p, ptr, nproc, plan, code, frame) {
     withCallingHandlers({
       eval(code, frame)
       .Call(ffi_region_leave, ptr)
-      .Call(ffi_region_send, ptr, frame_results, list(variables_partial(p$var), pmax(the$said - relay_limit, 0)), TRUE)
+      .Call(ffi_region_send, ptr, frame_results, list(variables_partial(p$var), pmax(the$worker$said - relay_limit, 0)), TRUE)
     },
     error = function(e) member_error(e, ptr),
     warning = function(w) member_relay(w, ptr, 1L),
@@ -284,9 +284,9 @@ member_jumped <- function(ptr, before) {
 member_relay <- function(cond, ptr, kind) {
   restart <- c("muffleWarning", "muffleMessage")[kind]
   for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
-    the$said[kind] <- the$said[kind] + 1
+    the$worker$said[kind] <- the$worker$said[kind] + 1
     plain <- (if (kind == 2L) simpleMessage else simpleWarning)(conditionMessage(cond))
-    if (the$said[kind] <= relay_limit[kind]) member_send(ptr, frame_condition, cond, plain, FALSE)
+    if (the$worker$said[kind] <= relay_limit[kind]) member_send(ptr, frame_condition, cond, plain, FALSE)
     invokeRestart(r)
   }
 }

@@ -51,7 +51,7 @@ worker_report <- function(e, traceback, item) {
 worker_unsendable <- function(e, item) {
   e <- simpleError(paste0("the result cannot be sent to the master: ", message_of(e)))
   worker_report(e, character(), item)
-  if (!isTRUE(the$collect)) {
+  if (!isTRUE(the$worker$collect)) {
     .Call(ffi_worker_stop_all)
     .Call(ffi_worker_end)
   }
@@ -60,7 +60,7 @@ worker_unsendable <- function(e, item) {
 # Called from C after a jump to top level: what R says of it is all there is.
 worker_jumped <- function() {
   .Call(ffi_worker_stop_all)
-  .Call(ffi_worker_send, frame_error, list(jump_reason(the$message_before), character(), FALSE), NULL, TRUE)
+  .Call(ffi_worker_send, frame_error, list(jump_reason(the$worker$message_before), character(), FALSE), NULL, TRUE)
   .Call(ffi_worker_end)
 }
 
@@ -76,8 +76,8 @@ worker_relay <- function(cond, kind) {
   if (kind == 1L && isTRUE(getOption("warn") >= 2)) return() # about to become an error, here
   restart <- c("muffleWarning", "muffleMessage")[kind]
   for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
-    the$said[kind] <- the$said[kind] + 1
-    if (the$said[kind] > relay_limit[kind]) .Call(ffi_worker_count, kind - 1L)
+    the$worker$said[kind] <- the$worker$said[kind] + 1
+    if (the$worker$said[kind] > relay_limit[kind]) .Call(ffi_worker_count, kind - 1L)
     else tryCatch(.Call(ffi_worker_send, frame_condition, cond, NULL, FALSE), error = function(e) {
       plain <- if (kind == 2L) simpleMessage(conditionMessage(cond)) else simpleWarning(conditionMessage(cond))
       .Call(ffi_worker_send, frame_condition, plain, NULL, FALSE)
@@ -114,10 +114,10 @@ worker_items <- function(frame, sequence, collect) {
 
 # What the workers of a map are told. Made in the master: what a worker does not have to make costs it no fresh pages.
 worker_plan <- function(budget, collect, options) {
-  the$maps <- the$maps + 1
-  the$message_before <- geterrmessage()
+  the$session$maps <- the$session$maps + 1
+  the$worker$message_before <- geterrmessage()
   if (!is.null(options$threads)) .Call(ffi_threads_find)
-  base <- workers_folder(the$maps)
+  base <- workers_folder(the$session$maps)
   list(budget = budget, collect = collect, seed = map_seed(options), seed_binding = seed_binding, threads = options$threads,
        tempdir_function = function(check = FALSE) {
          own <- file.path(base, Sys.getpid())
@@ -131,16 +131,16 @@ worker_plan <- function(budget, collect, options) {
 
 # q() in a worker: before R comes to the hook that ends a worker it would call the master's `.Last()`, and save the
 # worker's workspace over the master's.
-quit_worker <- function(save = "default", status = 0, runLast = TRUE) the$quit("no", status, FALSE)
+quit_worker <- function(save = "default", status = 0, runLast = TRUE) the$worker$quit("no", status, FALSE)
 
 # The folder of a map's temporary files, which is made when the first worker asks for one. What R code touches after a
 # fork is copied page by page, so what stays the same is kept.
 workers_folder <- function(map) {
-  if (!identical(the$workers_of, c(tempdir(), Sys.getpid()))) {
-    the$workers_of <- c(tempdir(), Sys.getpid())
-    the$workers_prefix <- file.path(tempdir(), sprintf("workers-%d-", Sys.getpid()))
+  if (!identical(the$cache$workers_of, c(tempdir(), Sys.getpid()))) {
+    the$cache$workers_of <- c(tempdir(), Sys.getpid())
+    the$cache$workers_prefix <- file.path(tempdir(), sprintf("workers-%d-", Sys.getpid()))
   }
-  sprintf("%s%.0f", the$workers_prefix, map)
+  sprintf("%s%.0f", the$cache$workers_prefix, map)
 }
 
 # First thing in every worker.

@@ -33,6 +33,7 @@ SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_private_bytes(void);
+SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
@@ -137,6 +138,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_map_pids, 1),
     ROW(ffi_map_spawn, 2),
     ROW(ffi_private_bytes, 0),
+    ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 0),
     ROW(ffi_rng_stream, 2),

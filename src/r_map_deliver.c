@@ -14,7 +14,7 @@ static SEXP quoted(SEXP v) {
 /* reduce(value), or reduce(value[[1]], value[[2]], ...) for a tuple. */
 static SEXP call_reduce(r_drive *d, SEXP value) {
   SEXP args;
-  if (TYPEOF(value) == VECSXP && Rf_inherits(value, "tuple")) {
+  if (TYPEOF(value) == VECSXP && Rf_inherits(value, "sharedmem_tuple")) {
     SEXP names = PROTECT(Rf_getAttrib(value, R_NamesSymbol));
     args = PROTECT(R_NilValue);
     for (R_xlen_t i = XLENGTH(value); i-- > 0;) {

@@ -110,10 +110,11 @@ static void replace_in_base(const char *name, SEXP f) {
 /* the: the package's state; plan: worker_plan() in R/worker.R. In C, for each page that R code touches costs a fault. */
 SEXP ffi_worker_setup(SEXP the, SEXP plan) {
   Rf_eval(r_list_get(plan, "on_error"), R_BaseEnv);
-  set_in(the, "budget", r_list_get(plan, "budget"));
-  set_in(the, "collect", r_list_get(plan, "collect"));
-  set_in(the, "background", r_list_get(plan, "background"));
-  set_in(the, "said", r_list_get(plan, "said"));
+  SEXP worker = r_list_get(the, "worker");
+  set_in(worker, "budget", r_list_get(plan, "budget"));
+  set_in(worker, "collect", r_list_get(plan, "collect"));
+  set_in(worker, "said", r_list_get(plan, "said"));
+  set_in(r_list_get(the, "session"), "background", r_list_get(plan, "background"));
   replace_in_base("tempdir", r_list_get(plan, "tempdir_function"));
   replace_in_base("q", r_list_get(plan, "quit_function"));
   replace_in_base("quit", r_list_get(plan, "quit_function"));

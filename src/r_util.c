@@ -120,3 +120,13 @@ void r_interrupt_raise(void) {
   raise(SIGINT); /* R notes it, and the next line leaves as Ctrl-C does */
   R_CheckUserInterrupt();
 }
+
+/* The binding of a name in an environment, locked or not, gets another value; it is locked afterwards if it was before. */
+SEXP ffi_util_rebind(SEXP env, SEXP name, SEXP value) {
+  SEXP sym = Rf_installTrChar(STRING_ELT(name, 0));
+  bool locked = R_BindingIsLocked(sym, env);
+  if (locked) R_unLockBinding(sym, env);
+  Rf_defineVar(sym, value, env);
+  if (locked) R_LockBinding(sym, env);
+  return R_NilValue;
+}
