@@ -15,6 +15,8 @@ SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
+SEXP ffi_text_dtype(SEXP);
+SEXP ffi_text_marked(SEXP);
 SEXP ffi_copy_atomic(SEXP, SEXP);
 SEXP ffi_copy_shared(SEXP);
 SEXP ffi_memmap_flush(SEXP);
@@ -86,8 +88,6 @@ SEXP ffi_progress_wanted(SEXP);
 
 /* kernels */
 SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_arith_apply(SEXP, SEXP, SEXP);
-SEXP ffi_arith_combine(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_write(SEXP, SEXP, SEXP);
 SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
@@ -124,6 +124,8 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_new, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),
+    ROW(ffi_text_dtype, 1),
+    ROW(ffi_text_marked, 1),
     ROW(ffi_copy_atomic, 2),
     ROW(ffi_copy_shared, 1),
     ROW(ffi_memmap_flush, 1),
@@ -173,8 +175,6 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_view_new, 3),
     /* kernels */
     ROW(ffi_argsort_run, 5),
-    ROW(ffi_arith_apply, 3),
-    ROW(ffi_arith_combine, 4),
     ROW(ffi_file_read, 6),
     ROW(ffi_file_write, 3),
     ROW(ffi_reduce_run, 4),

@@ -53,9 +53,6 @@ void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n);
 void r_abort_index(const char *message, double position, SEXP index, double extent, int axis);
 void r_abort_value(const char *message, double position, SEXP value, sm_dtype d);
 
-/* The CHARSXP of one S<n> item of `width` bytes. */
-SEXP r_string_item(const uint8_t *p, size_t width);
-
 /* Entry points that other files of the glue call too. */
 SEXP ffi_array_dim(SEXP x);
 SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide);

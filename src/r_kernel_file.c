@@ -34,7 +34,8 @@ typedef struct {
   int fd;
   sm_dtype dtype;
   double count, offset;
-  int swap, np;
+  int swap;
+  sm_work work;
   r_kernel_view view;
   char *temporary; /* a name that is to be removed; "" for none */
   sm_stop stop;
@@ -82,25 +83,20 @@ static SEXP read_body(void *arg) {
   SEXP x = PROTECT(r_array_new_bare(c->dtype, 1, &n, true));
   sm_array *a = r_array_get(x, "x");
   size_t nbytes = (size_t)n * c->dtype.itemsize;
-  int rc = sm_file_read(c->fd, (int64_t)c->offset, a->data, nbytes, c->swap, a->block ? NULL : back_part, a->seg, c->np, &c->stop);
+  sm_file_part part = {c->fd, (int64_t)c->offset, nbytes, c->swap, a->block ? NULL : back_part, a->seg};
+  int rc = sm_file_read(&part, a->data, &c->work);
   if (rc < 0) abort_code(c->path, rc);
   UNPROTECT(1);
   return x;
 }
 
-static int swap_width(sm_dtype d) { return d.code == SM_STR ? 1 : d.code == SM_C16 ? 8 : (int)d.itemsize; }
-
 SEXP ffi_file_read(SEXP path, SEXP dtype, SEXP count, SEXP offset, SEXP swap, SEXP np) {
   const void *top = vmaxget();
-  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)),
-                 .fd = -1,
-                 .count = Rf_asReal(count),
-                 .offset = Rf_asReal(offset),
-                 .np = Rf_asInteger(np)};
+  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .count = Rf_asReal(count), .offset = Rf_asReal(offset)};
   if (sm_dtype_parse(CHAR(STRING_ELT(dtype, 0)), &c.dtype) < 0)
     r_abort_argument_value("dtype", dtype, "a dtype such as \"f8\", \"i4\" or \"S8\"");
-  c.swap = Rf_asLogical(swap) == TRUE ? swap_width(c.dtype) : 1;
-  r_kernel_stop(&c.stop);
+  c.swap = Rf_asLogical(swap) == TRUE ? sm_dtype_info_of(c.dtype)->swap : 1;
+  c.work = r_kernel_work(&c.stop, np, false);
   c.fd = open(c.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (c.fd < 0) abort_code(c.path, -errno);
   SEXP x = r_kernel_clean(read_body, file_clean, &c);
@@ -131,7 +127,7 @@ static SEXP write_body(void *arg) {
   if (c->fd < 0) abort_code(c->path, -errno);
   c->temporary = name;
   fcntl(c->fd, F_SETFD, FD_CLOEXEC);
-  int rc = sm_file_write(c->fd, c->view.data, (size_t)c->view.n * c->view.dtype.itemsize, c->np, &c->stop);
+  int rc = sm_file_write(c->fd, c->view.data, (size_t)c->view.n * c->view.dtype.itemsize, &c->work);
   if (rc == 0 && (fchmod(c->fd, mode) < 0 || fsync(c->fd) < 0)) rc = -errno;
   int fd = c->fd;
   c->fd = -1;
@@ -144,9 +140,9 @@ static SEXP write_body(void *arg) {
 
 SEXP ffi_file_write(SEXP x, SEXP path, SEXP np) {
   const void *top = vmaxget();
-  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .np = Rf_asInteger(np)};
+  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1};
   c.view = r_kernel_look(x, "x");
-  r_kernel_stop(&c.stop);
+  c.work = r_kernel_work(&c.stop, np, false);
   r_kernel_clean(write_body, file_clean, &c);
   vmaxset(top);
   return R_NilValue;

@@ -144,7 +144,7 @@ static bool all_begun(r_map *m) { return atomic_load(&m->queue->stop) || sm_queu
  * and never returns from there. */
 SEXP ffi_map_spawn(SEXP ptr, SEXP main) {
   r_map *m = r_map_get(ptr);
-  fflush(NULL);
+  sm_proc_flush();
   r_memory_collect_before(0); /* what is collected while workers run they would still have */
   m->reserve = sm_heap_before_fork(m->np);
   m->spawned_ns = sm_clock_ns();

@@ -118,7 +118,7 @@ SEXP ffi_region_new(SEXP nproc, SEXP id) {
 }
 
 void r_region_exit(void) {
-  fflush(NULL);
+  sm_proc_flush();
   sm_proc_end_self();
 }
 

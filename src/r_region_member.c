@@ -48,7 +48,7 @@ static void run_member(r_region *r, int rank, SEXP main, SEXP jumped) {
 /* Fork ranks 1, 2, …: each evaluates main(rank), or jumped() after a jump to top level, and ends. */
 SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_region *r = r_region_get(ptr, "spawn");
-  fflush(NULL);
+  sm_proc_flush();
   size_t reserve = sm_heap_before_fork(r->nproc);
   for (int i = 1; i < r->nproc; i++) {
     int sock = -1;
