@@ -42,6 +42,13 @@ typedef struct {
   const sm_array *other; /* where the values are another array's items */
 } r_values;
 
+/* The array behind a view that still shows its memory, and the first element it shows; NULL for any other object. */
+const sm_array *r_view_array(SEXP v, int64_t *from);
+
+/* An ordinary vector with the elements of an ALTREP vector of numbers or logical values, class and dim kept: what others may
+ * write meanwhile is read once. Any other object as it is. */
+SEXP r_private_vector(SEXP v);
+
 /* Turn `value` into a source for x: classes, types and shared arrays. Does not look at single values. Raises
  * sharedmem_value_error for a type that does not go into the dtype. Returns an object to protect. */
 SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out);

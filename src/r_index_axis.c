@@ -132,24 +132,38 @@ static bool take_run(sm_axis *a, int64_t extent, SEXP i) {
   return true;
 }
 
-/* A subscript is read more than once: bounds are checked in one pass and trusted in the next. An ALTREP vector may lie in
- * memory that others write, so it is copied first. Compact sequences, which are counted and not read, stay. */
-static SEXP private_subscript(SEXP i) {
-  if (!ALTREP(i) || (TYPEOF(i) != INTSXP && TYPEOF(i) != REALSXP && TYPEOF(i) != LGLSXP)) return i;
-  sm_axis axis;
-  R_xlen_t n = XLENGTH(i), got = 0;
-  if (TYPEOF(i) != LGLSXP && take_compact(&axis, INT64_MAX - 1, i)) return i;
-  SEXP own = PROTECT(Rf_allocVector(TYPEOF(i), n));
-  for (R_xlen_t m = 1; got < n && m > 0; got += m) {
-    if (TYPEOF(i) == INTSXP) m = INTEGER_GET_REGION(i, got, n - got, INTEGER(own) + got);
-    else if (TYPEOF(i) == REALSXP) m = REAL_GET_REGION(i, got, n - got, REAL(own) + got);
-    else m = LOGICAL_GET_REGION(i, got, n - got, LOGICAL(own) + got);
+SEXP r_private_vector(SEXP v) {
+  if (!ALTREP(v)) return v;
+  R_xlen_t n = XLENGTH(v), got = 0, m = 1;
+  switch (TYPEOF(v)) {
+  case INTSXP:
+  case REALSXP:
+  case LGLSXP:
+  case CPLXSXP:
+  case RAWSXP: break;
+  default: return v;
   }
-  Rf_copyMostAttrib(i, own);
-  SEXP dim = PROTECT(Rf_getAttrib(i, R_DimSymbol));
+  SEXP own = PROTECT(Rf_allocVector(TYPEOF(v), n));
+  for (; got < n && m > 0; got += m) switch (TYPEOF(v)) {
+    case INTSXP: m = INTEGER_GET_REGION(v, got, n - got, INTEGER(own) + got); break;
+    case REALSXP: m = REAL_GET_REGION(v, got, n - got, REAL(own) + got); break;
+    case LGLSXP: m = LOGICAL_GET_REGION(v, got, n - got, LOGICAL(own) + got); break;
+    case CPLXSXP: m = COMPLEX_GET_REGION(v, got, n - got, COMPLEX(own) + got); break;
+    default: m = RAW_GET_REGION(v, got, n - got, RAW(own) + got); break;
+    }
+  Rf_copyMostAttrib(v, own);
+  SEXP dim = PROTECT(Rf_getAttrib(v, R_DimSymbol));
   if (dim != R_NilValue) Rf_setAttrib(own, R_DimSymbol, dim);
   UNPROTECT(2);
   return own;
+}
+
+/* A subscript is read more than once: bounds are checked in one pass and trusted in the next. An ALTREP vector may lie in
+ * memory that others write, so it is copied first. Compact sequences, which are counted and not read, stay. */
+static SEXP private_subscript(SEXP i) {
+  sm_axis axis;
+  bool number = TYPEOF(i) == INTSXP || TYPEOF(i) == REALSXP;
+  return number && take_compact(&axis, INT64_MAX - 1, i) ? i : r_private_vector(i);
 }
 
 static index_src *new_src(SEXP i) {

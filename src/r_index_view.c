@@ -208,6 +208,17 @@ void r_view_register(DllInfo *dll) {
   R_set_altstring_Set_elt_method(class_str, str_set_elt);
 }
 
+const sm_array *r_view_array(SEXP v, int64_t *from) {
+  static const R_altrep_class_t *const classes[] = {&class_int, &class_real, &class_lgl, &class_cplx, &class_raw};
+  size_t k = 0, n = sizeof classes / sizeof *classes;
+  if (!ALTREP(v)) return NULL;
+  while (k < n && !R_altrep_inherits(v, *classes[k])) k++;
+  if (k == n || R_altrep_data2(v) != R_NilValue || info_of(v)->own.base) return NULL;
+  const sm_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(v)), "x");
+  *from = (info_of(v)->data - a->data) / a->dtype.itemsize;
+  return a;
+}
+
 static R_altrep_class_t class_for(sm_rtype t) {
   switch (t) {
   case SM_R_LGL: return class_lgl;

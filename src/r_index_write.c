@@ -41,21 +41,35 @@ static void abort_type(const sm_array *a, SEXP value) {
   r_abort_value(text, 1, R_NilValue, a->dtype);
 }
 
+/* True if n elements of b from `from` on may go into a as they lie. */
+static bool goes_as_it_lies(const sm_array *a, const sm_array *b, int64_t from, int64_t n) {
+  if (b->dtype.code != a->dtype.code || b->dtype.raw != a->dtype.raw || b->dtype.itemsize != a->dtype.itemsize) return false;
+  sm_stretch p = {a->seg, a->data, (size_t)a->length * a->dtype.itemsize};
+  sm_stretch q = {b->seg, b->data + (size_t)from * b->dtype.itemsize, (size_t)n * b->dtype.itemsize};
+  return !sm_segment_overlap(p, q);
+}
+
+/* Shared values without attributes, in terms of memory, if they may be read while x is written: by a handle or a view. */
+static bool take_shared(SEXP x, const sm_array *a, SEXP value, r_values *out) {
+  int64_t from = 0;
+  bool handle = r_array_is(value);
+  const sm_array *b = handle ? r_array_get(value, "value") : Rf_isObject(value) ? NULL : r_view_array(value, &from);
+  if (!b || r_array_meta(x) != R_NilValue || (handle && r_array_meta(value) != R_NilValue)) return false;
+  int64_t n = handle ? b->length : (int64_t)XLENGTH(value);
+  if (!goes_as_it_lies(a, b, from, n)) return false;
+  out->other = b;
+  out->source = (sm_source){n, b->data + (size_t)from * b->dtype.itemsize, NULL, NULL};
+  out->value = value;
+  return true;
+}
+
+/* Values are checked in one pass and written in another: those that others may write meanwhile are copied first. */
 SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
   SEXP meta = r_array_meta(x);
   memset(out, 0, sizeof *out);
   out->dtype = a->dtype;
-  if (r_array_is(value)) {
-    const sm_array *b = r_array_get(value, "value");
-    if (meta == R_NilValue && r_array_meta(value) == R_NilValue && b->dtype.code == a->dtype.code && b->dtype.raw == a->dtype.raw &&
-        b->dtype.itemsize == a->dtype.itemsize && !r_array_overlap(a, b)) {
-      out->other = b;
-      out->source = (sm_source){b->length, b->data, NULL, NULL};
-      out->value = value;
-      return value;
-    }
-    value = r_call1("shared_values", value);
-  }
+  if (take_shared(x, a, value, out)) return value;
+  value = r_array_is(value) ? r_call1("shared_values", value) : r_private_vector(value);
   PROTECT(value);
   if (r_list_get(meta, "class") != R_NilValue) value = r_call2("prepare_value", meta, value);
   UNPROTECT(1);
