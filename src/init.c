@@ -50,6 +50,7 @@ SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
+SEXP ffi_rng_same(SEXP, SEXP);
 SEXP ffi_rng_restart(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
@@ -171,6 +172,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 0),
     ROW(ffi_rng_stream, 2),
+    ROW(ffi_rng_same, 2),
     ROW(ffi_rng_restart, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
