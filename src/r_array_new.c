@@ -22,15 +22,15 @@ static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *a
 
 static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
   sm_segment *seg = NULL;
-  sm_block *block = NULL;
+  sm_small *block = NULL;
   uint64_t available = UINT64_MAX;
   r_memory_collect_before(nbytes);
-  bool small = nbytes <= SM_BLOCK_MAX;
-  int rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
+  bool small = nbytes <= SM_SMALL_MAX;
+  int rc = small ? sm_small_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
   if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {
     R_gc();
     sm_pool_trim();
-    rc = small ? sm_block_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
+    rc = small ? sm_small_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
   }
   if (rc == SM_EINTR) {
     r_interrupt_raise();

@@ -63,7 +63,7 @@ static void return_item(const here *h) {
   uint64_t began = h->m->here_ns;
   if (!began) return;
   h->m->here_ns = 0;
-  if (h->m->trace && h->m->trace == r_trace_block) r_trace_end(SM_TRACE_ITEM, h->m->here_next - 1, began);
+  if (h->m->trace && h->m->trace == r_trace_target) r_trace_end(SM_TRACE_ITEM, h->m->here_next - 1, began);
   SEXP seed = PROTECT(Rf_eval(Rf_install("seed"), h->state));
   set_in(h->state, "seed", R_NilValue);
   r_rng_swap(seed);

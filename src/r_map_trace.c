@@ -43,15 +43,15 @@ SEXP ffi_trace_open(SEXP ptr, SEXP nranks, SEXP capacity) {
 
 void r_trace_close(r_map *m) {
   if (!m->trace) return;
-  if (r_trace_block == m->trace) r_trace_attach(m->trace_outer, m->trace_outer_rank);
+  if (r_trace_target == m->trace) r_trace_attach(m->trace_outer, m->trace_outer_rank);
   sm_anon_unmap(m->trace, m->trace_nbytes);
   m->trace = NULL;
 }
 
 void r_trace_here(r_map *m, int rank) {
   if (!m->trace) return;
-  if (r_trace_block != m->trace) {
-    m->trace_outer = r_trace_block;
+  if (r_trace_target != m->trace) {
+    m->trace_outer = r_trace_target;
     m->trace_outer_rank = r_trace_rank;
   }
   r_trace_attach(m->trace, rank);

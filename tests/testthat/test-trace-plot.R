@@ -61,14 +61,19 @@ test_that("bad arguments are named", {
   expect_error(plot(trace, xlim = c(1, 0)), class = "sharedmem_argument_error")
 })
 
-test_that("the decimal mark and the penalty of scientific notation change nothing", {
+test_that("maps of few short items are drawn, whatever numbers look like as text", {
+  file <- tempfile(fileext = ".png")
+  grDevices::png(file)
+  on.exit({ grDevices::dev.off(); unlink(file) })
   pool <- MapReduce(np = 2, trace = TRUE)
-  pool$map(sqrt, 1:30)
-  ref <- summary(pool$trace)
+  for (n in c(1, 2, 6, 6, 6, 30)) {
+    pool$map(function(i) i^2, seq_len(n))
+    expect_silent(plot(pool$trace))
+  }
+  want <- summary(pool$trace)
   old <- options(OutDec = ",", scipen = -9)
-  on.exit(options(old))
-  expect_identical(summary(pool$trace)$workers, ref$workers)
-  grDevices::pdf(NULL)
-  on.exit(grDevices::dev.off(), add = TRUE)
-  expect_error(plot(pool$trace), NA)
+  on.exit(options(old), add = TRUE)
+  expect_silent(plot(pool$trace))
+  expect_identical(summary(pool$trace)$workers, want$workers)
+  for (item in 0:3) expect_match(sharedmem:::item_colours(item, 3), "^#[0-9A-F]{6}$")
 })
