@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test install check suites native sanitize lint docs bench bench-quick coverage clean
+.PHONY: help demo test test-current install check suites native sanitize lint docs bench bench-quick coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -51,6 +51,10 @@ test: install
 suites: install
 	@tools/setup.sh suites
 	@ONLY='$(ONLY)' ALL='$(ALL)' tools/suites.sh
+
+## test-current the suite and R CMD check on the current R, in a root of Debian unstable (ONLY=regex: some files)
+test-current:
+	@ONLY='$(ONLY)' tools/current.sh
 
 ## native       tests of the C core alone
 native:
