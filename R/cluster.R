@@ -1,8 +1,8 @@
 #' A cluster of forked nodes for package parallel
 #'
 #' Makes a cluster that package parallel's functions take (`parLapply()`, `clusterApplyLB()`, `clusterExport()`,
-#' `clusterSetRNGStream()`, ...), and with them boot, caret, pbapply, `registerDoParallel(cl)` and others. Its nodes are processes forked from
-#' this session, which see everything as it is now and live until [parallel::stopCluster()], the end of the session, or until
+#' `clusterSetRNGStream()`, ...), and with them boot, caret, pbapply, `registerDoParallel(cl)` and others. Its nodes are processes forked
+#' from this session, which see everything as it is now and live until [parallel::stopCluster()], the end of the session, or until
 #' the cluster is garbage. Calls and results go through shared memory; large vectors are copied once, without serialization.
 #'
 #' From R 4.5 on `parallel::makeCluster(n, type = "SHAREDMEM")` makes one too.

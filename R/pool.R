@@ -41,7 +41,8 @@
 #'   time, ranks taken in turn). A number here is `np`: `MapReduce(4)`.
 #' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
-#' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind it are matched whole.
+#' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind it are
+#' matched whole.
 #' @param retries Whole number: after a worker's death the item it was running runs again in a fresh worker that sees
 #'   the same snapshot as the first ones, up to so many times an item. What an item had written into shared arrays before
 #'   its worker died stands, so let items write their own places.
@@ -60,7 +61,8 @@
 #'   half a second has passed), sparse lines in a log, both on stderr; or through progressr, where its handlers are in use.
 #' @param trace `TRUE` records when each item ran where, and each wait; `pool$trace` is then the
 #'   [trace][sharedmem_trace] of the last map: `plot(pool$trace)` draws its time line, `summary(pool$trace)` says where the time went.
-#' @return An object of class `sharedmem_pool` (an environment, whose members cannot be assigned). Bad arguments give an error of class `sharedmem_argument_error`.
+#' @return An object of class `sharedmem_pool` (an environment, whose members cannot be assigned). Bad arguments give an error of class
+#' `sharedmem_argument_error`.
 #' @source `sharedmem.MapReduce` and `sharedmem.MapReduceByThread` of the Python package.
 #' @seealso [sharedmem_trace], [plot.sharedmem_trace()], [tuple()], [background()], [WorkerException], [set_debug()]
 #' @examples
@@ -236,7 +238,8 @@ check_map <- function(func, sequence, reduce, star, minlength, given) {
       if (any(c("X", "FUN") %in% given)) " takes the function first and has no X and FUN: pool$map(FUN, X)"),
       arg = if (missing(func)) "func" else "sequence", got = "nothing", expected = "a function and something with length() and [[")
   if (!is.function(func))
-    abort_argument("func", describe_value(func), if (is.function(sequence)) "a function: map(func, sequence) takes it first" else "a function")
+    abort_argument("func", describe_value(func),
+                   if (is.function(sequence)) "a function: map(func, sequence) takes it first" else "a function")
   if (is.function(sequence) || is.symbol(sequence) || (is.environment(sequence) && !is.object(sequence)))
     abort_argument("sequence", describe_value(sequence), "something with length() and [[")
   if (!is.null(reduce) && !is.function(reduce)) abort_argument("reduce", describe_value(reduce), "NULL or a function")

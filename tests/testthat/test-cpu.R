@@ -44,7 +44,8 @@ test_that("without variables it is what the affinity and the quota allow", {
   expect_null(a(character()))
   skip_if(!nzchar(Sys.which("taskset")), "no taskset")
   r <- system(sprintf("taskset -c 0 %s -e %s", shQuote(file.path(R.home("bin"), "Rscript")),
-                      shQuote(sprintf(".libPaths(c('%s', .libPaths())); cat(sharedmem::cpu_count())", dirname(getNamespaceInfo("sharedmem", "path"))))), intern = TRUE)
+                      shQuote(sprintf(".libPaths(c('%s', .libPaths())); cat(sharedmem::cpu_count())",
+                                      dirname(getNamespaceInfo("sharedmem", "path"))))), intern = TRUE)
   expect_identical(r[length(r)], "1")
 })
 

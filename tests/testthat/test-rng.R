@@ -158,7 +158,8 @@ test_that("a session that has never drawn maps too, and then has a generator", {
 test_that("what an item does to the generator ends with the item", {
   ref <- with_seed(10, MapReduce(np = 0)$map(draw, 1:12))
   meddle <- list(function() set.seed(1), function() RNGkind("Marsaglia-Multicarry"), function() rm(".Random.seed", envir = globalenv()),
-                 function() assign(".Random.seed", 5L, envir = globalenv()), function() RNGkind(normal.kind = "Box-Muller"), function() runif(1e4))
+                 function() assign(".Random.seed", 5L, envir = globalenv()), function() RNGkind(normal.kind = "Box-Muller"),
+                 function() runif(1e4))
   for (np in c(0, 1)) {
     got <- with_seed(10, MapReduce(np = np)$map(function(i) {
       v <- draw(i)
