@@ -68,6 +68,9 @@ new_relay <- function(hide = function() NULL) {
   list(give = give, end = end)
 }
 
+# Conditions that are given on the way to a failure: one that becomes an error here (`warn = 2`) does not take its place.
+beside_failure <- function(expr) tryCatch(expr, error = function(e) NULL)
+
 # The exception that a frame, or the end of a process, means for its owner.
 failure_from <- function(frame, timeout = Inf) {
   value <- frame$value
