@@ -458,9 +458,9 @@ test_that("a failure elsewhere reaches the caller while it sleeps, computes, or 
 })
 
 test_that("so it does in a region inside a worker", {
-  r <- MapReduce(np = 2)$map(function(i) {
+  r <- MapReduce(np = 4)$map(function(i) { # two workers, which may have two processes each
     p <- Parallel(num_threads = 2)
-    class(tryCatch(with(p, { if (p$rank == 1) stop("inner"); repeat NULL }), error = identity))[1L]
+    class(tryCatch(with(p, { if (p$rank == 1) stop("inner"); while (p$num_threads == 2) NULL }), error = identity))[1L]
   }, 1:2)
   expect_identical(r, list("WorkerException", "WorkerException"))
 })

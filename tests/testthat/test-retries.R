@@ -223,7 +223,7 @@ test_that("the death of the process that starts fresh workers ends no map, and t
       alone = told(2, "stop", template, nothing),
       then = lapply(c("stop", "collect"), function(how) told(1, how, template, die)),
       # the fresh worker is a child of the one that starts them, and ends with it
-      after = lapply(c("stop", "collect"), function(how) told(1, how, die, template))))
+      after = lapply(c("stop", "collect"), function(how) told(1, how, die, function() { template(); Sys.sleep(20) }))))
   }, timeout = 60)
   expect_script_ok(r)
   expect_identical(r$value$alone, as.list(1:30))
