@@ -95,8 +95,7 @@ trace_totals <- function(trace) {
   ok <- !is.na(cell)
   if (any(ok)) {
     n <- tabulate(cell[ok], length(n))
-    sums <- rowsum(e$end[ok] - e$start[ok], cell[ok])
-    total[as.integer(rownames(sums))] <- sums
+    total[unique(cell[ok])] <- rowsum(e$end[ok] - e$start[ok], cell[ok], reorder = FALSE)
   }
   shape <- function(v) matrix(v, trace$np, dimnames = list(NULL, trace_kinds))
   list(n = shape(n) + trace$dropped$n, total = shape(total) + trace$dropped$total)

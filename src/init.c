@@ -6,6 +6,7 @@
 #include <Rinternals.h>
 
 #include "proc_reap.h"
+#include "proc_worker.h"
 
 /* array */
 SEXP ffi_array_dtype(SEXP);
@@ -36,11 +37,20 @@ SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_results(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP, SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_node_new(SEXP, SEXP);
+SEXP ffi_node_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_node_end(SEXP);
+SEXP ffi_node_pids(SEXP);
+SEXP ffi_node_give(SEXP, SEXP, SEXP);
+SEXP ffi_node_answer(SEXP);
+SEXP ffi_node_take(SEXP);
+SEXP ffi_node_reply(SEXP, SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
+SEXP ffi_rng_same(SEXP, SEXP);
 SEXP ffi_rng_restart(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
@@ -91,7 +101,13 @@ SEXP ffi_progress_wanted(SEXP);
 /* kernels */
 SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_file_write(SEXP, SEXP, SEXP);
+SEXP ffi_file_write(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_about(SEXP);
+SEXP ffi_npy_dtype(SEXP);
+SEXP ffi_npy_parse(SEXP, SEXP);
+SEXP ffi_npy_put(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_read(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_turn(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_search_run(SEXP, SEXP, SEXP, SEXP);
 
@@ -143,11 +159,20 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_map_pids, 1),
     ROW(ffi_map_results, 1),
     ROW(ffi_map_spawn, 3),
+    ROW(ffi_node_new, 2),
+    ROW(ffi_node_spawn, 3),
+    ROW(ffi_node_end, 1),
+    ROW(ffi_node_pids, 1),
+    ROW(ffi_node_give, 3),
+    ROW(ffi_node_answer, 1),
+    ROW(ffi_node_take, 1),
+    ROW(ffi_node_reply, 2),
     ROW(ffi_private_bytes, 0),
     ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 0),
     ROW(ffi_rng_stream, 2),
+    ROW(ffi_rng_same, 2),
     ROW(ffi_rng_restart, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
@@ -180,7 +205,13 @@ static const R_CallMethodDef rows[] = {
     /* kernels */
     ROW(ffi_argsort_run, 5),
     ROW(ffi_file_read, 6),
-    ROW(ffi_file_write, 3),
+    ROW(ffi_file_write, 4),
+    ROW(ffi_npy_about, 1),
+    ROW(ffi_npy_dtype, 1),
+    ROW(ffi_npy_parse, 2),
+    ROW(ffi_npy_put, 5),
+    ROW(ffi_npy_read, 4),
+    ROW(ffi_npy_turn, 5),
     ROW(ffi_reduce_run, 4),
     ROW(ffi_search_run, 4),
     /* trace */
@@ -217,6 +248,7 @@ static const R_ExternalMethodDef sections[] = {
 };
 
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
+  sm_proc_loaded();
   R_registerRoutines(dll, NULL, rows, NULL, sections);
   r_view_register(dll);
   r_move_register(dll);
