@@ -215,7 +215,7 @@ SEXP r_team_frame(const r_team *t, const char *type, int rank, SEXP value, int64
   SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(rank));
   SET_VECTOR_ELT(out, 2, value);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1));
-  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(rank < 0 ? NA_INTEGER : (int)t->member[rank].proc.pid));
+  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(rank < 0 ? NA_INTEGER : t->member ? (int)t->member[rank].proc.pid : (int)sm_pid()));
   UNPROTECT(2);
   return out;
 }
