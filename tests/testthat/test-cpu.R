@@ -31,7 +31,12 @@ test_that("options count before variables, and variables in their order", {
 
 test_that("one message a session says that OMP_NUM_THREADS=1 hides what the scheduler gives", {
   r <- run_script({
-    count <- function() { told <- 0; n <- withCallingHandlers(cpu_count(), sharedmem_message = function(m) { told <<- told + 1; invokeRestart("muffleMessage") }); c(n, told) }
+    count <- function() {
+      told <- 0
+      note <- function(m) { told <<- told + 1; invokeRestart("muffleMessage") }
+      n <- withCallingHandlers(cpu_count(), sharedmem_message = note)
+      c(n, told)
+    }
     first <- count()
     answer(list(first, count(), { options(sharedmem.np = 3); count() }))
   }, env = c(OMP_NUM_THREADS = "1", SLURM_CPUS_PER_TASK = "16"))
