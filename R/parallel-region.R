@@ -207,9 +207,13 @@ region_settle <- function(vars, ptr, out, end) {
   failure <- if (is.na(end$failed)) region_agreement(out, results) else region_failure(end, of_type("error"), .Call(ffi_region_pids, ptr))
   if (is.null(failure)) variables_combine(vars, lapply(results, function(f) f$value$partial))
   relay <- new_relay()
-  for (f in of_type("condition")) relay$give(f$value)
-  relay$end(Reduce(`+`, lapply(results, function(f) f$value$suppressed), c(0, 0)))
-  if (!is.null(failure)) raise_failure(failure)
+  give_all <- function() {
+    for (f in of_type("condition")) relay$give(f$value)
+    relay$end(Reduce(`+`, lapply(results, function(f) f$value$suppressed), c(0, 0)))
+  }
+  if (is.null(failure)) return(give_all())
+  beside_failure(give_all())
+  raise_failure(failure)
 }
 
 # Of the rank that failed first: its error, or how it ended.
