@@ -24,6 +24,7 @@ the$worker$quit <- NULL            # R's own quit(), which workers call by anoth
 the$cache$collected_at <- 0        # private bytes after the last collection before a fork
 the$cache$compiled <- list()       # functions compiled lately, with their originals
 the$cache$workers_of <- NULL       # session's directory and pid that workers_prefix is for
+the$cache$numpy <- NULL            # Python functions of reticulate.R
 the$cache$workers_prefix <- NULL   # path of their directories, but for the number of the map
 
 # The numbers that R and C share, by name; read when the package is loaded.

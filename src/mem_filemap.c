@@ -70,6 +70,7 @@ int sm_filemap_map(int fd, sm_filemap_mode mode, uint64_t offset, size_t nbytes,
                   .creator = getpid(),
                   .start = offset,
                   .readonly = mode == SM_FILEMAP_READ,
+                  .isolated = mode == SM_FILEMAP_PRIVATE,
                   .kind = SM_SEGMENT_FILE};
   rc = sm_segment_enlist(&s, out);
   if (rc < 0) munmap(base, size);

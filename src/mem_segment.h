@@ -40,6 +40,7 @@ typedef struct sm_segment {
   bool opened;      /* and that descriptor was opened here: its record locks are this process's own */
   bool arena;       /* holds blocks of mem_arena.h, which counts them */
   bool readonly;    /* mapped without write permission */
+  bool isolated;    /* what is written stays in this process (SM_FILEMAP_PRIVATE) */
   sm_segment_kind kind;
   uint64_t id[2];
   uint64_t file[2]; /* device and inode behind the mapping */
