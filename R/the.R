@@ -9,7 +9,6 @@ the$session$replaced <- list()     # parallel's functions in whose place ours st
 the$session$fork_warned <- FALSE
 the$session$cores_told <- FALSE    # that OMP_NUM_THREADS hides a scheduler's number
 the$session$regions <- 0L          # regions begun: their numbers
-the$session$maps <- 0              # maps begun, for names of directories
 the$session$exit_guard <- NULL
 the$session$last_error <- NULL     # the last WorkerException, for last_error()
 
@@ -23,15 +22,14 @@ the$worker$quit <- NULL            # R's own quit(), which workers call by anoth
 # What is kept because finding it again costs time.
 the$cache$collected_at <- 0        # private bytes after the last collection before a fork
 the$cache$compiled <- list()       # functions compiled lately, with their originals
-the$cache$workers_of <- NULL       # session's directory and pid that workers_prefix is for
 the$cache$numpy <- NULL            # Python functions of reticulate.R
-the$cache$workers_prefix <- NULL   # path of their directories, but for the number of the map
 
 # The numbers that R and C share, by name; read when the package is loaded.
 constants <- list()
 trace_kinds <- character()
 
 .onLoad <- function(libname, pkgname) {
+  register_cluster_type()
   the$worker$quit <- base::quit
   the$session$exit_guard <- .Call(ffi_team_guard_exit)
   # what every worker runs is read from the lazy-load database here, once, not in each of them
@@ -42,4 +40,6 @@ trace_kinds <- character()
     force(get(name, envir = ns))
   for (name in c("withCallingHandlers", "delayedAssign", "options", "environment"))
     force(get(name, envir = baseenv()))
+  if (isNamespaceLoaded("future")) register_future_methods()
+  setHook(packageEvent("future", "onLoad"), register_future_methods)
 }

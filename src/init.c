@@ -6,6 +6,7 @@
 #include <Rinternals.h>
 
 #include "proc_reap.h"
+#include "proc_worker.h"
 
 /* array */
 SEXP ffi_array_dtype(SEXP);
@@ -39,12 +40,20 @@ SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_results(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP, SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_node_new(SEXP, SEXP);
+SEXP ffi_node_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_node_end(SEXP);
+SEXP ffi_node_pids(SEXP);
+SEXP ffi_node_give(SEXP, SEXP, SEXP);
+SEXP ffi_node_answer(SEXP);
+SEXP ffi_node_take(SEXP);
+SEXP ffi_node_reply(SEXP, SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
-SEXP ffi_rng_base(void);
+SEXP ffi_rng_base(SEXP);
 SEXP ffi_rng_stream(SEXP, SEXP);
-SEXP ffi_rng_restart(SEXP);
+SEXP ffi_rng_swap(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_team_guard_exit(void);
@@ -83,8 +92,11 @@ void r_strings_register(DllInfo *);
 void r_vector_register(DllInfo *);
 /* trace */
 SEXP ffi_trace_open(SEXP, SEXP, SEXP);
-SEXP ffi_trace_begin_here(SEXP, SEXP, SEXP);
-SEXP ffi_trace_end_here(SEXP);
+SEXP ffi_binding_kinds(SEXP, SEXP);
+SEXP ffi_file_lines(SEXP);
+SEXP ffi_here_loop(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_here_since(SEXP);
+SEXP ffi_here_leave(SEXP, SEXP);
 SEXP ffi_trace_read(SEXP);
 SEXP ffi_progress_clear(void);
 SEXP ffi_progress_shown(SEXP, SEXP);
@@ -156,12 +168,20 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_map_pids, 1),
     ROW(ffi_map_results, 1),
     ROW(ffi_map_spawn, 3),
+    ROW(ffi_node_new, 2),
+    ROW(ffi_node_spawn, 3),
+    ROW(ffi_node_end, 1),
+    ROW(ffi_node_pids, 1),
+    ROW(ffi_node_give, 3),
+    ROW(ffi_node_answer, 1),
+    ROW(ffi_node_take, 1),
+    ROW(ffi_node_reply, 2),
     ROW(ffi_private_bytes, 0),
     ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
-    ROW(ffi_rng_base, 0),
+    ROW(ffi_rng_base, 1),
     ROW(ffi_rng_stream, 2),
-    ROW(ffi_rng_restart, 1),
+    ROW(ffi_rng_swap, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
     ROW(ffi_team_guard_exit, 0),
@@ -205,8 +225,11 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_search_run, 4),
     /* trace */
     ROW(ffi_trace_open, 3),
-    ROW(ffi_trace_begin_here, 3),
-    ROW(ffi_trace_end_here, 1),
+    ROW(ffi_binding_kinds, 2),
+    ROW(ffi_file_lines, 1),
+    ROW(ffi_here_loop, 6),
+    ROW(ffi_here_since, 1),
+    ROW(ffi_here_leave, 2),
     ROW(ffi_trace_read, 1),
     ROW(ffi_progress_clear, 0),
     ROW(ffi_progress_shown, 2),
@@ -237,6 +260,7 @@ static const R_ExternalMethodDef sections[] = {
 };
 
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
+  sm_proc_loaded();
   R_registerRoutines(dll, NULL, rows, NULL, sections);
   r_view_register(dll);
   r_move_register(dll);

@@ -22,7 +22,7 @@ void r_map_end(r_map *m) {
   if (m->owner != sm_pid() || m->np == 0 || !m->mem) return;
   atomic_store(&m->ctl->team.failed, 1);
   sm_queue_stop(m->queue);
-  if (m->spawned_ns > 0 && sm_clock_ns() - m->spawned_ns > WORKED_NS) sm_heap_freed();
+  if (m->spawned_ns > 0 && sm_clock_ns() - m->spawned_ns > WORKED_NS) sm_heap_forks_ended();
   m->spawned_ns = 0;
   r_template_end(m);
   r_team_end(&m->team);
@@ -63,14 +63,15 @@ SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP names, SEXP retries, SEXP timeout, S
     m->retries = m->respawn ? Rf_asInteger(retries) : 0;
     m->timeout_s = Rf_asReal(timeout);
     int rc = r_team_open(&m->team, m->np, (r_output_mode)Rf_asInteger(output));
-    m->delivered = calloc((size_t)m->nitems, 1);
-    if (rc == 0) rc = m->delivered ? r_map_lay_out(m) : -ENOMEM;
+    if (rc == 0) rc = r_map_lay_out(m);
     if (rc < 0)
       r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
-    SEXP results = Rf_allocVector(VECSXP, (R_xlen_t)m->nitems);
-    R_SetExternalPtrProtected(ptr, results);
-    Rf_setAttrib(results, R_NamesSymbol, names);
   }
+  m->delivered = calloc((size_t)m->nitems, 1);
+  if (!m->delivered) r_abort("sharedmem_memory_error", "cannot allocate %.0f bytes for the items of a map", (double)m->nitems);
+  SEXP results = Rf_allocVector(VECSXP, (R_xlen_t)m->nitems);
+  R_SetExternalPtrProtected(ptr, results);
+  Rf_setAttrib(results, R_NamesSymbol, names);
   UNPROTECT(1);
   return ptr;
 }
@@ -87,7 +88,7 @@ static const char *fork_advice(int rc) {
 SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_map *m = r_map_get(ptr);
   r_memory_collect_before(0); /* what is collected while workers run they would still have */
-  m->reserve = sm_heap_prepare(m->np);
+  m->reserve = sm_heap_before_fork(m->np);
   m->spawned_ns = sm_clock_ns();
   int rc = r_team_begin_forks(&m->team);
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, main, jumped);

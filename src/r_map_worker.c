@@ -12,6 +12,7 @@
 
 #include "mem_heap.h"
 #include "r_here_trace.h"
+#include "r_team_console.h"
 #include "r_team_rng.h"
 #include "r_team_threads.h"
 #include "r_util.h"
@@ -43,12 +44,12 @@ static void check_worker(void) {
 }
 
 void r_worker_run(r_map *m, int rank, SEXP main, SEXP jumped) {
-  sm_heap_reserve(m->reserve);
+  sm_heap_tune_child(m->reserve);
   memset(&worker, 0, sizeof worker);
   worker.map = m;
   worker.batch_target = FRAME_FIRST;
-  r_trace_block = NULL;
-  r_team_work w = {m, sm_queue_slot(m->queue, rank), main, jumped, r_trace_leave};
+  r_trace_target = NULL;
+  r_team_work w = {m, sm_queue_slot(m->queue, rank), m->team.output != R_OUTPUT_SPOOL, main, jumped, r_trace_leave};
   r_team_work_as(&m->team, rank, &w);
 }
 
@@ -65,13 +66,13 @@ static void replace_in_base(const char *name, SEXP f) {
 /* the: the package's state; plan: worker_plan() in R/worker.R. Written in C because R code would touch pages that the worker must
  * then copy (one page fault each). */
 SEXP ffi_worker_setup(SEXP the, SEXP plan) {
+  r_console_cut();
   Rf_eval(r_list_get(plan, "on_error"), R_BaseEnv);
-  SEXP worker = r_list_get(the, "worker");
-  set_in(worker, "budget", r_list_get(plan, "budget"));
-  set_in(worker, "collect", r_list_get(plan, "collect"));
-  set_in(worker, "relayed", r_list_get(plan, "relayed"));
+  SEXP worker_env = r_list_get(the, "worker");
+  set_in(worker_env, "budget", r_list_get(plan, "budget"));
+  set_in(worker_env, "collect", r_list_get(plan, "collect"));
+  set_in(worker_env, "relayed", r_list_get(plan, "relayed"));
   set_in(r_list_get(the, "session"), "background", r_list_get(plan, "background"));
-  replace_in_base("tempdir", r_list_get(plan, "tempdir_function"));
   replace_in_base("q", r_list_get(plan, "quit_function"));
   replace_in_base("quit", r_list_get(plan, "quit_function"));
   SEXP threads = r_list_get(plan, "threads");
@@ -232,7 +233,7 @@ static void bind_item(const item_caller *c, int64_t i) {
 
 static void begin_trace(void) {
   r_map *m = worker.map;
-  if (!m->trace || r_trace_block) return;
+  if (!m->trace || r_trace_target) return;
   r_trace_attach(m->trace, r_here.rank);
   r_trace_end(SM_TRACE_STARTUP, -1, m->team.member[r_here.rank].forked_ns);
 }
@@ -244,7 +245,7 @@ static bool refill(void) {
   channel()->defer_wake = false;
   uint64_t now = sm_clock_ns();
   int rc = sm_queue_refill(worker.map->queue, r_here.rank, &worker.pace, now, &r_here.watch);
-  if (r_trace_block) r_trace_end(SM_TRACE_DISPATCH, -1, now);
+  if (r_trace_target) r_trace_end(SM_TRACE_DISPATCH, -1, now);
   check_sent(rc);
   worker.flushed_ns = worker.pace.began_ns;
   if (rc > 0) r_channel_wake(channel()); /* else the end of the ring wakes the owner */
@@ -285,7 +286,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     }
     r_here.item = item;
     r_kill_point(R_KILL_TAKEN);
-    worker.traced_ns = r_trace_block ? now : 0;
+    worker.traced_ns = r_trace_target ? now : 0;
     r_rng_begin_item(item);
     bind_item(&c, item);
     SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));
