@@ -50,7 +50,7 @@ SEXP ffi_array_where(SEXP x) {
   char path[4096];
   const sm_segment *s = a->seg;
   if (s->isolated || !find_path(s, path, sizeof path)) return R_NilValue;
-  if (a->block) sm_block_keep(a->block); /* another program may write there after the last handle is gone */
+  if (a->block) sm_small_keep(a->block); /* another program may write there after the last handle is gone */
   SEXP list = PROTECT(Rf_mkNamed(VECSXP, names));
   SET_VECTOR_ELT(list, 0, Rf_mkString(path));
   SET_VECTOR_ELT(list, 1, Rf_ScalarReal((double)(s->start + (uint64_t)(a->data - s->payload))));
@@ -83,7 +83,7 @@ SEXP ffi_array_bytes(SEXP x) {
   SEXP y = PROTECT(r_array_handle());
   sm_array *a = r_array_alloc(y, (sm_dtype){SM_U1, 1, 1}, 1, &nbytes, true);
   a->readonly = from->readonly;
-  if (from->block) sm_block_ref(from->block);
+  if (from->block) sm_small_ref(from->block);
   else sm_segment_ref(from->seg);
   r_array_bind(y, a, from->seg, from->block, from->data);
   UNPROTECT(1);
