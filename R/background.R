@@ -40,7 +40,6 @@ start_background <- function(`<func>`, ...) {
   bg$started <- Sys.time()
   bg$ended <- NULL
   bg$map <- NULL
-  bg$out <- vector("list", 1L) # outlives a wait that ends between the value and the process
   bg$value <- bg$error <- bg$setup <- NULL
   bg$pid <- Sys.getpid()
   bg$is_alive <- function() background_alive(bg)
@@ -52,15 +51,15 @@ start_background <- function(`<func>`, ...) {
     background_settle(bg, "done")
     return(bg)
   }
-  map <- .Call(ffi_map_new, 1L, 1, NA_integer_, Inf, 1L)
-  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+  map <- .Call(ffi_map_new, 1L, 1, NULL, NA_integer_, Inf, constants$output[["spool"]])
+  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = TRUE, threads = 1L))
   bg$setup <- setup
-  main <- function(map, rank) {
+  main <- function(rank) {
     worker_setup(setup)
     worker_loop(function(item) func(...), list(NULL), FALSE)
   }
   bg$map <- map
-  .Call(ffi_map_spawn, map, main)
+  .Call(ffi_map_spawn, map, main, worker_jumped)
   bg$pid <- .Call(ffi_map_pids, map)
   the$session$background <- c(the$session$background, list(bg))
   bg
@@ -87,10 +86,10 @@ background_alive <- function(bg) bg$state == "running" && !background_drive(bg, 
 # Reads until the process has ended or the time is up. TRUE once the state is final.
 background_drive <- function(bg, timeout) {
   if (bg$state != "running") return(TRUE)
-  end <- .Call(ffi_map_drive, bg$map, bg$out, NULL, map_events(FALSE), timeout, TRUE)
-  if (end[[1L]] == "timeout") return(FALSE)
-  if (end[[1L]] == "failed") bg$error <- end[[2L]] else bg$value <- bg$out[[1L]]
-  background_settle(bg, if (end[[1L]] == "failed") "failed" else "done")
+  end <- .Call(ffi_map_drive, bg$map, NULL, map_events(FALSE), timeout, TRUE)
+  if (end$state == "timeout") return(FALSE)
+  if (end$state == "failed") bg$error <- end$failure else bg$value <- .Call(ffi_map_results, bg$map)[[1L]]
+  background_settle(bg, if (end$state == "failed") "failed" else "done")
   TRUE
 }
 

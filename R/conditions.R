@@ -110,18 +110,22 @@ print.WorkerException <- function(x, ...) {
   invisible(x)
 }
 
-signal_names <- c("SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL",
-                  "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM")
+# Its name on this system; of a real-time one by its distance from the first.
+signal_name <- function(signal) {
+  name <- names(constants$signal)[match(signal, constants$signal)]
+  range <- constants$realtime
+  if (!is.na(name)) name
+  else if (!is.null(range) && signal >= range[1L] && signal <= range[2L]) sprintf("SIGRTMIN+%d", signal - range[1L])
+  else "no name here"
+}
 
 # How a process ended, from its wait status (-1: not known).
-describe_status <- function(status, system = Sys.info()[["sysname"]]) {
+describe_status <- function(status) {
   if (status < 0L) return("ended in an unknown way")
   signal <- bitwAnd(status, 127L)
   if (signal == 0L) return(sprintf("ended with exit status %d", bitwAnd(bitwShiftR(status, 8L), 255L)))
-  if (system != "Linux") signal_names[c(7L, 10L, 12L)] <- c("SIGEMT", "SIGBUS", "SIGSYS")
-  name <- if (signal <= length(signal_names)) signal_names[signal] else "?"
-  paste0(sprintf("was killed by signal %d (%s)", signal, name),
-         if (name == "SIGKILL") "; the system may have run out of memory")
+  paste0(sprintf("was killed by signal %d (%s)", signal, signal_name(signal)),
+         if (signal == constants$signal[["SIGKILL"]]) "; the system may have run out of memory")
 }
 
 worker_death <- function(how, item, rank, pid) {

@@ -24,6 +24,5 @@ set_debug <- function(flag) {
 #' @export
 get_debug <- function() the$session$debug
 
-# For tests: the first worker of rank 0 of coming maps is killed at a point of its protocol (src/r_kill.h); 0: none.
-kill_points <- c("none", "before_items", "taken", "ring_full", "descriptor", "published", "last_frame")
-kill_at <- function(point) invisible(.Call(ffi_test_kill_at, match(match.arg(point, kill_points), kill_points) - 1L))
+# For tests: the first worker of rank 0 of coming maps is killed at a point of its protocol (src/r_here.h).
+kill_at <- function(point) invisible(.Call(ffi_test_kill_at, constants$kill_point[[point]]))

@@ -51,10 +51,14 @@ tofile <- function(x, file, np = NULL) {
   check_path(file)
   if (!is_shared(x) && !is.numeric(x) && !is.logical(x) && !is.complex(x) && !is.raw(x) && !is.character(x))
     abort_argument("x", describe_value(x), "a shared array or an atomic vector")
-  links <- .Call(ffi_file_write, if (is.character(x) || is.logical(x)) copy(as.vector(x)) else x, path.expand(file),
-                 resolve_np(check_np(np, least = 1L)))
+  replace_file(if (is.character(x) || is.logical(x)) copy(as.vector(x)) else x, file, raw(), resolve_np(check_np(np, least = 1L)))
+  invisible(x)
+}
+
+# Writes `header` and the elements of x to a new file that takes the place of `file`.
+replace_file <- function(x, file, header, np) {
+  links <- .Call(ffi_file_write, x, path.expand(file), header, np)
   if (links > 1)
     warn_class("sharedmem_file_warning", sprintf("file '%s' had %.0f names (hard links): the others keep the old contents", file, links),
                path = file, links = links)
-  invisible(x)
 }

@@ -17,30 +17,29 @@ new_local <- function(rank) {
 # ---- in forked workers ----
 
 map_forked <- function(pool, state, func, each, sequence, n, names, reduce, np) {
-  out <- empty_results(n, names)
   opts <- pool$options
   collect <- opts$on_error == "collect"
   setup <- worker_plan(max(1, floor(min(the$worker$budget, pool$np) / np)), collect, opts)
   setup$globals <- compiled_globals(func, n > 2 * np)
   retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
-  map <- .Call(ffi_map_new, np, as.double(n), retries, opts$timeout, match(opts$output, output_modes) - 1L)
+  map <- .Call(ffi_map_new, np, as.double(n), names, retries, opts$timeout, constants$output[[opts$output]])
   state$map <- map
   progress <- watch_map(pool, map, n, np)
   on.exit({
     unwatch_map(pool, state, map, n, names, progress)
     unlink_worker_files(setup)
   })
-  main <- function(map, rank) {
+  main <- function(rank) {
     worker_setup(setup)
     state$local <- new_local(rank)
     worker_loop(each, sequence, collect)
   }
   collect_garbage_before_fork()
-  .Call(ffi_map_spawn, map, main)
-  end <- .Call(ffi_map_drive, map, out, reduce, map_events(collect, opts$timeout, progress), Inf, FALSE)
-  if (end[[1L]] == "failed") stop(end[[2L]])
-  if (end[[1L]] == "stopped") attr(out, "stopped") <- TRUE else progress$done()
-  take_out(environment())
+  .Call(ffi_map_spawn, map, main, worker_jumped)
+  end <- .Call(ffi_map_drive, map, reduce, map_events(collect, opts$timeout, progress), Inf, FALSE)
+  if (end$state == "failed") stop(end$failure)
+  if (end$state == "done") progress$done()
+  .Call(ffi_map_results, map)
 }
 
 empty_results <- function(n, names) {
@@ -86,7 +85,7 @@ collect_garbage_before_fork <- function() {
 map_here <- function(pool, state, each, sequence, n, names, reduce) {
   out <- empty_results(n, names)
   collect <- pool$options$on_error == "collect"
-  map <- .Call(ffi_map_new, 0L, as.double(n), NA_integer_, Inf, 1L)
+  map <- .Call(ffi_map_new, 0L, as.double(n), NULL, NA_integer_, Inf, constants$output[["inherit"]])
   seed <- seed_here(map_seed(pool$options))
   state$map <- map
   ranks <- if (pool$backend$name == "thread") lapply(seq_len(max(1L, pool$np)) - 1L, new_local) else list(new_local(0L))

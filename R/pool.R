@@ -200,7 +200,7 @@ print.sharedmem_pool <- function(x, ...) {
 
 check_pool_options <- function(opts) {
   check_choice(opts$on_error, c("stop", "collect"), "on_error")
-  check_choice(opts$output, output_modes, "output")
+  check_choice(opts$output, c("relay", "inherit", "discard"), "output")
   opts$retries <- check_np(opts$retries, "retries")
   if (is.null(opts$retries)) abort_argument("retries", "NULL", "a whole number of at least 0")
   for (flag in c("seed", "progress", "trace")) check_flag(opts[[flag]], flag)
@@ -228,8 +228,6 @@ check_no_more <- function(given) {
                      "; the options are ", paste(known, collapse = ", ")),
               arg = name, got = describe_value(given[[1L]]), expected = paste("one of", paste(known, collapse = ", ")))
 }
-
-output_modes <- c("relay", "inherit", "discard")
 
 # given: the names of the further arguments.
 check_map <- function(func, sequence, reduce, star, minlength, given) {

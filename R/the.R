@@ -11,13 +11,12 @@ the$session$cores_told <- FALSE    # that OMP_NUM_THREADS hides a scheduler's nu
 the$session$regions <- 0L          # regions begun: their numbers
 the$session$maps <- 0              # maps begun, for names of directories
 the$session$exit_guard <- NULL
-the$session$region_guard <- NULL
 the$session$last_error <- NULL     # the last WorkerException, for last_error()
 
 # What a worker knows of itself; the session has the values of one that is no worker.
 the$worker$budget <- Inf           # most workers a map in this process may fork
 the$worker$collect <- FALSE        # failed items are collected
-the$worker$said <- c(0, 0)         # warnings and messages sent
+the$worker$relayed <- c(0, 0)      # warnings and messages met
 the$worker$message_before <- ""    # R's last error message when the workers were forked
 the$worker$quit <- NULL            # R's own quit(), which workers call by another name
 
@@ -27,14 +26,20 @@ the$cache$compiled <- list()       # functions compiled lately, with their origi
 the$cache$workers_of <- NULL       # session's directory and pid that workers_prefix is for
 the$cache$workers_prefix <- NULL   # path of their directories, but for the number of the map
 
+# The numbers that R and C share, by name; read when the package is loaded.
+constants <- list()
+trace_kinds <- character()
+
 .onLoad <- function(libname, pkgname) {
+  register_cluster_type()
   the$worker$quit <- base::quit
-  the$session$exit_guard <- .Call(ffi_worker_guard_exit)
+  the$session$exit_guard <- .Call(ffi_team_guard_exit)
   # what every worker runs is read from the lazy-load database here, once, not in each of them
   ns <- parent.env(environment())
+  assign("constants", .Call(ffi_constants), envir = ns)
+  assign("trace_kinds", names(constants$trace), envir = ns)
   for (name in c("worker_setup", "worker_loop", "worker_items", "new_local", "seed_binding"))
     force(get(name, envir = ns))
   for (name in c("withCallingHandlers", "delayedAssign", "options", "environment"))
     force(get(name, envir = baseenv()))
-  the$session$region_guard <- .Call(ffi_region_guard_exit)
 }

@@ -7,7 +7,6 @@
 #include "kern_file.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SLICE ((size_t)1 << 20)
@@ -74,7 +73,7 @@ static void read_work(void *arg, int rank, int np) {
   }
 }
 
-static bool same_file(const struct stat *a, const struct stat *b) {
+bool sm_file_same(const struct stat *a, const struct stat *b) {
 #ifdef __APPLE__
 #define MTIME(s) (s)->st_mtimespec
 #else
@@ -92,7 +91,7 @@ int sm_file_read(const sm_file_part *part, void *to, const sm_work *work) {
   int rc = sm_threads_run(&shared, read_work, &j);
   if (rc < 0 && rc != SM_ESHORT) return rc;
   if (fstat(fd, &after) < 0) return -errno;
-  return !same_file(&before, &after) ? SM_ECHANGED : rc;
+  return !sm_file_same(&before, &after) ? SM_ECHANGED : rc;
 }
 
 static void write_work(void *arg, int rank, int np) {
@@ -102,13 +101,13 @@ static void write_work(void *arg, int rank, int np) {
     size_t at = atomic_fetch_add(&j->next, SLICE);
     if (at >= j->part.nbytes) return;
     size_t n = j->part.nbytes - at < SLICE ? j->part.nbytes - at : SLICE;
-    int rc = write_all(j->part.fd, j->from + at, n, (int64_t)at);
+    int rc = write_all(j->part.fd, j->from + at, n, j->part.offset + (int64_t)at);
     if (rc < 0) sm_stop_set(j->stop, rc);
   }
 }
 
-int sm_file_write(int fd, const void *from, size_t nbytes, const sm_work *work) {
-  file_job j = {.part = {.fd = fd, .nbytes = nbytes}, .from = from, .stop = work->stop};
+int sm_file_write(int fd, int64_t offset, const void *from, size_t nbytes, const sm_work *work) {
+  file_job j = {.part = {.fd = fd, .offset = offset, .nbytes = nbytes}, .from = from, .stop = work->stop};
   sm_work shared = sm_work_for(work, (int64_t)nbytes, (int64_t)(2 * SLICE));
   return sm_threads_run(&shared, write_work, &j);
 }

@@ -5,6 +5,8 @@
 #ifndef KERN_FILE_H
 #define KERN_FILE_H
 
+#include <sys/stat.h>
+
 #include "kern_threads.h"
 
 /* How memory that is read into comes to be there: back(ctx, offset, n) is called by the thread that then fills
@@ -25,7 +27,10 @@ typedef struct {
  * was before, -errno, or the stop's code. */
 int sm_file_read(const sm_file_part *part, void *to, const sm_work *work);
 
-/* Write nbytes to fd from offset 0 on, in parallel. Pages of `from` that are no longer there give SM_ECHANGED. */
-int sm_file_write(int fd, const void *from, size_t nbytes, const sm_work *work);
+/* True if size and time of change are the same. */
+bool sm_file_same(const struct stat *a, const struct stat *b);
+
+/* Write nbytes to fd from `offset` on, in parallel. Pages of `from` that are no longer there give SM_ECHANGED. */
+int sm_file_write(int fd, int64_t offset, const void *from, size_t nbytes, const sm_work *work);
 
 #endif

@@ -97,6 +97,10 @@ int sm_filemap_map(const sm_filemap_file *f, sm_filemap_mode mode, uint64_t offs
   int prot = mode == SM_FILEMAP_READ ? PROT_READ : PROT_READ | PROT_WRITE, flags = mode == SM_FILEMAP_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
   uint8_t *base = rc == 0 ? mmap(NULL, size, prot, flags, f->fd, (off_t)(offset - skip)) : MAP_FAILED;
   if (rc == 0 && base == MAP_FAILED) rc = -errno;
+  if (rc < 0) {
+    if (create) give_back(f);
+    return rc;
+  }
   sm_segment s = {.payload = base + skip,
                   .nbytes = nbytes,
                   .base = base,
@@ -107,9 +111,9 @@ int sm_filemap_map(const sm_filemap_file *f, sm_filemap_mode mode, uint64_t offs
                   .fragile = true,
                   .readonly = mode == SM_FILEMAP_READ,
                   .kind = SM_SEGMENT_FILE};
-  if (rc == 0) rc = sm_segment_enlist(&s, out);
+  rc = sm_segment_enlist(&s, out);
   if (rc < 0) {
-    if (base != MAP_FAILED) munmap(base, size);
+    munmap(base, size);
     if (create) give_back(f);
     return rc;
   }

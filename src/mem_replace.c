@@ -125,10 +125,10 @@ static int take_name(sm_replace *r) {
 
 int sm_replace_commit(sm_replace *r) {
   if (r->exists) {
-    if ((r->uid != geteuid() || r->gid != getegid()) && fchown(r->fd, r->uid, r->gid) < 0 && fchown(r->fd, (uid_t)-1, r->gid) < 0) {
-      /* the owner of the new file is who writes it */
-    }
-    if (fchmod(r->fd, r->mode) < 0) return -errno;
+    /* the owner first, for changing it takes permissions away; who may not give files away keeps this one */
+    int given = r->uid == geteuid() && r->gid == getegid() ? 0 : fchown(r->fd, r->uid, r->gid);
+    if (given < 0) given = fchown(r->fd, (uid_t)-1, r->gid);
+    if (fchmod(r->fd, given < 0 ? r->mode & 0777 : r->mode) < 0) return -errno;
   }
   if (fsync(r->fd) < 0 && errno != EINVAL) return -errno;
   int rc = take_name(r), fd = r->fd;

@@ -64,7 +64,7 @@ static void files(void) {
     sm_stop stop;
     _Atomic size_t backed = 0;
     sm_stop_init(&stop, NULL, NULL);
-    check_at(sm_file_write(fd, x, n, work(np, &stop)) == 0, "write", (int64_t)n);
+    check_at(sm_file_write(fd, 0, x, n, work(np, &stop)) == 0, "write", (int64_t)n);
     memset(y, 0, n);
     check_at(sm_file_read(&(sm_file_part){fd, 0, n, 1, count_back, &backed}, y, work(np, &stop)) == 0 && memcmp(x, y, n) == 0 &&
                  backed == n,
