@@ -47,7 +47,7 @@ test_that("many arrays leave the low descriptors to others, and the soft limit i
 
 test_that("no descriptor to be had is an error that names the limit", {
   skip_under_sanitizer()
-  r <- limited("ulimit -n 100", paste(
+  r <- limited("ulimit -n 300", paste(
     "e <- tryCatch(lapply(1:1e5, function(k) empty(2^20, 'u1')), error = identity);",
     "cat(class(e)[1], grepl('ulimit -n', conditionMessage(e)), fill = TRUE); gc() -> g; x <- empty(1e6); cat(length(x))"))
   expect_identical(r$status, 0L)
