@@ -52,10 +52,12 @@ start_background <- function(`<func>`, ...) {
     return(bg)
   }
   map <- .Call(ffi_map_new, 1L, 1, NULL, NA_integer_, Inf, constants$output[["spool"]])
-  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = TRUE, threads = 1L))
+  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = FALSE, threads = 1L))
   bg$setup <- setup
+  draws <- background_draws()
   main <- function(rank) {
     worker_setup(setup)
+    draws()
     worker_loop(function(item) func(...), list(NULL), FALSE)
   }
   bg$map <- map

@@ -12,7 +12,7 @@ map_events <- function(collect, timeout = Inf, progress = progress_off) {
     length(waiting)
   }
   hold <- function(frame, below) {
-    if (is.na(frame$item) || frame$item <= below + 1) relay$give(frame$value)
+    if (is_immediate(frame$value) || is.na(frame$item) || frame$item <= below + 1) relay$give(frame$value)
     else waiting[[length(waiting) + 1L]] <<- frame
     length(waiting)
   }

@@ -253,7 +253,8 @@ region_spawn <- function(p, ptr, nproc, plan, code, frame) {
     },
     error = function(e) fail(e, calls_of_region(sys.calls(), sys.nframe() - 2L)),
     warning = function(w) relay(w, 1L),
-    message = function(m) relay(m, 2L))
+    message = function(m) relay(m, 2L),
+    progression = function(p) relay_progression(p, send("condition")))
   }
   collect_garbage_before_fork()
   before <- geterrmessage()

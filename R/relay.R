@@ -18,6 +18,15 @@ relay_condition <- function(cond, kind, send, suppress) {
   }
 }
 
+# Steps of progressr's go to the owner at once, where its handlers are; the member has inherited them, for nothing.
+relay_progression <- function(cond, send) {
+  relay_now(cond, send)
+  for (r in computeRestarts(cond)) if (identical(r$name, "muffleProgression")) invokeRestart(r)
+}
+
+# A condition that cannot be serialized is lost.
+relay_now <- function(cond, send) tryCatch(send(cond), error = function(e) NULL)
+
 # The failure goes to the owner by `send(value)`, with its message alone where the condition cannot be serialized.
 report_failure <- function(send, e, traceback) {
   tryCatch(send(list(reason = e, traceback = traceback, lost = FALSE)),
@@ -53,6 +62,7 @@ calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
 new_relay <- function(hide = function() NULL) {
   relayed <- suppressed <- c(0, 0)
   give <- function(cond) {
+    if (is_immediate(cond)) return(signal_immediate(cond))
     hide()
     kind <- if (inherits(cond, "message")) 2L else 1L
     relayed[kind] <<- relayed[kind] + 1
@@ -66,6 +76,16 @@ new_relay <- function(hide = function() NULL) {
     if (n[2L] > 0) message(sprintf("and %.0f more messages from workers", n[2L]))
   }
   list(give = give, end = end)
+}
+
+# Conditions that package future names so do not wait for items before theirs, and are not counted.
+is_immediate <- function(cond) inherits(cond, "immediateCondition")
+
+# One that is neither a warning nor a message need not be handled.
+signal_immediate <- function(cond) {
+  if (inherits(cond, "message")) message(cond)
+  else if (inherits(cond, "warning")) warning(cond)
+  else withRestarts(signalCondition(cond), muffleProgression = function(...) NULL)
 }
 
 # The exception that a frame, or the end of a process, means for its owner.

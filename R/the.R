@@ -6,6 +6,8 @@ the$session$debug <- FALSE
 the$session$background <- list()   # running background processes, kept alive until they end
 the$session$jobs <- list()         # jobs of mcparallel() that have not been collected, by process id
 the$session$replaced <- list()     # parallel's functions in whose place ours stand; see use_for_parallel()
+the$session$background_begun <- 0  # how many were started since the session's generator last moved
+the$session$background_seed <- NULL # its state at that time
 the$session$fork_warned <- FALSE
 the$session$cores_told <- FALSE    # that OMP_NUM_THREADS hides a scheduler's number
 the$session$regions <- 0L          # regions begun: their numbers
@@ -42,4 +44,6 @@ trace_kinds <- character()
     force(get(name, envir = ns))
   for (name in c("withCallingHandlers", "delayedAssign", "options", "environment"))
     force(get(name, envir = baseenv()))
+  if (isNamespaceLoaded("future")) register_future_methods()
+  setHook(packageEvent("future", "onLoad"), register_future_methods)
 }

@@ -64,7 +64,8 @@ worker_items <- function(frame, sequence, collect) {
     delayedAssign("leave", return(failed), here)
     leave
   }, warning = function(w) relay_condition(w, 1L, send_condition, suppress_condition),
-  message = function(m) relay_condition(m, 2L, send_condition, suppress_condition))
+  message = function(m) relay_condition(m, 2L, send_condition, suppress_condition),
+  progression = function(p) relay_progression(p, send_condition))
 }
 
 # What the members of a team are told. Built before the fork, so that members share its pages instead of each allocating their own.

@@ -6,6 +6,7 @@
 #include <Rinternals.h>
 
 #include "proc_reap.h"
+#include "proc_worker.h"
 
 /* array */
 SEXP ffi_array_dtype(SEXP);
@@ -49,6 +50,7 @@ SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
+SEXP ffi_rng_same(SEXP, SEXP);
 SEXP ffi_rng_restart(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
@@ -170,6 +172,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 0),
     ROW(ffi_rng_stream, 2),
+    ROW(ffi_rng_same, 2),
     ROW(ffi_rng_restart, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
@@ -245,6 +248,7 @@ static const R_ExternalMethodDef sections[] = {
 };
 
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
+  sm_proc_loaded();
   R_registerRoutines(dll, NULL, rows, NULL, sections);
   r_view_register(dll);
   r_move_register(dll);

@@ -22,7 +22,7 @@ static void array_finalize(SEXP x) {
   if (!a) return;
   R_ClearExternalPtr(x);
   a->magic = 0;
-  if (a->block) sm_block_unref(a->block);
+  if (a->block) sm_small_unref(a->block);
   else if (a->seg) sm_segment_unref(a->seg);
   free(a);
 }
@@ -98,7 +98,7 @@ SEXP r_array_handle(void) {
   return x;
 }
 
-void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t *data) {
+void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_small *block, uint8_t *data) {
   a->seg = seg;
   a->block = block;
   a->data = data;

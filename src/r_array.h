@@ -28,7 +28,7 @@ typedef struct {
   int64_t *dim;    /* ndim extents, behind this struct */
   uint8_t *data;   /* first element; length * dtype.itemsize bytes lie inside seg */
   sm_segment *seg; /* one ref held by this handle, unless it has a block */
-  sm_block *block; /* of a small array: one ref held by this handle, which keeps seg; else NULL */
+  sm_small *block; /* of a small array: one ref held by this handle, which keeps seg; else NULL */
 } sm_array;
 
 #define SM_ARRAY_MAGIC 0x534D4152u   /* data may be read and written directly */
@@ -80,6 +80,6 @@ sm_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bo
 sm_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector, sm_segment *seg);
 
 /* Hand the memory (a ref of it) to a new handle and write the handle's descriptor. */
-void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t *data);
+void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_small *block, uint8_t *data);
 
 #endif

@@ -48,7 +48,7 @@ static bool meta_fits(SEXP x, int ndim, const int64_t *dim, int64_t length) {
 static sm_array *attach_as(SEXP x, const sm_descriptor *d, const int64_t *dim, size_t nbytes, const char **reason) {
   sm_dtype dtype;
   sm_segment *seg;
-  sm_block *block;
+  sm_small *block;
   *reason = "its descriptor is damaged";
   if (dtype_from(d, &dtype) < 0) return NULL;
   int64_t length = (int64_t)(nbytes / d->itemsize);
@@ -56,7 +56,7 @@ static sm_array *attach_as(SEXP x, const sm_descriptor *d, const int64_t *dim, s
   if (sm_descriptor_attach(d, nbytes, &seg, &block, reason) < 0) return NULL;
   sm_array *a = calloc(1, sizeof *a + sizeof *dim * (d->ndim ? d->ndim : 1));
   if (!a) {
-    if (block) sm_block_unref(block);
+    if (block) sm_small_unref(block);
     else sm_segment_unref(seg);
     *reason = "no memory for a handle";
     return NULL;
@@ -98,7 +98,7 @@ sm_array *r_array_get(SEXP x, const char *arg) {
   const char *reason = "its memory was released";
   if (!a) a = attach(x, &reason);
   bool good = a && (a->magic == SM_ARRAY_MAGIC || a->magic == SM_ARRAY_CHECKED);
-  if (!good || (a->block && !sm_block_valid(a->block))) r_abort("sharedmem_unattached_error", "shared array is not attached: %s", reason);
+  if (!good || (a->block && !sm_small_valid(a->block))) r_abort("sharedmem_unattached_error", "shared array is not attached: %s", reason);
   return a;
 }
 
@@ -108,7 +108,7 @@ SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta)
   sm_array *a = r_array_alloc(y, from->dtype, ndim, dim, vector);
   if (a->length != from->length) r_abort_argument("dim", "extents of another product", "extents whose product is the length");
   a->readonly = from->readonly;
-  if (from->block) sm_block_ref(from->block);
+  if (from->block) sm_small_ref(from->block);
   else sm_segment_ref(from->seg);
   r_array_bind(y, a, from->seg, from->block, from->data);
   r_array_meta_init(y, meta);
@@ -120,7 +120,7 @@ int r_array_travel_fd(SEXP x, pid_t me) {
   if (!r_array_is(x)) return -1;
   sm_array *a = R_ExternalPtrAddr(x);
   if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY || a->seg->creator != me) return -1;
-  if (a->block) sm_block_keep(a->block);
+  if (a->block) sm_small_keep(a->block);
   return a->seg->fd;
 }
 
