@@ -31,6 +31,10 @@ int sm_filemap_map(const sm_filemap_file *f, sm_filemap_mode mode, uint64_t offs
 /* Close a file that could not be mapped, and remove it if it was made. */
 void sm_filemap_drop(const sm_filemap_file *f, const char *path);
 
+/* Why an access to a mapped file met SIGBUS: SM_ESHORT where the file ends before, -ENOSPC where its disk has no room for what
+ * it leaves out, else -EIO. */
+int sm_filemap_why(const sm_segment *s);
+
 /* Write changed pages to the file and wait until they are there. */
 int sm_filemap_flush(sm_segment *s);
 

@@ -209,7 +209,7 @@ static const sm_array *writable(SEXP x) {
 static bool write_scalar(SEXP x, SEXP i, SEXP value) {
   if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i) || Rf_isObject(value)) return false;
   const sm_array *a = R_ExternalPtrAddr(x);
-  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || R_ExternalPtrProtected(x) != R_NilValue) return false;
+  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || a->dtype.code == SM_C16 || R_ExternalPtrProtected(x) != R_NilValue) return false;
   int64_t at;
   if (TYPEOF(i) == INTSXP && XLENGTH(i) == 1) {
     at = INTEGER_ELT(i, 0);
