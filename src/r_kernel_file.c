@@ -131,7 +131,7 @@ static SEXP write_body(void *arg) {
   rc = sm_file_write(c->file.fd, 0, c->header, c->header_size, &c->work);
   if (rc == 0) rc = sm_file_write(c->file.fd, (int64_t)c->header_size, c->view.data, nbytes, &c->work);
   sm_size_leave(&guard);
-  if (rc == SM_ECHANGED) r_array_abort_shrunk();
+  if (rc == SM_ECHANGED) r_array_abort_fault(NULL);
   if (rc == 0) rc = sm_replace_commit(&c->file);
   if (rc < 0) r_file_abort_code(c->path, rc);
   return Rf_ScalarReal(c->file.exists ? (double)c->file.links : 1);
