@@ -6,6 +6,9 @@ is_shared_array <- function(x) inherits(x, "shared_array")
 # All values with all attributes, as x[].
 shared_values <- function(x) .Call(ffi_index_get_all, x, FALSE, FALSE)
 
+warn_lossy <- function(unused)
+  warn_class("sharedmem_value_warning", "i8 values past 2^53 lose digits as double; as.integer64() keeps them")
+
 # All values without attributes.
 bare_values <- function(x) .Call(ffi_index_get_all, x, TRUE, FALSE)
 
