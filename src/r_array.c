@@ -104,7 +104,7 @@ void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_small *block, uint8_t
   a->block = block;
   a->data = data;
   if (seg->readonly) a->readonly = true;
-  if (seg->kind == SM_SEGMENT_FILE || (block && seg->opened)) a->magic = SM_ARRAY_CHECKED;
+  if (seg->fragile || (block && seg->opened)) a->magic = SM_ARRAY_CHECKED;
   sm_descriptor d = {.segment = {seg->id[0], seg->id[1]},
                      .block = block ? block->id : 0,
                      .offset = (uint64_t)(data - seg->payload),
@@ -123,7 +123,7 @@ void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_small *block, uint8_t
 
 /* ---- access ---- */
 
-bool r_array_fragile(const sm_array *a) { return a->seg->kind == SM_SEGMENT_FILE; }
+bool r_array_fragile(const sm_array *a) { return a->seg->fragile; }
 
 void r_array_access(const sm_array *a, void (*fn)(void *), void *ctx) {
   if (!r_array_fragile(a)) {

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "mem_file.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
 #include "r_memory.h"
@@ -18,6 +19,16 @@ static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *a
   int rc = sm_limit_check(nbytes, available);
   if (rc == 0) rc = backed ? sm_segment_new_stoppable(nbytes, r_interrupt_pending, NULL, out) : sm_segment_new_bare(nbytes, out);
   return rc;
+}
+
+static const char *reason_of(int rc) {
+  switch (rc) {
+  case -EMFILE: return "this process has no more file descriptors (raise ulimit -n)";
+  case -ENFILE: return "the system has no more file descriptors";
+  case -EFBIG: return "it lies in files, whose size is limited here (raise ulimit -f)";
+  case -ENOMEM: return "no address space, or too many mappings (ulimit -v, sysctl vm.max_map_count)";
+  default: return sm_error_text(rc);
+  }
 }
 
 static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
@@ -35,9 +46,8 @@ static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
   if (rc == SM_EINTR) {
     r_interrupt_raise();
   }
-  if (rc < 0)
-    r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available,
-                   rc == -EMFILE ? "this process has no more file descriptors" : sm_error_text(rc));
+  if (rc == -EFBIG) available = sm_size_limit();
+  if (rc < 0) r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available, reason_of(rc));
   r_array_bind(x, a, small ? block->seg : seg, block, small ? block->data : seg->payload);
 }
 
