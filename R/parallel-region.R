@@ -121,7 +121,7 @@ print.Parallel <- function(x, ...) {
 # `p$var$a <- v` ends with an assignment of p$var itself, which is where it was.
 #' @export
 `$<-.Parallel` <- function(x, name, value) {
-  if (!identical(name, "var") || !identical(value, x$var))
+  if (!identical(name, "var") || !base::identical(value, x$var))
     abort_class("sharedmem_region_error", sprintf("`%s` of a region cannot be assigned; its variables are p$var$<name>", name))
   x
 }

@@ -7,7 +7,7 @@
 #include "r_util.h"
 
 /* Add value `k` of v to one element; the new value goes to out[at], SM_ERANGE if it does not fit. */
-static int add_one(const sm_array *a, int64_t pos, const r_values *v, int64_t k, SEXP out, R_xlen_t at) {
+static int add_one(const r_array *a, int64_t pos, const r_values *v, int64_t k, SEXP out, R_xlen_t at) {
   uint8_t *p = a->data + (size_t)pos * a->dtype.itemsize;
   int64_t item; /* a value as the dtype has it; stands for f8 and i4 as well */
   int rc = 0;
@@ -31,7 +31,7 @@ static int add_one(const sm_array *a, int64_t pos, const r_values *v, int64_t k,
   return rc;
 }
 
-static void check_target(const sm_array *a) {
+static void check_target(const r_array *a) {
   char code[16];
   sm_dtype_format(a->dtype, code);
   if (a->dtype.code != SM_I4 && a->dtype.code != SM_I8 && a->dtype.code != SM_F8)
@@ -40,14 +40,14 @@ static void check_target(const sm_array *a) {
   if ((uintptr_t)a->data % a->dtype.itemsize) r_abort_argument("x", "an array at an odd offset of its file", "aligned to its item size");
 }
 
-/* One number to one place, the path of every scalar loop. NULL if it is not that simple. */
+/* One number to one place. NULL where R's rules must be looked at more closely. */
 static SEXP add_scalar(SEXP x, SEXP i, SEXP value) {
-  if (TYPEOF(x) != EXTPTRSXP || !r_array_is(x) || Rf_isObject(i) || Rf_isObject(value)) return NULL;
-  const sm_array *a = R_ExternalPtrAddr(x);
-  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || R_ExternalPtrProtected(x) != R_NilValue) return NULL;
-  double at = TYPEOF(i) == INTSXP && XLENGTH(i) == 1 ? INTEGER_ELT(i, 0) : TYPEOF(i) == REALSXP && XLENGTH(i) == 1 ? REAL_ELT(i, 0) : 0;
-  if (!(at >= 1 && at < (double)a->length + 1) || (uintptr_t)a->data % a->dtype.itemsize) return NULL;
-  uint8_t *p = a->data + ((size_t)at - 1) * a->dtype.itemsize;
+  int64_t at;
+  SEXP ptr;
+  const r_array *a = r_index_fast(x, i, &ptr, &at);
+  if (!a || a->readonly || TYPEOF(i) == SYMSXP || R_ExternalPtrProtected(ptr) != R_NilValue || Rf_isObject(value)) return NULL;
+  uint8_t *p = a->data + (size_t)at * a->dtype.itemsize;
+  if ((uintptr_t)p % a->dtype.itemsize) return NULL;
   double d;
   if (TYPEOF(value) == REALSXP && XLENGTH(value) == 1) d = REAL_ELT(value, 0);
   else if (TYPEOF(value) == INTSXP && XLENGTH(value) == 1 && INTEGER_ELT(value, 0) != NA_INTEGER) d = INTEGER_ELT(value, 0);
@@ -65,7 +65,7 @@ static SEXP add_scalar(SEXP x, SEXP i, SEXP value) {
 SEXP ffi_atomic_add(SEXP x, SEXP i, SEXP value) {
   SEXP fast = add_scalar(x, i, value);
   if (fast) return fast;
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   check_target(a);
   if (r_array_meta_get(x, "class") != R_NilValue) r_abort_argument("x", "an array with a class", "an array of plain numbers");
   const void *vmax = vmaxget();

@@ -52,25 +52,25 @@ static void stage_strings(const void *ctx, int64_t from, int64_t n, void *out) {
   }
 }
 
-static bool overlaps(const sm_array *a, const sm_array *b) {
+static bool overlaps(const r_array *a, const r_array *b) {
   uintptr_t p = (uintptr_t)a->data, q = (uintptr_t)b->data;
   uintptr_t pn = (uintptr_t)a->length * a->dtype.itemsize, qn = (uintptr_t)b->length * b->dtype.itemsize;
   return p < q + qn && q < p + pn;
 }
 
-static void abort_type(const sm_array *a, SEXP value) {
+static void abort_type(const r_array *a, SEXP value) {
   char code[16], text[160];
   sm_dtype_format(a->dtype, code);
   snprintf(text, sizeof text, "values of type '%s' do not go into an array of dtype %s", Rf_type2char(TYPEOF(value)), code);
   r_abort_value(text, 1, R_NilValue, a->dtype);
 }
 
-SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
+SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
   SEXP meta = r_array_meta(x);
   memset(out, 0, sizeof *out);
   out->dtype = a->dtype;
   if (r_array_is(value)) {
-    const sm_array *b = r_array_get(value, "value");
+    const r_array *b = r_array_get(value, "value");
     if (meta == R_NilValue && r_array_meta(value) == R_NilValue && b->dtype.code == a->dtype.code && b->dtype.raw == a->dtype.raw &&
         b->dtype.itemsize == a->dtype.itemsize && !overlaps(a, b)) {
       out->other = b;
@@ -103,7 +103,7 @@ SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
   return value;
 }
 
-static int64_t check_strings(const sm_array *a, SEXP v, int64_t n) {
+static int64_t check_strings(const r_array *a, SEXP v, int64_t n) {
   for (int64_t k = 0; k < n; k++) {
     SEXP s = STRING_ELT(v, (R_xlen_t)k);
     if (s == NA_STRING) continue;
@@ -115,7 +115,7 @@ static int64_t check_strings(const sm_array *a, SEXP v, int64_t n) {
   return -1;
 }
 
-void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n) {
+void r_values_check(const r_array *a, SEXP meta, const r_values *v, int64_t n) {
   if (v->other || n == 0) return;
   int64_t bad =
       v->type == SM_R_STR ? check_strings(a, v->value, n) : sm_convert_check(a->dtype, v->type, v->data, n, r_meta_is_integer64(meta));
@@ -139,7 +139,7 @@ void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n) 
 
 /* What a write needs under the guard. */
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   sm_plan *plan;
   const sm_source *source;
   void *scratch;
@@ -151,14 +151,14 @@ static void run_write(void *ctx) {
 }
 
 /* Turn text into items beforehand: it needs R, which the guard does not allow. */
-static void stage_all(const sm_array *a, sm_source *src) {
+static void stage_all(const r_array *a, sm_source *src) {
   size_t size = a->dtype.itemsize;
   uint8_t *items = (uint8_t *)R_alloc((size_t)src->n, (int)size);
   src->stage(src->ctx, 0, src->n, items);
   src->items = items;
 }
 
-static void assign(SEXP x, const sm_array *a, const r_subscripts *s, r_values *v) {
+static void assign(SEXP x, const r_array *a, const r_subscripts *s, r_values *v) {
   sm_plan plan;
   const void *vmax = vmaxget();
   sm_plan_init(&plan, s->axis, s->nsub, R_alloc(sm_plan_buffer(s->nsub), 1));
@@ -179,30 +179,18 @@ static void assign(SEXP x, const sm_array *a, const r_subscripts *s, r_values *v
   if (uneven) Rf_warningcall(R_NilValue, "number of items to replace is not a multiple of replacement length");
 }
 
-static const sm_array *writable(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+static const r_array *writable(SEXP x) {
+  const r_array *a = r_array_get(x, "x");
   r_array_check_writable(a);
   return a;
 }
 
-/* One number to one place, or to all of an array of one: the path of every scalar loop. False if it is not that simple. */
+/* One number to one place. False where R's rules must be looked at more closely. */
 static bool write_scalar(SEXP x, SEXP i, SEXP value) {
-  if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i) || Rf_isObject(value)) return false;
-  const sm_array *a = R_ExternalPtrAddr(x);
-  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || R_ExternalPtrProtected(x) != R_NilValue) return false;
   int64_t at;
-  if (TYPEOF(i) == INTSXP && XLENGTH(i) == 1) {
-    at = INTEGER_ELT(i, 0);
-  } else if (TYPEOF(i) == REALSXP && XLENGTH(i) == 1) {
-    double v = REAL_ELT(i, 0);
-    if (!(v >= 1 && v < 9e15)) return false;
-    at = (int64_t)v;
-  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && (a->vector || a->ndim == 0)) {
-    at = 1;
-  } else {
-    return false;
-  }
-  if (at < 1 || at > a->length) return false;
+  SEXP ptr;
+  const r_array *a = r_index_fast(x, i, &ptr, &at);
+  if (!a || a->readonly || R_ExternalPtrProtected(ptr) != R_NilValue || Rf_isObject(value)) return false;
   union {
     double d;
     int i;
@@ -221,7 +209,7 @@ static bool write_scalar(SEXP x, SEXP i, SEXP value) {
     return false;
   }
   if (sm_convert_check(a->dtype, t, &v, 1, false) >= 0) return false;
-  sm_convert_write(a->dtype, t, &v, 1, a->data + (size_t)(at - 1) * a->dtype.itemsize);
+  sm_convert_write(a->dtype, t, &v, 1, a->data + (size_t)at * a->dtype.itemsize);
   return true;
 }
 
@@ -231,7 +219,7 @@ SEXP ffi_index_set_element(SEXP x, SEXP i, SEXP value) { return Rf_ScalarLogical
 /* x[i] <- value; a symbol as i stands for all. */
 SEXP ffi_index_set(SEXP x, SEXP i, SEXP value) {
   if (write_scalar(x, i, value)) return x;
-  const sm_array *a = writable(x);
+  const r_array *a = writable(x);
   const void *vmax = vmaxget();
   r_subscripts s;
   r_values v;
@@ -245,7 +233,7 @@ SEXP ffi_index_set(SEXP x, SEXP i, SEXP value) {
 
 /* x[i, j, ...] <- value */
 SEXP ffi_index_set_many(SEXP x, SEXP indices, SEXP value) {
-  const sm_array *a = writable(x);
+  const r_array *a = writable(x);
   const void *vmax = vmaxget();
   r_subscripts s;
   r_values v;

@@ -35,7 +35,7 @@ static bool has_integer64(SEXP cls) {
 static size_t item_alignment(sm_dtype d) { return d.code == SM_C16 ? 8 : d.itemsize; }
 
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   size_t nbytes;
   void *to;
 } copy_job;
@@ -45,7 +45,7 @@ static void copy_bytes(void *arg) {
   memcpy(c->to, c->a->data, c->nbytes);
 }
 
-static const void *own_copy(const sm_array *a) {
+static const void *own_copy(const r_array *a) {
   copy_job c = {a, (size_t)a->length * a->dtype.itemsize, NULL};
   c.to = R_alloc(c.nbytes > 0 ? c.nbytes : 1, 1);
   r_array_access(a, copy_bytes, &c);
@@ -55,7 +55,7 @@ static const void *own_copy(const sm_array *a) {
 r_kernel_view r_kernel_look(SEXP x, const char *arg) {
   r_kernel_view v = {.n = 0};
   if (r_array_is(x)) {
-    const sm_array *a = r_array_get(x, arg);
+    const r_array *a = r_array_get(x, arg);
     v.dtype = a->dtype;
     v.data = a->data;
     v.n = a->length;

@@ -80,7 +80,7 @@ static SEXP read_body(void *arg) {
   if (!S_ISREG(st.st_mode)) abort_file(c->path, "it is not a regular file");
   int64_t n = elements(c, &st);
   SEXP x = PROTECT(r_array_new_bare(c->dtype, 1, &n, true));
-  sm_array *a = r_array_get(x, "x");
+  r_array *a = r_array_get(x, "x");
   size_t nbytes = (size_t)n * c->dtype.itemsize;
   int rc = sm_file_read(c->fd, (int64_t)c->offset, a->data, nbytes, c->swap, a->block ? NULL : back_part, a->seg, c->np, &c->stop);
   if (rc < 0) abort_code(c->path, rc);

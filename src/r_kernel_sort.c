@@ -20,7 +20,7 @@ static void argsort_clean(void *arg) { sm_argsort_free(&((argsort_call *)arg)->p
 
 /* Where a shared `out` lies; raises an argument error if it cannot take `length` places of `data`. */
 static void *check_out(SEXP out, const r_kernel_view *data, int64_t length, sm_place_type *type) {
-  const sm_array *a = r_array_get(out, "out");
+  const r_array *a = r_array_get(out, "out");
   char got[80];
   sm_dtype_format(a->dtype, got);
   switch (a->dtype.code) {
