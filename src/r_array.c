@@ -18,7 +18,7 @@
 #include "r_util.h"
 
 static void array_finalize(SEXP x) {
-  sm_array *a = R_ExternalPtrAddr(x);
+  r_array *a = R_ExternalPtrAddr(x);
   if (!a) return;
   R_ClearExternalPtr(x);
   a->magic = 0;
@@ -44,8 +44,8 @@ void r_array_meta_init(SEXP x, SEXP meta) {
 
 /* ---- making handles ---- */
 
-static sm_array *array_init(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
-  sm_array *a = calloc(1, sizeof *a + sizeof(int64_t) * (size_t)(ndim > 0 ? ndim : 1));
+static r_array *array_init(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+  r_array *a = calloc(1, sizeof *a + sizeof(int64_t) * (size_t)(ndim > 0 ? ndim : 1));
   if (!a) return NULL;
   R_SetExternalPtrAddr(x, a);
   a->magic = SM_ARRAY_MAGIC;
@@ -61,14 +61,14 @@ static sm_array *array_init(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim
   return a;
 }
 
-sm_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
-  sm_array *a = array_init(x, dtype, ndim, dim, vector);
+r_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
+  r_array *a = array_init(x, dtype, ndim, dim, vector);
   if (!a) r_abort("sharedmem_memory_error", "cannot allocate a handle");
   return a;
 }
 
-sm_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector, sm_segment *seg) {
-  sm_array *a = array_init(x, dtype, ndim, dim, vector);
+r_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector, sm_segment *seg) {
+  r_array *a = array_init(x, dtype, ndim, dim, vector);
   if (!a) {
     sm_segment_unref(seg);
     r_abort("sharedmem_memory_error", "cannot allocate a handle");
@@ -98,7 +98,7 @@ SEXP r_array_handle(void) {
   return x;
 }
 
-void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t *data) {
+void r_array_bind(SEXP x, r_array *a, sm_segment *seg, sm_block *block, uint8_t *data) {
   a->seg = seg;
   a->block = block;
   a->data = data;
@@ -122,9 +122,9 @@ void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_block *block, uint8_t
 
 /* ---- access ---- */
 
-bool r_array_fragile(const sm_array *a) { return a->seg->kind == SM_SEGMENT_FILE; }
+bool r_array_fragile(const r_array *a) { return a->seg->kind == SM_SEGMENT_FILE; }
 
-void r_array_access(const sm_array *a, void (*fn)(void *), void *ctx) {
+void r_array_access(const r_array *a, void (*fn)(void *), void *ctx) {
   if (!r_array_fragile(a)) {
     fn(ctx);
     return;
@@ -136,12 +136,12 @@ void r_array_abort_shrunk(void) {
   r_abort("sharedmem_file_error", "the file behind the shared array has become shorter: this part of it is no longer there");
 }
 
-bool r_array_overlap(const sm_array *a, const sm_array *b) {
+bool r_array_overlap(const r_array *a, const r_array *b) {
   sm_stretch p = {a->seg, a->data, (size_t)a->length * a->dtype.itemsize}, q = {b->seg, b->data, (size_t)b->length * b->dtype.itemsize};
   return sm_segment_overlap(p, q);
 }
 
-void r_array_check_writable(const sm_array *a) {
+void r_array_check_writable(const r_array *a) {
   if (a->readonly) r_abort("sharedmem_value_error", "the shared array is read-only: map the file with mode \"r+\" to write to it");
 }
 

@@ -45,7 +45,7 @@ static bool meta_fits(SEXP x, int ndim, const int64_t *dim, int64_t length) {
   return true;
 }
 
-static sm_array *attach_as(SEXP x, const sm_descriptor *d, const int64_t *dim, size_t nbytes, const char **reason) {
+static r_array *attach_as(SEXP x, const sm_descriptor *d, const int64_t *dim, size_t nbytes, const char **reason) {
   sm_dtype dtype;
   sm_segment *seg;
   sm_block *block;
@@ -54,7 +54,7 @@ static sm_array *attach_as(SEXP x, const sm_descriptor *d, const int64_t *dim, s
   int64_t length = (int64_t)(nbytes / d->itemsize);
   if (!meta_valid(R_ExternalPtrProtected(x)) || !meta_fits(x, (int)d->ndim, dim, length)) return NULL;
   if (sm_descriptor_attach(d, nbytes, &seg, &block, reason) < 0) return NULL;
-  sm_array *a = calloc(1, sizeof *a + sizeof *dim * (d->ndim ? d->ndim : 1));
+  r_array *a = calloc(1, sizeof *a + sizeof *dim * (d->ndim ? d->ndim : 1));
   if (!a) {
     if (block) sm_block_unref(block);
     else sm_segment_unref(seg);
@@ -74,7 +74,7 @@ static sm_array *attach_as(SEXP x, const sm_descriptor *d, const int64_t *dim, s
   return a;
 }
 
-static sm_array *attach(SEXP x, const char **reason) {
+static r_array *attach(SEXP x, const char **reason) {
   SEXP tag = R_ExternalPtrTag(x);
   sm_descriptor d;
   int64_t dim[SM_DESCRIPTOR_NDIM];
@@ -82,7 +82,7 @@ static sm_array *attach(SEXP x, const char **reason) {
   *reason = "its descriptor is damaged";
   if (TYPEOF(tag) != RAWSXP || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &nbytes) < 0) return NULL;
   PROTECT(x);
-  sm_array *a = attach_as(x, &d, dim, nbytes, reason);
+  r_array *a = attach_as(x, &d, dim, nbytes, reason);
   if (a) {
     R_SetExternalPtrAddr(x, a);
     r_array_own(x);
@@ -92,9 +92,9 @@ static sm_array *attach(SEXP x, const char **reason) {
   return a;
 }
 
-sm_array *r_array_get(SEXP x, const char *arg) {
+r_array *r_array_get(SEXP x, const char *arg) {
   if (!r_array_is(x)) r_abort_argument_value(arg, x, "a shared array");
-  sm_array *a = TYPEOF(R_ExternalPtrTag(x)) == RAWSXP ? R_ExternalPtrAddr(x) : NULL;
+  r_array *a = TYPEOF(R_ExternalPtrTag(x)) == RAWSXP ? R_ExternalPtrAddr(x) : NULL;
   const char *reason = "its memory was released";
   if (!a) a = attach(x, &reason);
   bool good = a && (a->magic == SM_ARRAY_MAGIC || a->magic == SM_ARRAY_CHECKED);
@@ -103,9 +103,9 @@ sm_array *r_array_get(SEXP x, const char *arg) {
 }
 
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta) {
-  const sm_array *from = r_array_get(x, "x");
+  const r_array *from = r_array_get(x, "x");
   SEXP y = PROTECT(r_array_handle());
-  sm_array *a = r_array_alloc(y, from->dtype, ndim, dim, vector);
+  r_array *a = r_array_alloc(y, from->dtype, ndim, dim, vector);
   if (a->length != from->length) r_abort_argument("dim", "extents of another product", "extents whose product is the length");
   a->readonly = from->readonly;
   if (from->block) sm_block_ref(from->block);
@@ -118,7 +118,7 @@ SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta)
 
 int r_array_travel_fd(SEXP x, pid_t me) {
   if (!r_array_is(x)) return -1;
-  sm_array *a = R_ExternalPtrAddr(x);
+  r_array *a = R_ExternalPtrAddr(x);
   if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY || a->seg->creator != me) return -1;
   if (a->block) sm_block_keep(a->block);
   return a->seg->fd;
@@ -188,7 +188,7 @@ SEXP r_array_from_name(SEXP name) {
     UNPROTECT(1);
   }
   const char *reason;
-  sm_array *a = attach(x, &reason); /* if it cannot be, its use says why */
+  r_array *a = attach(x, &reason); /* if it cannot be, its use says why */
   if (a && !a->block) r_memory_collect_before(0);
   UNPROTECT(3);
   return x;

@@ -6,7 +6,7 @@
 
 /* The attached array behind a handle; attaches it where it came by serialize(). Raises
  * sharedmem_unattached_error or an argument error naming `arg`; never returns NULL. Valid while x is protected. */
-sm_array *r_array_get(SEXP x, const char *arg);
+r_array *r_array_get(SEXP x, const char *arg);
 
 /* A new handle over the memory of the attached handle x: other shape (ndim, dim: the product must be the
  * length of x; dim may be x's own) and other R attributes (meta: a named list, or R_NilValue). */

@@ -61,14 +61,14 @@ SEXP ffi_memmap_new(SEXP path, SEXP dtype, SEXP shape, SEXP mode, SEXP offset) {
     ndim = 1;
     dim[0] = length;
   }
-  sm_array *a = r_array_alloc_over(x, d, ndim, dim, ndim == 1, seg);
+  r_array *a = r_array_alloc_over(x, d, ndim, dim, ndim == 1, seg);
   r_array_bind(x, a, seg, NULL, seg->payload);
   UNPROTECT(1);
   return x;
 }
 
 SEXP ffi_memmap_flush(SEXP x) {
-  const sm_array *a = r_array_get(x, "con");
+  const r_array *a = r_array_get(x, "con");
   if (a->seg->kind != SM_SEGMENT_FILE || a->readonly) return R_NilValue;
   int rc = sm_filemap_flush(a->seg);
   if (rc < 0) r_abort("sharedmem_file_error", "cannot write the file behind the shared array: %s", sm_error_text(rc));

@@ -20,7 +20,7 @@ static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *a
   return rc;
 }
 
-static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
+static void memory_get(SEXP x, r_array *a, size_t nbytes, bool backed) {
   sm_segment *seg = NULL;
   sm_block *block = NULL;
   uint64_t available = UINT64_MAX;
@@ -43,7 +43,7 @@ static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
 
 static SEXP array_make(sm_dtype dtype, int ndim, const int64_t *dim, bool vector, bool backed) {
   SEXP x = PROTECT(r_array_handle());
-  sm_array *a = r_array_alloc(x, dtype, ndim, dim, vector);
+  r_array *a = r_array_alloc(x, dtype, ndim, dim, vector);
   memory_get(x, a, (size_t)a->length * dtype.itemsize, backed);
   UNPROTECT(1);
   return x;
