@@ -10,12 +10,13 @@
 #'
 #' Beside the result it takes scratch memory: at most 16 bytes an element, 24 for strings (and 8 for the addresses
 #' of an ordinary character vector), and 320 KiB a thread; where a sample shows that few values are distinct, and no more than 8192
-#' are, 2 bytes an element. It can be interrupted at any time; `out` then holds no permutation.
+#' are, 2 bytes an element. It can be interrupted at any time; `out` then holds no permutation. Where another process writes
+#' `data` meanwhile, some permutation comes out.
 #'
 #' @param data A vector (numeric, integer, logical, character, raw, factor, Date, POSIXct, difftime, integer64) or a shared
 #'   array of any dtype; one with extents is sorted as the vector of its elements.
-#' @param out `NULL`, or a shared array of dtype i4, i8 or f8 and of the result's length, which takes the result.
-#'   It must not share memory with `data`.
+#' @param out `NULL`, or a shared array of dtype i4, i8 or f8 and of the result's length, which takes the result. If it shares
+#'   memory with `data`, a copy of them is sorted.
 #' @param decreasing `TRUE` for greatest first; equal elements keep their order then too.
 #' @param na_last `TRUE`: missing values last; `FALSE`: first; `NA`: left out.
 #' @param np Whole number: threads at most. `NULL` means [cpu_count()].

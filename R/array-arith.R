@@ -28,8 +28,6 @@ NULL
 #' @rdname shared_array-arithmetic
 #' @export
 Ops.shared_array <- function(e1, e2) {
-  value <- if (!missing(e2)) kernel_operator(.Generic, e1, e2) else if (.Generic == "-") kernel_function("-", e1)
-  if (!is.null(value)) return(value)
   f <- get(.Generic, envir = baseenv(), mode = "function")
   if (missing(e2)) f(shared_values(e1)) else f(plain(e1), plain(e2))
 }
@@ -37,7 +35,6 @@ Ops.shared_array <- function(e1, e2) {
 #' @rdname shared_array-arithmetic
 #' @export
 Math.shared_array <- function(x, ...) {
-  if (...length() == 0L && !is.null(value <- kernel_function(.Generic, x))) return(value)
   f <- get(.Generic, envir = baseenv(), mode = "function")
   f(if (dtype_code(x) == "f8") plain(x) else shared_values(x), ...)
 }

@@ -10,9 +10,9 @@
 #' @section Differences from Python:
 #' `wait()` takes a timeout, may be called again, and the object has `is_alive()`, `pid` and `cancel()`.
 #'
-#' @param func Function.
-#' @param ... Its arguments.
-#' @return An object of class `background` (an environment) with
+#' @param func Function: the first argument without a name, unless it is given by its whole name.
+#' @param ... Its arguments, whatever their names.
+#' @return An object of class `sharedmem_background` (an environment) with
 #'   - `wait(timeout = Inf)`: the value of `func(...)`, or a [WorkerException] if it failed, died or was cancelled;
 #'     after `timeout` seconds an error of class `sharedmem_timeout_error`, and the process goes on. Called again it gives the same again.
 #'   - `is_alive()`: `TRUE` while the process runs.
@@ -24,7 +24,14 @@
 #' bg <- background(function(n) sum(seq_len(n)), 100)
 #' bg$wait()
 #' @export
-background <- function(func, ...) {
+background <- function(..., func) {
+  # R matches names behind `...` whole, and those of start_background() are the beginning of nobody's
+  if (missing(func)) start_background(...) else start_background(`<func>` = func, ...)
+}
+
+start_background <- function(`<func>`, ...) {
+  if (missing(`<func>`)) abort_argument("func", "missing", "a function")
+  func <- `<func>`
   if (!is.function(func)) abort_argument("func", describe_value(func), "a function")
   list(...)
   sweep_background()
@@ -33,29 +40,30 @@ background <- function(func, ...) {
   bg$started <- Sys.time()
   bg$ended <- NULL
   bg$map <- NULL
-  bg$out <- vector("list", 1L) # outlives a wait that ends between the value and the process
   bg$value <- bg$error <- bg$setup <- NULL
   bg$pid <- Sys.getpid()
   bg$is_alive <- function() background_alive(bg)
   bg$wait <- function(timeout = Inf) background_wait(bg, timeout)
   bg$cancel <- function() background_cancel(bg)
-  class(bg) <- "background"
+  class(bg) <- "sharedmem_background"
   if (get_debug() || !fork_is_safe()) {
     bg$value <- func(...)
     background_settle(bg, "done")
     return(bg)
   }
-  map <- .Call(ffi_map_new, 1L, 1, NA_integer_, Inf, 1L)
-  setup <- worker_plan(max(1, the$budget - 1), FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+  map <- .Call(ffi_map_new, 1L, 1, NULL, NA_integer_, Inf, constants$output[["spool"]])
+  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = FALSE, threads = 1L))
   bg$setup <- setup
-  main <- function(map, rank) {
+  draws <- background_draws()
+  main <- function(rank) {
     worker_setup(setup)
+    draws()
     worker_loop(function(item) func(...), list(NULL), FALSE)
   }
   bg$map <- map
-  .Call(ffi_map_spawn, map, main)
+  .Call(ffi_map_spawn, map, main, worker_jumped)
   bg$pid <- .Call(ffi_map_pids, map)
-  the$background <- c(the$background, list(bg))
+  the$session$background <- c(the$session$background, list(bg))
   bg
 }
 
@@ -66,12 +74,12 @@ background_settle <- function(bg, state) {
   if (!is.null(bg$map)) .Call(ffi_map_end, bg$map)
   bg$map <- NULL
   if (!is.null(bg$setup)) unlink_worker_files(bg$setup)
-  the$background <- Filter(function(other) !identical(other, bg), the$background)
+  the$session$background <- Filter(function(other) !identical(other, bg), the$session$background)
 }
 
 # Ended processes are reaped; their results stay readable. What runs is kept from the collector.
 sweep_background <- function() {
-  the$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$background)
+  the$session$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$session$background)
 }
 
 # What has come is read, so that a process that tells much does not wait for a reader who only looks.
@@ -80,10 +88,10 @@ background_alive <- function(bg) bg$state == "running" && !background_drive(bg, 
 # Reads until the process has ended or the time is up. TRUE once the state is final.
 background_drive <- function(bg, timeout) {
   if (bg$state != "running") return(TRUE)
-  end <- .Call(ffi_map_drive, bg$map, bg$out, NULL, map_events(FALSE), timeout, TRUE)
-  if (end[[1L]] == "timeout") return(FALSE)
-  if (end[[1L]] == "failed") bg$error <- end[[2L]] else bg$value <- bg$out[[1L]]
-  background_settle(bg, if (end[[1L]] == "failed") "failed" else "done")
+  end <- .Call(ffi_map_drive, bg$map, NULL, map_events(FALSE), timeout, TRUE)
+  if (end$state == "timeout") return(FALSE)
+  if (end$state == "failed") bg$error <- end$failure else bg$value <- .Call(ffi_map_results, bg$map)[[1L]]
+  background_settle(bg, if (end$state == "failed") "failed" else "done")
   TRUE
 }
 
@@ -107,7 +115,7 @@ background_cancel <- function(bg) {
 }
 
 #' @export
-print.background <- function(x, ...) {
+print.sharedmem_background <- function(x, ...) {
   state <- if (x$state == "running" && !x$is_alive()) "ended, not waited for" else x$state
   until <- if (is.null(x$ended)) Sys.time() else x$ended
   cat(sprintf("<background process %d: %s, %.1f s>\n", x$pid, state, as.numeric(difftime(until, x$started, units = "secs"))))

@@ -38,3 +38,14 @@ check_chunk <- function(chunk) {
     abort_argument("chunk", describe_value(chunk), "NULL or a whole number of at least 1")
   as.double(chunk)
 }
+
+# A package of Suggests, in a version that `what` can work with.
+need_package <- function(package, what, version = NULL) {
+  have <- if (requireNamespace(package, quietly = TRUE)) as.character(utils::packageVersion(package))
+  if (!is.null(have) && (is.null(version) || utils::compareVersion(have, version) >= 0)) return(invisible())
+  abort_class("sharedmem_package_error",
+              sprintf("%s needs package %s%s, %s: install.packages(\"%s\")", what, package,
+                      if (is.null(version)) "" else paste0(" (>= ", version, ")"),
+                      if (is.null(have)) "which is not installed" else paste("and", have, "is installed"), package),
+              package = package, needed = version, installed = have)
+}

@@ -6,11 +6,11 @@
 # worker. Functions of the global environment are kept by identity, so that a map in a loop compiles once; others
 # would keep alive what they enclose.
 compiled <- function(f, often) {
-  if (!is.function(f) || is.primitive(f) || isNamespace(environment(f))) return(f)
+  if (!is.function(f) || is.primitive(f) || isNamespace(topenv(environment(f)))) return(f) # packages are compiled as they are installed
   if (!(often || identical(environment(f), globalenv()) || has_loop(f))) return(f)
-  for (known in the$compiled) if (identical(known[[1L]], f)) return(known[[2L]])
+  for (known in the$cache$compiled) if (identical(known[[1L]], f)) return(known[[2L]])
   fast <- tryCatch(compiler::cmpfun(f, options = list(suppressAll = TRUE)), error = function(e) f)
-  if (identical(environment(f), globalenv())) the$compiled <- c(list(list(f, fast)), utils::head(the$compiled, 15L))
+  if (identical(environment(f), globalenv())) the$cache$compiled <- c(list(list(f, fast)), utils::head(the$cache$compiled, 15L))
   fast
 }
 

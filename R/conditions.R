@@ -5,6 +5,11 @@ abort_class <- function(class, message, ..., call = NULL) {
                  list(message = message, call = call, ...)))
 }
 
+warn_class <- function(class, message, ..., call = NULL) {
+  warning(structure(class = c(class, "sharedmem_warning", "warning", "condition"),
+                    list(message = message, call = call, ...)))
+}
+
 # Names the argument, what came and what was expected.
 abort_argument <- function(arg, got, expected, call = NULL) {
   abort_class("sharedmem_argument_error",
@@ -17,10 +22,15 @@ describe_value <- function(x) {
   if (is.null(x)) return("NULL")
   if (is.function(x)) return("a function")
   if (is.atomic(x) && length(x) == 1L && is.null(attributes(x)))
-    return(if (is.character(x)) encodeString(substr(x, 1L, 60L), quote = "\"", na.encode = FALSE)
-           else format(x, digits = 15))
+    return(if (is.character(x)) encodeString(cut_text(x), quote = "\"", na.encode = FALSE) else format(x, digits = 15))
   if (is.atomic(x)) return(sprintf("%s of length %.0f", class(x)[1L], length(x)))
   sprintf("an object of class <%s>", paste(class(x), collapse = "/"))
+}
+
+# The beginning of strings, of any bytes.
+cut_text <- function(x, n = 60L) {
+  Encoding(x)[!validEnc(x)] <- "bytes"
+  substr(x, 1L, n)
 }
 
 #' What goes wrong in a worker
@@ -100,18 +110,22 @@ print.WorkerException <- function(x, ...) {
   invisible(x)
 }
 
-signal_names <- c("SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL",
-                  "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM")
+# Its name on this system; of a real-time one by its distance from the first.
+signal_name <- function(signal) {
+  name <- names(constants$signal)[match(signal, constants$signal)]
+  range <- constants$realtime
+  if (!is.na(name)) name
+  else if (!is.null(range) && signal >= range[1L] && signal <= range[2L]) sprintf("SIGRTMIN+%d", signal - range[1L])
+  else "no name here"
+}
 
 # How a process ended, from its wait status (-1: not known).
-describe_status <- function(status, system = Sys.info()[["sysname"]]) {
+describe_status <- function(status) {
   if (status < 0L) return("ended in an unknown way")
   signal <- bitwAnd(status, 127L)
   if (signal == 0L) return(sprintf("ended with exit status %d", bitwAnd(bitwShiftR(status, 8L), 255L)))
-  if (system != "Linux") signal_names[c(7L, 10L, 12L)] <- c("SIGEMT", "SIGBUS", "SIGSYS")
-  name <- if (signal <= length(signal_names)) signal_names[signal] else "?"
-  paste0(sprintf("was killed by signal %d (%s)", signal, name),
-         if (name == "SIGKILL") "; the system may have run out of memory")
+  paste0(sprintf("was killed by signal %d (%s)", signal, signal_name(signal)),
+         if (signal == constants$signal[["SIGKILL"]]) "; the system may have run out of memory")
 }
 
 worker_death <- function(how, item, rank, pid) {

@@ -6,9 +6,13 @@ kept_classes <- c("factor", "Date", "POSIXct", "difftime", "integer64")
 #' `copy()` gives a shared array with the values of `a`: what is read from it with `x[]` is `a` again.
 #'
 #' Doubles become dtype `f8`, integers `i4`, logicals `b1`, complex numbers `c16`, raw bytes `raw`,
-#' `integer64` `i8`, and strings `S<n>` with the length of the longest one in bytes of UTF-8. Names, dim and dimnames are
+#' `integer64` `i8`, and strings `S<n>` with the length of the longest one in bytes. Names, dim and dimnames are
 #' kept, and so are class and attributes of factors, dates, date-times (`POSIXct`), time differences and `integer64`. Any
 #' other attribute or class is an error rather than lost: drop it first, with [unclass()] or [as.vector()].
+#'
+#' Text is kept byte for byte with its [Encoding()]; nothing is translated. A string whose encoding is another than that of the
+#' array's other strings is marked by two bytes in front of it, so it needs two more of the `n`. In a UTF-8 session text of
+#' unknown encoding counts as UTF-8. Bytes in a file that are no UTF-8 are read as strings of encoding `"bytes"`.
 #'
 #' @param a an atomic vector, matrix or array, a shared array, or a list or data frame of these.
 #' @return For an atomic vector or shared array a new shared array, independent of `a`. For a list or data frame the

@@ -110,15 +110,15 @@ resolve_np <- function(np) {
   if (is.null(np)) np <- cpu_count()
   limit <- tolower(Sys.getenv("_R_CHECK_LIMIT_CORES_", ""))
   if (nzchar(limit) && !limit %in% c("false", "no", "0")) np <- min(np, 2L)
-  as.integer(min(np, the$budget))
+  as.integer(min(np, the$worker$budget))
 }
 
 # RStudio's and Positron's R sessions hang when they are forked.
 fork_is_safe <- function() {
   if (isTRUE(getOption("sharedmem.fork"))) return(TRUE)
   if (!is_gui_session()) return(TRUE)
-  if (!the$fork_warned) {
-    the$fork_warned <- TRUE
+  if (!the$session$fork_warned) {
+    the$session$fork_warned <- TRUE
     warning("forking this session of ", .Platform$GUI, " is known to hang it: the work runs in one process. ",
             "Use Rscript or R in a terminal, or set options(sharedmem.fork = TRUE)", call. = FALSE)
   }

@@ -15,15 +15,14 @@
 set_debug <- function(flag) {
   if (!is.logical(flag) || length(flag) != 1L || is.na(flag))
     abort_argument("flag", describe_value(flag), "TRUE or FALSE")
-  old <- the$debug
-  the$debug <- flag
+  old <- the$session$debug
+  the$session$debug <- flag
   invisible(old)
 }
 
 #' @rdname set_debug
 #' @export
-get_debug <- function() the$debug
+get_debug <- function() the$session$debug
 
-# For tests: the first worker of rank 0 of coming maps is killed at a point of its protocol (src/r_kill.h); 0: none.
-kill_points <- c("none", "before_items", "taken", "ring_full", "descriptor", "published", "last_frame")
-kill_at <- function(point) invisible(.Call(ffi_test_kill_at, match(match.arg(point, kill_points), kill_points) - 1L))
+# For tests: the first worker of rank 0 of coming maps is killed at a point of its protocol (src/r_here.h).
+kill_at <- function(point) invisible(.Call(ffi_test_kill_at, constants$kill_point[[point]]))

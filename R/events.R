@@ -1,73 +1,32 @@
-# The function that the master's loop calls for everything but results. An exception that it gives ends the map,
-# unless it is to be collected. Conditions wait until all items before theirs are done (`low` of them);
-# it gives the number that wait.
+# The function that the owner's loop of a map calls for everything but results: with a frame, a named list (r_team_frame()), and
+# `below`, all of whose items are done. An exception that it gives ends the map, unless it is to be collected. Conditions
+# wait until all items before theirs are done; it gives the number that wait.
 map_events <- function(collect, timeout = Inf, progress = progress_off) {
   waiting <- list()
-  told <- c(0, 0)
-  unsaid <- c(0, 0)
-  tell <- function(cond) {
-    progress$hide()
-    kind <- if (inherits(cond, "message")) 2L else 1L
-    told[kind] <<- told[kind] + 1
-    if (told[kind] > relay_limit[kind]) unsaid[kind] <<- unsaid[kind] + 1
-    else if (kind == 2L) message(cond)
-    else warning(cond)
-  }
-  tell_ready <- function(low) {
-    items <- vapply(waiting, `[[`, 0, 1L)
-    ready <- waiting[items <= low + 1]
-    waiting <<- waiting[items > low + 1]
-    for (w in ready[order(items[items <= low + 1])]) tell(w[[2L]])
+  relay <- new_relay(progress$hide)
+  release <- function(below) {
+    items <- vapply(waiting, `[[`, 0, "item")
+    ready <- waiting[items <= below + 1]
+    waiting <<- waiting[items > below + 1]
+    for (w in ready[order(items[items <= below + 1])]) relay$give(w$value)
     length(waiting)
   }
-  hold <- function(item, cond, low) {
-    if (is.na(item) || item <= low + 1) tell(cond)
-    else waiting[[length(waiting) + 1L]] <<- list(item, cond)
+  hold <- function(frame, below) {
+    if (is_immediate(frame$value) || is.na(frame$item) || frame$item <= below + 1) relay$give(frame$value)
+    else waiting[[length(waiting) + 1L]] <<- frame
     length(waiting)
   }
-  function(kind, value, item, rank, pid, low) {
-    switch(kind,
-      progress = return(progress$tick(value)),
-      condition = return(hold(item, value, low)),
-      release = return(tell_ready(low)),
+  function(frame, below) {
+    switch(frame$type,
+      progress = return(progress$tick(frame$value)),
+      condition = return(hold(frame, below)),
+      release = return(release(below)),
       end = {
-        tell_ready(low)
-        return(tell_unsaid(unsaid + value))
+        release(below)
+        relay$end(frame$value)
+        return(0)
       })
-    e <- switch(kind,
-      error = exception_from(value, item, rank, pid),
-      quit = worker_death("called q() or ended R in another way", item, rank, pid),
-      timeout = worker_timeout(timeout, item, rank, pid),
-      orphaned = return(worker_orphaned(value, rank)),
-      death = worker_death(describe_status(value), item, rank, pid))
-    if (collect && !is.na(item)) structure(list(e), class = "sharedmem_collected") else e
+    e <- failure_from(frame, timeout)
+    if (collect && !is.na(frame$item)) structure(list(e), class = "sharedmem_collected") else e
   }
-}
-
-# Most warnings and messages of a map that are told.
-relay_limit <- c(50, 1000)
-
-tell_unsaid <- function(counts) {
-  if (counts[1L] > 0) warning(sprintf("and %.0f more warnings from workers", counts[1L]), call. = FALSE)
-  if (counts[2L] > 0) message(sprintf("and %.0f more messages from workers", counts[2L]))
-  0
-}
-
-exception_from <- function(payload, item, rank, pid) {
-  if (is.null(payload)) return(worker_death("left the item by a jump to top level", item, rank, pid))
-  if (payload[[3L]]) warning(LostExceptionType())
-  WorkerException(payload[[1L]], payload[[2L]], item, rank, pid)
-}
-
-# death: its status, why nobody can take its place, its item and its pid. It ends the map even where failures are collected:
-# the rest of the dead worker's items has nobody to run it.
-worker_orphaned <- function(death, rank)
-  worker_death(paste0(describe_status(death[[1L]]), ", and no fresh worker could be started (", death[[2L]], ")"),
-               death[[3L]], rank, death[[4L]])
-
-worker_timeout <- function(seconds, item, rank, pid) {
-  text <- sprintf("item %.0f took longer than %s seconds; worker %d (pid %d) was killed", item, format(seconds), rank, pid)
-  reason <- structure(class = c("sharedmem_timeout_error", "sharedmem_error", "error", "condition"),
-                      list(message = text, call = NULL, timeout = seconds))
-  WorkerException(reason, character(), item, rank, pid, message = text)
 }

@@ -50,6 +50,6 @@ tofile <- function(x, file, np = NULL) {
   if (!is_shared(x) && !is.numeric(x) && !is.logical(x) && !is.complex(x) && !is.raw(x) && !is.character(x))
     abort_argument("x", describe_value(x), "a shared array or an atomic vector")
   .Call(ffi_file_write, if (is.character(x) || is.logical(x)) copy(as.vector(x)) else x, path.expand(file),
-        resolve_np(check_np(np, least = 1L)))
+        raw(), resolve_np(check_np(np, least = 1L)))
   invisible(x)
 }

@@ -29,7 +29,7 @@ dtype <- function(x) {
   if (is_shared(x)) return(.Call(ffi_array_dtype, x))
   if (inherits(x, "integer64")) return("i8")
   switch(typeof(x), double = "f8", integer = "i4", logical = "b1", complex = "c16", raw = "raw",
-         character = sprintf("S%d", max(1L, nchar(enc2utf8(x[!is.na(x)]), "bytes"))),
+         character = .Call(ffi_text_dtype, x),
          abort_argument("x", describe_value(x), "a shared array or an atomic vector"))
 }
 

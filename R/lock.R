@@ -29,7 +29,7 @@ print.sharedmem_section <- function(x, ...) {
 #' its value. The lock is released however `expr` ends; if its holder is killed, the next to ask gets it. It works in
 #' workers of [MapReduce()], [background()] and `parallel::mclapply()` alike; make it before they are forked.
 #'
-#' @return A function of class `Lock`. Entering it twice in one process is an error of class
+#' @return A function of class `sharedmem_lock`. Entering it twice in one process is an error of class
 #'   `sharedmem_lock_error`, not a deadlock; so is a use in a process that is no fork of its maker.
 #' @source OpenMP's `omp_lock_t`, as a process-shared robust POSIX mutex.
 #' @seealso `critical` in [MapReduce()], [atomic_add()]
@@ -46,12 +46,12 @@ Lock <- function() {
     out <- .External2(ffi_lock, ptr)
     if (out$visible) out$value else invisible(out$value)
   }
-  class(f) <- c("Lock", "sharedmem_section")
+  class(f) <- c("sharedmem_lock", "sharedmem_section")
   f
 }
 
 #' @export
-print.Lock <- function(x, ...) {
+print.sharedmem_lock <- function(x, ...) {
   held <- .Call(ffi_lock_held, environment(x)$ptr)
   cat("<Lock:", if (held) "held by this process>" else "use as lock({ ... }) or with(lock, { ... })>", "\n")
   invisible(x)

@@ -14,43 +14,32 @@ new_local <- function(rank) {
   local
 }
 
-set_local <- function(pool, local) {
-  for (name in c("local", "tls")) assign(name, local, envir = pool)
-}
-
-restore_pool <- function(pool, state, outer) {
-  state$map <- outer$map
-  state$item <- outer$item
-  set_local(pool, outer$local)
-}
-
 # ---- in forked workers ----
 
 map_forked <- function(pool, state, func, each, sequence, n, names, reduce, np) {
-  out <- empty_results(n, names)
   opts <- pool$options
   collect <- opts$on_error == "collect"
-  setup <- worker_plan(max(1, floor(min(the$budget, pool$np) / np)), collect, opts)
+  setup <- worker_plan(max(1, floor(min(the$worker$budget, pool$np) / np)), collect, opts)
   setup$globals <- compiled_globals(func, n > 2 * np)
   retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
-  map <- .Call(ffi_map_new, np, as.double(n), retries, opts$timeout, match(opts$output, output_modes) - 1L)
+  map <- .Call(ffi_map_new, np, as.double(n), names, retries, opts$timeout, constants$output[[opts$output]])
   state$map <- map
   progress <- watch_map(pool, map, n, np)
   on.exit({
-    unwatch_map(pool, map, n, names, progress)
+    unwatch_map(pool, state, map, n, names, progress)
     unlink_worker_files(setup)
   })
-  main <- function(map, rank) {
+  main <- function(rank) {
     worker_setup(setup)
-    set_local(pool, new_local(rank))
+    state$local <- new_local(rank)
     worker_loop(each, sequence, collect)
   }
   collect_garbage_before_fork()
-  .Call(ffi_map_spawn, map, main)
-  end <- .Call(ffi_map_drive, map, out, reduce, map_events(collect, opts$timeout, progress), Inf, FALSE)
-  if (end[[1L]] == "failed") stop(end[[2L]])
-  if (end[[1L]] == "stopped") attr(out, "stopped") <- TRUE else progress$done()
-  take_out(environment())
+  .Call(ffi_map_spawn, map, main, worker_jumped)
+  end <- .Call(ffi_map_drive, map, reduce, map_events(collect, opts$timeout, progress), Inf, FALSE)
+  if (end$state == "failed") stop(end$failure)
+  if (end$state == "done") progress$done()
+  .Call(ffi_map_results, map)
 }
 
 empty_results <- function(n, names) {
@@ -75,10 +64,10 @@ watch_map <- function(pool, map, n, nranks) {
 }
 
 # The map ends, however it came to that.
-unwatch_map <- function(pool, map, n, names, progress) {
+unwatch_map <- function(pool, state, map, n, names, progress) {
   on.exit(.Call(ffi_map_end, map))
   progress$abort()
-  if (pool$options$trace) assign("trace", read_trace(map, n, names), envir = pool)
+  if (pool$options$trace) state$trace <- read_trace(map, n, names)
 }
 
 # A full collection in the children would write to the header of every object they share with the master, and each of them
@@ -86,9 +75,9 @@ unwatch_map <- function(pool, map, n, names, progress) {
 # grown by half since the last time.
 collect_garbage_before_fork <- function() {
   private <- .Call(ffi_private_bytes)
-  if (private < 256 * 2^20 || private < 1.5 * the$collected_at) return()
+  if (private < 256 * 2^20 || private < 1.5 * the$cache$collected_at) return()
   gc(verbose = FALSE)
-  the$collected_at <- .Call(ffi_private_bytes)
+  the$cache$collected_at <- .Call(ffi_private_bytes)
 }
 
 # ---- in this process ----
@@ -96,13 +85,13 @@ collect_garbage_before_fork <- function() {
 map_here <- function(pool, state, each, sequence, n, names, reduce) {
   out <- empty_results(n, names)
   collect <- pool$options$on_error == "collect"
-  map <- .Call(ffi_map_new, 0L, as.double(n), NA_integer_, Inf, 1L)
+  map <- .Call(ffi_map_new, 0L, as.double(n), NULL, NA_integer_, Inf, constants$output[["inherit"]])
   seed <- seed_here(map_seed(pool$options))
   state$map <- map
   ranks <- if (pool$backend$name == "thread") lapply(seq_len(max(1L, pool$np)) - 1L, new_local) else list(new_local(0L))
   progress <- watch_map(pool, map, n, length(ranks))
   on.exit({
-    unwatch_map(pool, map, n, names, progress)
+    unwatch_map(pool, state, map, n, names, progress)
     seed$restore()
   })
   traced <- pool$options$trace
@@ -111,10 +100,10 @@ map_here <- function(pool, state, each, sequence, n, names, reduce) {
   run <- function() while (done < n) {
     i <- done + 1
     state$item <- i
-    set_local(pool, ranks[[(i - 1) %% length(ranks) + 1]])
+    state$local <- ranks[[(i - 1) %% length(ranks) + 1]]
     done <<- i
     seed$item(i)
-    if (traced) .Call(ffi_trace_begin_here, map, pool$local$rank, i)
+    if (traced) .Call(ffi_trace_begin_here, map, state$local$rank, i)
     value <- each(sequence[[i]])
     if (traced) .Call(ffi_trace_end_here, map)
     progress$tick(i)
@@ -128,7 +117,7 @@ map_here <- function(pool, state, each, sequence, n, names, reduce) {
   guarded <- function() withCallingHandlers(run(), error = function(e) {
     if (reducing || inherits(e, "StopProcessGroup")) return()
     calls <- calls_of_item(sys.calls(), sys.nframe() - 1L, quote(each(sequence[[i]])))
-    e <- WorkerException(e, calls, state$item, pool$local$rank, Sys.getpid())
+    e <- WorkerException(e, calls, state$item, state$local$rank, Sys.getpid())
     if (collect) invokeRestart("sharedmem_next", e) else stop(e)
   })
   repeat {
@@ -145,4 +134,4 @@ map_here <- function(pool, state, each, sequence, n, names, reduce) {
 }
 
 apply_reduce <- function(reduce, value)
-  if (inherits(value, "tuple")) do.call(reduce, unclass(value), quote = TRUE) else reduce(value)
+  if (inherits(value, "sharedmem_tuple")) do.call(reduce, unclass(value), quote = TRUE) else reduce(value)

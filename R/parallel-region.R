@@ -34,13 +34,14 @@
 #'
 #' @section Errors:
 #' An error in any process, or the death of one, ends all others, whatever they were waiting for, and raises a [WorkerException]
-#' in the caller, with the rank it happened in (0: the calling process itself). The caller notices a death while it is in
-#' any call of `p`, and at the end of the braces. Warnings and messages of the other ranks
-#' reach the caller when the region has ended, in the order of the ranks.
+#' in the caller, with the rank it happened in (0: the calling process itself). The caller notices it while it computes, too: by an
+#' interrupt that is its own, so a handler for interrupts inside the braces sees it. Warnings and messages of the other ranks
+#' reach the caller when the region has ended, in the order of the ranks; what they print does while the caller waits, and then.
 #'
 #' @section Random numbers:
-#' Rank 0 goes on with R's own generator; every other rank draws from an L'Ecuyer-CMRG stream of its
-#' own, derived from it, so that results depend on `set.seed()` and `num_threads` where the schedule is static.
+#' Every rank has a generator of the session's kind, so `set.seed(i)` gives the same numbers in each. Rank 0 goes on with the
+#' session's own; the others begin at seeds that are derived from it, so that results depend on `set.seed()` and
+#' `num_threads` where the schedule is static.
 #'
 #' @section Differences from Python:
 #' The body of a loop is a function. A reduction starts at the operation's identity and the given value counts once, as in OpenMP; in
@@ -52,7 +53,7 @@
 #' @param num_threads Whole number of at least 1: processes, the caller included. `NULL` means [cpu_count()]. A
 #'   region inside a worker or another region gets fewer, so that the machine is not oversubscribed. In debug mode
 #'   (see [set_debug()]) and where the session cannot be forked it is 1.
-#' @return An object of class `Parallel` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
+#' @return An object of class `sharedmem_region` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `sharedmem.Parallel` of the Python package's 0.2 line; `#pragma omp parallel`, `for`, `single`, `critical`,
 #'   `ordered` and `barrier` of OpenMP.
 #' @seealso [Shared()], [MapReduce()], [WorkerException], [set_debug()]
@@ -95,23 +96,23 @@ Parallel <- function(..., num_threads = NULL) {
     region_forloop(state, range, body, schedule, chunk, ordered, nowait)
   p$.run <- function(code, frame) region_run(p, state, code, frame)
   lockEnvironment(p)
-  structure(p, class = "Parallel")
+  structure(p, class = "sharedmem_region")
 }
 
 region_section <- function(f) structure(f, class = "sharedmem_section")
 
 #' @rdname Parallel
-#' @param data,x An object of class `Parallel`.
+#' @param data,x An object of class `sharedmem_region`.
 #' @param expr Braces: what the processes run.
 #' @export
-with.Parallel <- function(data, expr, ...) {
+with.sharedmem_region <- function(data, expr, ...) {
   out <- data$.run(substitute(expr), parent.frame())
   if (out$visible) out$value else invisible(out$value)
 }
 
 #' @rdname Parallel
 #' @export
-print.Parallel <- function(x, ...) {
+print.sharedmem_region <- function(x, ...) {
   n <- x$num_threads
   cat(sprintf("<Parallel region: %d process%s>\n", n, if (n == 1L) "" else "es"))
   print(x$var)
@@ -120,14 +121,14 @@ print.Parallel <- function(x, ...) {
 
 # `p$var$a <- v` ends with an assignment of p$var itself, which is where it was.
 #' @export
-`$<-.Parallel` <- function(x, name, value) {
+`$<-.sharedmem_region` <- function(x, name, value) {
   if (!identical(name, "var") || !base::identical(value, x$var))
     abort_class("sharedmem_region_error", sprintf("`%s` of a region cannot be assigned; its variables are p$var$<name>", name))
   x
 }
 
 #' @export
-`[[<-.Parallel` <- `$<-.Parallel`
+`[[<-.sharedmem_region` <- `$<-.sharedmem_region`
 
 # ---- running a region ----
 
@@ -136,30 +137,33 @@ region_run <- function(p, state, code, frame) {
     abort_class("sharedmem_region_error", "this region runs already: a region inside it needs a Parallel() of its own")
   debug <- get_debug()
   nproc <- if (debug || !fork_is_safe()) 1L else max(1L, resolve_np(state$requested))
-  id <- the$regions <- the$regions + 1L
-  budget <- the$budget
+  id <- the$session$regions <- the$session$regions + 1L
+  budget <- the$worker$budget
   ptr <- NULL
   on.exit({
     .Call(ffi_region_end, ptr)
     state$ptr <- NULL
-    the$budget <- budget
+    the$worker$budget <- budget
     region_place(p, 0L, state$requested)
     variables_end(p$var)
   })
   state$ptr <- ptr <- .Call(ffi_region_new, nproc, id)
-  the$budget <- max(1, floor(min(budget, state$requested) / nproc))
+  the$worker$budget <- max(1, floor(min(budget, state$requested) / nproc))
   variables_begin(p$var)
   region_place(p, 0L, nproc)
   if (!debug) code <- region_compile(code, frame)
   if (nproc > 1L) {
-    plan <- worker_plan(the$budget, FALSE, list(seed = TRUE, threads = 1L, output = "inherit"))
+    plan <- worker_plan(the$worker$budget, FALSE, list(seed = TRUE, threads = 1L))
     on.exit(unlink_worker_files(plan), add = TRUE)
     region_spawn(p, ptr, nproc, plan, code, frame)
   }
   out <- withRestarts({
-    value <- withVisible(withCallingHandlers(eval(code, frame), error = function(e) if (!debug) owner_error(e, ptr, id)))
-    value$loops <- .Call(ffi_region_leave, ptr)
-    value
+    withCallingHandlers({
+      value <- withVisible(eval(code, frame))
+      value$loops <- .Call(ffi_region_leave, ptr)
+      value
+    }, error = function(e) if (!debug) owner_error(e, ptr, id),
+    interrupt = function(i) if (.Call(ffi_region_failed, ptr)) region_unwind(id))
   }, sharedmem_region = function() NULL)
   end <- .Call(ffi_region_collect, ptr)
   region_settle(p$var, ptr, out, end)
@@ -195,105 +199,67 @@ owner_error <- function(e, ptr, id) {
 calls_of_region <- function(calls, last)
   tryCatch(calls_of_item(calls, last, quote(eval(code, frame)))[-1L], error = function(e) character())
 
-# What the members have sent: reductions, then warnings, then the failure.
+# What the members have sent: reductions, then warnings and messages in the order of the ranks, then the failure. end: what
+# ffi_region_collect() gives.
 region_settle <- function(vars, ptr, out, end) {
-  frames <- end[[3L]]
-  type <- vapply(frames, `[[`, 1L, 1L)
-  rank <- vapply(frames, `[[`, 1L, 2L)
-  failed <- end[[1L]]
-  failure <- if (!is.na(failed)) region_failure(failed, end[[2L]], frames[type != frame_condition & rank == failed],
-                                                .Call(ffi_region_pids, ptr))
-             else region_agreement(out, frames[type == frame_results], .Call(ffi_region_pids, ptr))
-  if (is.null(failure)) {
-    results <- frames[type == frame_results][order(rank[type == frame_results])]
-    variables_combine(vars, lapply(results, function(f) f[[3L]][[1L]]))
-  }
-  said <- frames[type == frame_condition][order(rank[type == frame_condition])]
-  region_tell(lapply(said, `[[`, 3L), lapply(frames[type == frame_results], function(f) f[[3L]][[2L]]))
+  frames <- end$frames[order(vapply(end$frames, `[[`, 1L, "rank"))]
+  of_type <- function(type) Filter(function(f) f$type == type, frames)
+  results <- of_type("result")
+  failure <- if (is.na(end$failed)) region_agreement(out, results) else region_failure(end, of_type("error"), .Call(ffi_region_pids, ptr))
+  if (is.null(failure)) variables_combine(vars, lapply(results, function(f) f$value$partial))
+  relay <- new_relay()
+  for (f in of_type("condition")) relay$give(f$value)
+  relay$end(Reduce(`+`, lapply(results, function(f) f$value$suppressed), c(0, 0)))
   if (!is.null(failure)) stop(failure)
 }
 
-# Warnings and messages of the members; of too many, the number. unsaid: for each member, those it has not sent.
-region_tell <- function(conditions, unsaid) {
-  kinds <- vapply(conditions, function(cond) if (inherits(cond, "message")) 2L else 1L, 1L)
-  for (kind in 1:2) for (cond in utils::head(conditions[kinds == kind], relay_limit[kind]))
-    if (kind == 2L) message(cond) else warning(cond)
-  more <- c(sum(kinds == 1L), sum(kinds == 2L)) - relay_limit
-  tell_unsaid(pmax(more, 0) + Reduce(`+`, unsaid, c(0, 0)))
-}
-
-region_failure <- function(rank, status, frames, pids) {
-  pid <- pids[rank + 1L]
-  if (!length(frames)) return(worker_death(describe_status(status), NA_integer_, rank, pid))
-  frame <- frames[[1L]]
-  if (frame[[1L]] == frame_error) exception_from(frame[[3L]], NA_integer_, rank, pid)
-  else worker_death("called q() or ended R in another way", NA_integer_, rank, pid)
+# Of the rank that failed first: its error, or how it ended.
+region_failure <- function(end, errors, pids) {
+  rank <- end$failed
+  for (f in errors) if (f$rank == rank) return(failure_from(f))
+  failure_from(list(type = if (end$quit) "quit" else "death", value = end$status, item = NA_integer_, rank = rank, pid = pids[rank + 1L]))
 }
 
 # Every rank must have met as many loops as rank 0.
-region_agreement <- function(out, frames, pids) {
-  for (f in frames) if (f[[4L]] != out$loops) {
-    rank <- f[[2L]]
-    text <- sprintf("the processes of the region do not agree: rank %d met %.0f loops, rank 0 met %.0f", rank, f[[4L]], out$loops)
+region_agreement <- function(out, frames) {
+  for (f in frames) if (f$item != out$loops + 1) {
+    text <- sprintf("the processes of the region do not agree: rank %d met %.0f loops, rank 0 met %.0f", f$rank, f$item - 1, out$loops)
     e <- structure(class = c("sharedmem_region_error", "sharedmem_error", "error", "condition"),
                    list(message = text, call = NULL))
-    return(WorkerException(e, character(), NA_integer_, rank, pids[rank + 1L]))
+    return(WorkerException(e, character(), NA_integer_, f$rank, f$pid))
   }
 }
 
 # ---- the members ----
 
-frame_results <- 1L
-
 region_spawn <- function(p, ptr, nproc, plan, code, frame) {
-  seed <- plan$seed
+  seeds <- vapply(seq_len(nproc - 1L), function(rank) .Call(ffi_rng_stream, plan$seed, as.double(rank))[2L], 1L)
   plan["seed"] <- list(NULL)
+  suppressed <- c(0, 0)
+  send <- function(type) function(value) .Call(ffi_region_send, ptr, constants$frame[[type]], value)
+  relay <- function(cond, kind) relay_condition(cond, kind, send("condition"), function(kind) suppressed[kind] <<- suppressed[kind] + 1)
+  fail <- function(e, calls) {
+    if (.Call(ffi_region_fail, ptr)) report_failure(send("error"), e, calls)
+    .Call(ffi_region_exit, ptr)
+  }
   main <- function(rank) {
     worker_setup(plan)
     region_place(p, rank, nproc)
-    assign(".Random.seed", .Call(ffi_rng_stream, seed, as.double(rank)), envir = globalenv())
+    set.seed(seeds[rank]) # of the same kind as rank 0's
     withCallingHandlers({
       eval(code, frame)
       .Call(ffi_region_leave, ptr)
-      .Call(ffi_region_send, ptr, frame_results, list(variables_partial(p$var), pmax(the$said - relay_limit, 0)), TRUE)
+      send("result")(list(partial = variables_partial(p$var), suppressed = suppressed))
     },
-    error = function(e) member_error(e, ptr),
-    warning = function(w) member_relay(w, ptr, 1L),
-    message = function(m) member_relay(m, ptr, 2L))
+    error = function(e) fail(e, calls_of_region(sys.calls(), sys.nframe() - 2L)),
+    warning = function(w) relay(w, 1L),
+    message = function(m) relay(m, 2L),
+    progression = function(p) relay_progression(p, send("condition")))
   }
   collect_garbage_before_fork()
   before <- geterrmessage()
-  .Call(ffi_region_spawn, ptr, main, function() member_jumped(ptr, before))
+  .Call(ffi_region_spawn, ptr, main, function() fail(jump_reason(before), character()))
 }
-
-member_error <- function(e, ptr) {
-  if (.Call(ffi_region_fail, ptr)) {
-    calls <- calls_of_region(sys.calls(), sys.nframe() - 2L)
-    member_send(ptr, frame_error, list(e, calls, FALSE), list(simpleError(conditionMessage(e)), calls, TRUE), TRUE)
-  }
-  .Call(ffi_region_exit, ptr)
-}
-
-# After a jump to top level: R's last error message, if it is not what it was at the fork, is all there is.
-member_jumped <- function(ptr, before) {
-  e <- jump_reason(before)
-  if (.Call(ffi_region_fail, ptr)) .Call(ffi_region_send, ptr, frame_error, list(e, character(), FALSE), TRUE)
-  .Call(ffi_region_exit, ptr)
-}
-
-member_relay <- function(cond, ptr, kind) {
-  restart <- c("muffleWarning", "muffleMessage")[kind]
-  for (r in computeRestarts(cond)) if (identical(r$name, restart)) {
-    the$said[kind] <- the$said[kind] + 1
-    plain <- (if (kind == 2L) simpleMessage else simpleWarning)(conditionMessage(cond))
-    if (the$said[kind] <= relay_limit[kind]) member_send(ptr, frame_condition, cond, plain, FALSE)
-    invokeRestart(r)
-  }
-}
-
-# `plain` goes in the place of a value that cannot be serialized.
-member_send <- function(ptr, type, value, plain, last)
-  tryCatch(.Call(ffi_region_send, ptr, type, value, last), error = function(e) .Call(ffi_region_send, ptr, type, plain, last))
 
 # ---- loops ----
 
@@ -335,9 +301,9 @@ region_single <- function(state, expr, nowait) {
 }
 
 check_schedule <- function(schedule) {
-  choices <- c("static", "dynamic", "guided")
+  choices <- names(constants$schedule)
   if (identical(schedule, choices)) return(0L)
-  kind <- if (is.character(schedule) && length(schedule) == 1L) match(schedule, choices) else NA
-  if (is.na(kind)) abort_argument("schedule", describe_value(schedule), "\"static\", \"dynamic\" or \"guided\"")
-  kind - 1L
+  if (!is.character(schedule) || length(schedule) != 1L || !schedule %in% choices)
+    abort_argument("schedule", describe_value(schedule), "\"static\", \"dynamic\" or \"guided\"")
+  constants$schedule[[schedule]]
 }

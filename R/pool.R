@@ -6,6 +6,7 @@
 #' @section Mapping:
 #' `pool$map(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...)` calls `func(item, ...)` for
 #' every item of `sequence`, scheduled dynamically, and gives a list in the order of `sequence`, with its names.
+#' The names `reduce`, `star` and `minlength` are matched whole, so that `pool$map(runif, n, min = 5)` hands `min` on.
 #'
 #' - `func`: function of an item and `...`.
 #' - `sequence`: anything with `length()` and `[[`.
@@ -37,29 +38,29 @@
 #' master: R's evaluator has one thread.
 #'
 #' @param backend `ProcessBackend` (forked processes) or `ThreadBackend` (the calling process, one item at a
-#'   time, ranks taken in turn).
+#'   time, ranks taken in turn). A number here is `np`: `MapReduce(4)`.
 #' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
-#' @param ... Pool options, by name:
-#'   - `retries` (whole number, 0): after a worker's death its unfinished items run again in a fresh worker that sees
-#'     the same snapshot as the first ones, up to so many times an item. Results that had been delivered are kept; what an
-#'     item had written into shared arrays before it was killed stands, so let items write their own places. One that was
-#'     killed after its `ordered` section enters that again, at once and alone.
-#'   - `on_error`: `"stop"` (the default) or `"collect"`, which puts each failed item's [WorkerException]
-#'     in its place in the result.
-#'   - `timeout` (seconds, `Inf`): what an item may take; past it the worker is killed and the item fails or is retried.
-#'   - `seed` (`TRUE`): every item draws from an L'Ecuyer-CMRG stream of its own, derived from the master's generator
-#'     (which moves on by one step), so that results depend on `set.seed()` alone. `FALSE` leaves R's generator alone.
-#'   - `output`: what workers print: `"relay"` (the default) brings it to the master whole lines at a time,
-#'     `"inherit"` leaves them the master's stdout and stderr, `"discard"` drops it.
-#'   - `threads` (whole number, 1): threads of BLAS and OpenMP in each worker, set through the libraries' own setters;
-#'     `NULL` leaves them alone.
-#'   - `progress` (`FALSE`): `TRUE` shows how many items are done, items a second and time left: a bar in a terminal (once
-#'     half a second has passed), a line each tenth of the way in a log (no sooner than 5 seconds after the one
-#'     before), both on stderr; or through progressr, where its handlers are in use.
-#'   - `trace` (`FALSE`): `TRUE` records when each item ran where, and each wait; `pool$trace` is then the
-#'     [trace][sharedmem_trace] of the last map: `plot(pool$trace)` draws its time line, `summary(pool$trace)` says where the time went.
-#' @return An object of class `MapReduce` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
+#' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind it are matched whole.
+#' @param retries Whole number: after a worker's death the item it was running runs again in a fresh worker that sees
+#'   the same snapshot as the first ones, up to so many times an item. What an item had written into shared arrays before
+#'   its worker died stands, so let items write their own places.
+#' @param on_error `"stop"`, or `"collect"`, which puts each failed item's [WorkerException] in its place in the result.
+#' @param timeout Seconds that an item may take, its waits for sections and locks not counted; past it the worker is
+#'   killed and the item fails or is retried. Where the session itself runs the items, R's own time limit
+#'   ([setTimeLimit()]) ends them at the next point where R looks for it.
+#' @param seed `TRUE`: every item draws from an L'Ecuyer-CMRG generator of its own, whose state is hashed from the map's
+#'   seed (the session's generator, which moves on by one step) and the item's number, so that results depend on
+#'   `set.seed()` alone. `FALSE`: the session's generator is left untouched, and each worker gets a fresh one.
+#' @param output What workers print: `"relay"` brings it to the session whole lines at a time, `"inherit"` leaves
+#'   them the session's stdout and stderr, `"discard"` drops it.
+#' @param threads Whole number: threads of BLAS and OpenMP in each worker, set through the libraries' own setters;
+#'   `NULL` leaves them alone.
+#' @param progress `TRUE` shows how many items are done, items a second and time left: a bar in a terminal (once
+#'   half a second has passed), sparse lines in a log, both on stderr; or through progressr, where its handlers are in use.
+#' @param trace `TRUE` records when each item ran where, and each wait; `pool$trace` is then the
+#'   [trace][sharedmem_trace] of the last map: `plot(pool$trace)` draws its time line, `summary(pool$trace)` says where the time went.
+#' @return An object of class `sharedmem_pool` (an environment, whose members cannot be assigned). Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `sharedmem.MapReduce` and `sharedmem.MapReduceByThread` of the Python package.
 #' @seealso [sharedmem_trace], [plot.sharedmem_trace()], [tuple()], [background()], [WorkerException], [set_debug()]
 #' @examples
@@ -76,45 +77,74 @@
 #' invisible(pool$map(function(i) i, 1:100, reduce = function(i) { total <<- total + i; NULL }))
 #' total
 #' @export
-MapReduce <- function(backend = ProcessBackend, np = NULL, ...) {
+MapReduce <- function(backend = ProcessBackend, np = NULL, ..., retries = 0L, on_error = "stop", timeout = Inf, seed = TRUE,
+                      output = "relay", threads = 1L, progress = FALSE, trace = FALSE) {
+  check_no_more(list(...))
+  if (is.numeric(backend) && is.null(np)) {
+    np <- backend
+    backend <- ProcessBackend
+  }
   if (!inherits(backend, "sharedmem_backend"))
-    abort_argument("backend", describe_value(backend), "ProcessBackend or ThreadBackend")
+    abort_argument("backend", describe_value(backend), "ProcessBackend or ThreadBackend, or the number of workers")
+  options <- check_pool_options(list(retries = retries, on_error = on_error, timeout = timeout, seed = seed, output = output,
+                                     threads = threads, progress = progress, trace = trace))
+  new_pool(backend, if (is.null(check_np(np))) cpu_count() else as.integer(np), options)
+}
+
+# The members are locked; `state` alone changes: the map that runs and its item, `local`, the trace of the last map.
+new_pool <- function(backend, np, options) {
   state <- new.env(parent = emptyenv())
-  state$map <- NULL
+  state$map <- state$trace <- NULL
   state$item <- NA_real_
+  state$local <- new_local(0L)
   pool <- new.env(parent = emptyenv())
   pool$backend <- backend
-  pool$options <- check_pool_options(list(...))
-  pool$np <- if (is.null(check_np(np))) cpu_count() else as.integer(np)
-  pool$local <- pool$tls <- new_local(0L)
-  pool$trace <- NULL
+  pool$np <- np
+  pool$options <- options
+  for (name in c("local", "tls")) makeActiveBinding(name, function() state$local, pool)
+  makeActiveBinding("trace", function() state$trace, pool)
   pool$critical <- new_critical(state)
   pool$ordered <- new_ordered(state)
-  pool$map <- function(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...) {
-    check_map(func, sequence, reduce, star, minlength)
-    list(...) # forced here: an error in an argument is the caller's
-    n <- length(sequence)
-    if (!is.numeric(n) || length(n) != 1L || is.na(n) || n < 0 || n != floor(n))
-      abort_argument("sequence", sprintf("an object whose length() is %s", describe_value(n)), "something with length() and [[")
-    names <- item_names(sequence, n)
-    if (n == 0L) return(empty_results(n, names))
-    np <- if (n < minlength || get_debug() || backend$name != "process") 0L else min(resolve_np(pool$np), n)
-    if (np > 0L && !fork_is_safe()) np <- 0L
-    if (np > 0L) func <- compiled(func, n > 2 * np)
-    # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
-    each <- if (star) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
-            else if (...length()) function(item) func(item, ...)
-            else func
-    # a map inside a worker of the same pool has the pool to itself until it ends
-    outer <- list(map = state$map, item = state$item, local = pool$local)
-    on.exit(restore_pool(pool, state, outer))
-    sweep_background()
-    if (np == 0L) map_here(pool, state, each, sequence, n, names, reduce)
-    else map_forked(pool, state, func, each, sequence, n, names, reduce, np)
+  # R matches the names behind `...` whole: a name of the user's takes none of ours by its beginning
+  pool$map <- function(..., func, sequence, reduce = NULL, star = FALSE, minlength = 0) {
+    given <- !c(missing(func), missing(sequence), missing(reduce), missing(star), missing(minlength))
+    eval(as.call(c(quote(pool_map), quote(pool), quote(state), map_arguments[given], quote(...))))
   }
-  lockEnvironment(pool)
-  structure(pool, class = "MapReduce")
+  for (name in c("close", "terminate", "join", "shutdown")) assign(name, nothing_to_close, envir = pool)
+  lockEnvironment(pool, bindings = TRUE)
+  structure(pool, class = "sharedmem_pool")
 }
+
+map_arguments <- alist(`<func>` = func, `<sequence>` = sequence, `<reduce>` = reduce, `<star>` = star, `<minlength>` = minlength)
+
+# The formals have names that are the beginning of nobody's.
+pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = NULL, `<star>` = FALSE, `<minlength>` = 0, ...) {
+  check_map(`<func>`, `<sequence>`, `<reduce>`, `<star>`, `<minlength>`, ...names())
+  list(...) # forced here: an error in an argument is the caller's
+  pool <- `<pool>`
+  state <- `<state>`
+  func <- `<func>`
+  sequence <- `<sequence>`
+  n <- check_length(sequence)
+  names <- item_names(sequence, n)
+  if (n == 0L) return(empty_results(n, names))
+  np <- if (n < `<minlength>` || get_debug() || pool$backend$name != "process") 0L else min(resolve_np(pool$np), n)
+  if (np > 0L && !fork_is_safe()) np <- 0L
+  if (np > 0L) func <- compiled(func, n > 2 * np)
+  # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
+  each <- if (`<star>`) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
+          else if (...length()) function(item) func(item, ...)
+          else func
+  # a map inside a worker of the same pool has the pool to itself until it ends
+  outer <- list(map = state$map, item = state$item, local = state$local)
+  on.exit(list2env(outer, state))
+  sweep_background()
+  if (np == 0L) map_here(pool, state, each, sequence, n, names, `<reduce>`)
+  else map_forked(pool, state, func, each, sequence, n, names, `<reduce>`, np)
+}
+
+nothing_to_close <- function(...)
+  abort_class("sharedmem_misuse_error", "a pool holds no processes and need not be closed: the workers of a map end with it")
 
 #' @rdname MapReduce
 #' @export
@@ -137,29 +167,40 @@ print.sharedmem_backend <- function(x, ...) {
   invisible(x)
 }
 
+# `pool$local$a <- v` ends with an assignment of pool$local itself, which is where it was.
 #' @export
-print.MapReduce <- function(x, ...) {
-  cat(sprintf("<MapReduce pool: %s backend, np = %d>\n", x$backend$name, x$np))
-  set <- x$options[!vapply(names(x$options), function(k) identical(x$options[[k]], default_pool_options[[k]]), NA)]
-  if (length(set)) cat("options:", paste(names(set), vapply(set, function(v) format(v)[1L], ""), sep = " = ", collapse = ", "), "\n")
-  cat("pool$map(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...)\n")
+`$<-.sharedmem_pool` <- function(x, name, value) {
+  if (!name %in% c("local", "tls") || !identical(value, x[[name]]))
+    abort_class("sharedmem_misuse_error", sprintf("`%s` of a pool cannot be assigned: make another pool with MapReduce()", name))
+  x
+}
+
+#' @export
+`[[<-.sharedmem_pool` <- `$<-.sharedmem_pool`
+
+#' @export
+with.sharedmem_pool <- function(data, expr, ...)
+  abort_class("sharedmem_misuse_error", paste("a pool needs no with(): pool <- MapReduce(); pool$map(func, sequence).",
+                                              "Sections are with(pool$critical, expr) and with(pool$ordered, expr)"))
+
+#' @export
+print.sharedmem_pool <- function(x, ...) {
+  set <- x$options[!vapply(names(x$options), function(k) identical(x$options[[k]], formals(MapReduce)[[k]]), NA)]
+  options <- if (length(set)) paste(names(set), vapply(set, function(v) paste(format(v), collapse = " "), ""), sep = " = ", collapse = ", ")
+             else "the defaults"
+  cat(sprintf("<MapReduce pool: %s backend, np = %d>\n", x$backend$name, x$np),
+      "$map(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...): func(item, ...) for every item\n",
+      "$critical(expr), $ordered(expr): inside func, by one worker at a time, in the order of the items\n",
+      sprintf("$local, $tls: an environment of each worker's own; $local$rank is %d here\n", x$local$rank),
+      sprintf("$np: %d; $backend: %s; $options: %s\n", x$np, x$backend$name, options),
+      if (x$options$trace) sprintf("$trace: %s\n", if (is.null(x$trace)) "no map yet" else trace_title(x$trace)),
+      sep = "")
   invisible(x)
 }
 
-default_pool_options <- list(retries = 0L, on_error = "stop", timeout = Inf, seed = TRUE, output = "relay", threads = 1L,
-                             progress = FALSE, trace = FALSE)
-
-check_pool_options <- function(given) {
-  if (length(given) && (is.null(names(given)) || any(names(given) == "")))
-    abort_argument("...", "an argument without a name", "pool options by name")
-  unknown <- setdiff(names(given), names(default_pool_options))
-  if (length(unknown))
-    abort_argument(unknown[1L], describe_value(given[[unknown[1L]]]),
-                   paste("one of the pool options", paste(names(default_pool_options), collapse = ", ")))
-  opts <- default_pool_options
-  opts[names(given)] <- given
+check_pool_options <- function(opts) {
   check_choice(opts$on_error, c("stop", "collect"), "on_error")
-  check_choice(opts$output, output_modes, "output")
+  check_choice(opts$output, c("relay", "inherit", "discard"), "output")
   opts$retries <- check_np(opts$retries, "retries")
   if (is.null(opts$retries)) abort_argument("retries", "NULL", "a whole number of at least 0")
   for (flag in c("seed", "progress", "trace")) check_flag(opts[[flag]], flag)
@@ -169,14 +210,56 @@ check_pool_options <- function(given) {
   opts
 }
 
-output_modes <- c("relay", "inherit", "discard")
+# What users of other packages call the options.
+option_aliases <- c(ncores = "np", cores = "np", mc.cores = "np", n_cores = "np", workers = "np", n = "np", nproc = "np",
+                    processes = "np", num_threads = "np", n_jobs = "np", verbose = "progress", .progress = "progress",
+                    mc.set.seed = "seed", set.seed = "seed", max_retries = "retries", tries = "retries")
 
-check_map <- function(func, sequence, reduce, star, minlength) {
-  if (!is.function(func)) abort_argument("func", describe_value(func), "a function")
+# Whatever comes in `...` of MapReduce() is a mistake.
+check_no_more <- function(given) {
+  if (!length(given)) return()
+  name <- names(given)[1L]
+  if (is.null(name) || !nzchar(name)) abort_argument("...", "an argument without a name", "pool options by name")
+  known <- setdiff(names(formals(MapReduce)), "...")
+  near <- c(known[startsWith(known, name)], if (nchar(name) > 3L) known[agrep(name, known, max.distance = 1L)])[1L]
+  meant <- if (name %in% names(option_aliases)) option_aliases[[name]] else near
+  abort_class("sharedmem_argument_error",
+              paste0(sprintf("`%s` is no option of MapReduce()", name), if (!is.na(meant)) sprintf(": use `%s`", meant),
+                     "; the options are ", paste(known, collapse = ", ")),
+              arg = name, got = describe_value(given[[1L]]), expected = paste("one of", paste(known, collapse = ", ")))
+}
+
+# given: the names of the further arguments.
+check_map <- function(func, sequence, reduce, star, minlength, given) {
+  if (missing(func) || missing(sequence))
+    abort_class("sharedmem_argument_error", paste0("`func` or `sequence` is missing: pool$map(func, sequence, ...)",
+      if (any(c("X", "FUN") %in% given)) " takes the function first and has no X and FUN: pool$map(FUN, X)"),
+      arg = if (missing(func)) "func" else "sequence", got = "nothing", expected = "a function and something with length() and [[")
+  if (!is.function(func))
+    abort_argument("func", describe_value(func), if (is.function(sequence)) "a function: map(func, sequence) takes it first" else "a function")
   if (is.function(sequence) || is.symbol(sequence) || (is.environment(sequence) && !is.object(sequence)))
     abort_argument("sequence", describe_value(sequence), "something with length() and [[")
   if (!is.null(reduce) && !is.function(reduce)) abort_argument("reduce", describe_value(reduce), "NULL or a function")
   check_flag(star, "star")
   if (!is.numeric(minlength) || length(minlength) != 1L || is.na(minlength))
     abort_argument("minlength", describe_value(minlength), "a number")
+  if (length(given)) check_misplaced(func, given)
+}
+
+# An option of the pool that is given to map(), unless func takes it.
+check_misplaced <- function(func, given) {
+  options <- setdiff(names(formals(MapReduce)), "...")
+  takes <- names(formals(args(func)))
+  misplaced <- if (is.null(takes) || "..." %in% takes) character() else setdiff(intersect(given, options), takes)
+  if (length(misplaced))
+    abort_class("sharedmem_argument_error", sprintf("`%s` is an option of the pool, not of map(): MapReduce(%s = ...)$map(func, sequence)",
+                                                    misplaced[1L], misplaced[1L]),
+                arg = misplaced[1L], got = "an argument of map()", expected = "an argument of MapReduce()")
+}
+
+check_length <- function(sequence) {
+  n <- length(sequence)
+  if (!is.numeric(n) || length(n) != 1L || is.na(n) || n < 0 || n != floor(n))
+    abort_argument("sequence", sprintf("an object whose length() is %s", describe_value(n)), "something with length() and [[")
+  n
 }

@@ -28,7 +28,7 @@ format_whole <- function(n) sprintf("%.0f", n)
 shorten <- function(v) {
   if (is.character(v) && any(nchar(v, "bytes") > 60L, na.rm = TRUE)) {
     long <- !is.na(v) & nchar(v, "bytes") > 60L
-    v[long] <- paste0(substr(v[long], 1L, 57L), "...")
+    v[long] <- paste0(cut_text(v[long], 57L), "...")
   }
   v
 }

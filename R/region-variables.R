@@ -24,7 +24,7 @@
 #'
 #' @param ... Variables, by name. `Shared`: atomic vectors, arrays, data frames, or shared arrays (which are
 #'   used as they are). `Private`: any R values. `Reduction`: numbers, vectors or arrays; any R values if `op` is a function.
-#' @param op The operation: `"+"`, `"*"`, `"min"`, `"max"`, `"&"`, `"|"`, the function of that name, or any function of two values. It
+#' @param op The first argument without a name, unless it is given by its whole name. The operation: `"+"`, `"*"`, `"min"`, `"max"`, `"&"`, `"|"`, the function of that name, or any function of two values. It
 #'   should be associative.
 #' @param identity The starting value for a function that is not one of these.
 #' @return A clause for [Parallel()]. Bad arguments give an error of class `sharedmem_argument_error`.
@@ -55,8 +55,16 @@ Private <- function(...) new_clause("private", check_variables(list(...)))
 
 #' @rdname Shared
 #' @export
-Reduction <- function(op, ..., identity = NULL) {
-  op <- check_operation(op, missing(identity))
+Reduction <- function(..., op, identity = NULL) {
+  # R matches names behind `...` whole, so that a variable may have the beginning of one as its name
+  if (missing(op)) new_reduction(..., `<bare>` = missing(identity), `<identity>` = identity)
+  else new_reduction(`<op>` = op, ..., `<bare>` = missing(identity), `<identity>` = identity)
+}
+
+new_reduction <- function(`<op>`, ..., `<bare>`, `<identity>`) {
+  if (missing(`<op>`)) abort_argument("op", "missing", "an operation or a function")
+  op <- check_operation(`<op>`, `<bare>`)
+  identity <- `<identity>`
   values <- check_variables(list(...))
   new_clause("reduction", values, op, identity)
 }

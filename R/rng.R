@@ -14,3 +14,16 @@ seed_here <- function(base) {
   list(item = function(i) .Call(ffi_rng_restart, .Call(ffi_rng_stream, base, as.double(i))),
        restore = function() .Call(ffi_rng_restart, old))
 }
+
+# A function that gives a new background process its stream: of those that belong to the state of the session's generator, which
+# stays where it is, the next one.
+background_draws <- function() {
+  old <- globalenv()$.Random.seed
+  session <- the$session
+  if (!.Call(ffi_rng_same, old, session$background_seed)) session$background_begun <- 0
+  session$background_seed <- old
+  session$background_begun <- number <- session$background_begun + 1
+  base <- .Call(ffi_rng_base)
+  if (is.null(old)) rm(".Random.seed", envir = globalenv()) else assign(".Random.seed", old, envir = globalenv())
+  function() .Call(ffi_rng_restart, .Call(ffi_rng_stream, base, number))
+}

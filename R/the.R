@@ -1,30 +1,49 @@
-# State of this process: debug mode, what a worker knows of itself, background processes.
-the <- new.env(parent = emptyenv())
-the$debug <- FALSE
-the$budget <- Inf          # most workers a map in this process may fork
-the$background <- list()   # running background processes, kept alive until they end
-the$fork_warned <- FALSE
-the$exit_guard <- NULL
-the$region_guard <- NULL
-the$regions <- 0L         # regions begun: their numbers
-the$collected_at <- 0      # private bytes after the last collection before a fork
-the$collect <- FALSE       # in a worker: failed items are collected
-the$said <- c(0, 0)        # in a worker: warnings and messages sent
-the$message_before <- ""   # R's last error message when the workers were forked
-the$compiled <- list()     # functions compiled lately, with their originals
-the$quit <- NULL           # R's own quit(), which workers call by another name
-the$maps <- 0              # maps begun, for names of directories
-the$workers_of <- NULL     # session's directory and pid that workers_prefix is for
-the$workers_prefix <- NULL # path of their directories, but for the number of the map
+# State of this process, by owner.
+the <- list(session = new.env(parent = emptyenv()), worker = new.env(parent = emptyenv()), cache = new.env(parent = emptyenv()))
+
+# The session's: what it has been told and what it has started.
+the$session$debug <- FALSE
+the$session$background <- list()   # running background processes, kept alive until they end
+the$session$jobs <- list()         # jobs of mcparallel() that have not been collected, by process id
+the$session$replaced <- list()     # parallel's functions in whose place ours stand; see use_for_parallel()
+the$session$background_begun <- 0  # how many were started since the session's generator last moved
+the$session$background_seed <- NULL # its state at that time
+the$session$fork_warned <- FALSE
+the$session$cores_told <- FALSE    # that OMP_NUM_THREADS hides a scheduler's number
+the$session$regions <- 0L          # regions begun: their numbers
+the$session$maps <- 0              # maps begun, for names of directories
+the$session$exit_guard <- NULL
+the$session$last_error <- NULL     # the last WorkerException, for last_error()
+
+# What a worker knows of itself; the session has the values of one that is no worker.
+the$worker$budget <- Inf           # most workers a map in this process may fork
+the$worker$collect <- FALSE        # failed items are collected
+the$worker$relayed <- c(0, 0)      # warnings and messages met
+the$worker$message_before <- ""    # R's last error message when the workers were forked
+the$worker$quit <- NULL            # R's own quit(), which workers call by another name
+
+# What is kept because finding it again costs time.
+the$cache$collected_at <- 0        # private bytes after the last collection before a fork
+the$cache$compiled <- list()       # functions compiled lately, with their originals
+the$cache$workers_of <- NULL       # session's directory and pid that workers_prefix is for
+the$cache$workers_prefix <- NULL   # path of their directories, but for the number of the map
+
+# The numbers that R and C share, by name; read when the package is loaded.
+constants <- list()
+trace_kinds <- character()
 
 .onLoad <- function(libname, pkgname) {
-  the$quit <- base::quit
-  the$exit_guard <- .Call(ffi_worker_guard_exit)
+  register_cluster_type()
+  the$worker$quit <- base::quit
+  the$session$exit_guard <- .Call(ffi_team_guard_exit)
   # what every worker runs is read from the lazy-load database here, once, not in each of them
   ns <- parent.env(environment())
-  for (name in c("worker_setup", "worker_loop", "worker_items", "set_local", "new_local", "seed_binding"))
+  assign("constants", .Call(ffi_constants), envir = ns)
+  assign("trace_kinds", names(constants$trace), envir = ns)
+  for (name in c("worker_setup", "worker_loop", "worker_items", "new_local", "seed_binding"))
     force(get(name, envir = ns))
   for (name in c("withCallingHandlers", "delayedAssign", "options", "environment"))
     force(get(name, envir = baseenv()))
-  the$region_guard <- .Call(ffi_region_guard_exit)
+  if (isNamespaceLoaded("future")) register_future_methods()
+  setHook(packageEvent("future", "onLoad"), register_future_methods)
 }

@@ -45,9 +45,6 @@
 #' @name sharedmem_trace
 NULL
 
-trace_kinds <- c("item", "wait_critical", "hold_critical", "wait_ordered", "hold_ordered", "serialize", "wait_ring", "gc",
-                 "startup", "dispatch", "lost")
-
 # raw: what ffi_trace_read() gives. names: of the sequence, or NULL.
 new_trace <- function(raw, nitems, names = NULL, begin = Sys.time() - raw$elapsed) {
   e <- raw$events

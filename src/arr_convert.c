@@ -13,24 +13,6 @@ typedef struct {
   double r, i;
 } complex_item;
 
-sm_rtype sm_rtype_of(sm_dtype d) {
-  switch ((sm_dtype_code)d.code) {
-  case SM_F8:
-  case SM_F4:
-  case SM_U4:
-  case SM_I8: return SM_R_DBL;
-  case SM_U1: return d.raw ? SM_R_RAW : SM_R_INT;
-  case SM_I1:
-  case SM_I2:
-  case SM_I4:
-  case SM_U2: return SM_R_INT;
-  case SM_C16: return SM_R_CPLX;
-  case SM_B1: return SM_R_LGL;
-  case SM_STR: break;
-  }
-  return SM_R_STR;
-}
-
 size_t sm_rtype_size(sm_rtype t) {
   switch (t) {
   case SM_R_LGL:
@@ -172,44 +154,13 @@ bool sm_convert_allowed(sm_dtype d, sm_rtype t) {
 
 /* The whole numbers a dtype holds; false for f8 f4 c16 S<n>. i4 leaves INT32_MIN out: it is NA. */
 static bool whole_range(sm_dtype d, int64_t *lo, int64_t *hi) {
-  switch ((sm_dtype_code)d.code) {
-  case SM_I1:
-    *lo = INT8_MIN;
-    *hi = INT8_MAX;
-    return true;
-  case SM_I2:
-    *lo = INT16_MIN;
-    *hi = INT16_MAX;
-    return true;
-  case SM_I4:
-    *lo = -INT32_MAX;
-    *hi = INT32_MAX;
-    return true;
-  case SM_I8:
-    *lo = INT64_MIN;
-    *hi = INT64_MAX;
-    return true;
-  case SM_U1:
-    *lo = 0;
-    *hi = UINT8_MAX;
-    return true;
-  case SM_U2:
-    *lo = 0;
-    *hi = UINT16_MAX;
-    return true;
-  case SM_U4:
-    *lo = 0;
-    *hi = UINT32_MAX;
-    return true;
-  case SM_B1:
-    *lo = 0;
-    *hi = 1;
-    return true;
-  default: return false;
-  }
+  const sm_dtype_info *row = sm_dtype_info_of(d);
+  *lo = row->lo;
+  *hi = row->hi;
+  return *lo <= *hi;
 }
 
-static bool has_na(sm_dtype d) { return d.code == SM_I4 || d.code == SM_B1; }
+static bool has_na(sm_dtype d) { return sm_dtype_info_of(d)->has_na; }
 
 static int64_t check_int(sm_dtype d, const int32_t *v, int64_t n) {
   int64_t lo, hi;
@@ -341,7 +292,7 @@ bool sm_convert_lossy(const void *src, int64_t n) {
 }
 
 const double *sm_convert_doubles(sm_dtype d, const void *src, int64_t n, double *buffer) {
-  if (d.code == SM_F8) return src;
+  if (d.code == SM_F8 && (uintptr_t)src % sizeof(double) == 0) return src;
   sm_convert_read(d, src, n, SM_R_DBL, buffer);
   return buffer;
 }

@@ -9,10 +9,8 @@
 
 #include "arr_dtype.h"
 
-typedef enum { SM_R_LGL = 1, SM_R_INT, SM_R_DBL, SM_R_CPLX, SM_R_RAW, SM_R_I64, SM_R_STR } sm_rtype;
-
 /* The R type that holds every value of a dtype. */
-sm_rtype sm_rtype_of(sm_dtype d);
+static inline sm_rtype sm_rtype_of(sm_dtype d) { return sm_dtype_info_of(d)->rtype; }
 
 /* Bytes an element of an R type; 0 for SM_R_STR. */
 size_t sm_rtype_size(sm_rtype t);
@@ -28,7 +26,7 @@ bool sm_is_na_real(double v);
  * any numeric dtype. */
 void sm_convert_read(sm_dtype d, const void *src, int64_t n, sm_rtype t, void *dst);
 
-/* n numbers as doubles: where they lie, or in buffer. */
+/* n numbers as doubles: where they lie, if they are doubles and aligned, or in buffer. */
 const double *sm_convert_doubles(sm_dtype d, const void *src, int64_t n, double *buffer);
 
 /* n times NA of type t at dst (0 for raw). */

@@ -88,6 +88,10 @@ int sm_ring_commit(sm_ring *r, uint32_t type, uint32_t flags, int64_t first, int
   return 0;
 }
 
+void sm_ring_close(sm_ring *r) { atomic_store(&r->shm->closed, 1); }
+
+bool sm_ring_closed(const sm_ring *r) { return atomic_load(&r->shm->closed) != 0; }
+
 size_t sm_ring_written(const sm_ring *r) { return (size_t)(r->pos - r->start - sizeof(sm_frame)); }
 
 void sm_ring_copy_written(const sm_ring *r, uint64_t from, void *p, size_t n) { copy_out(r, r->start + sizeof(sm_frame) + from, p, n); }
@@ -108,7 +112,7 @@ int sm_ring_get(const sm_ring *r, const sm_frame *f, uint64_t from, void *p, siz
   return 0;
 }
 
-const uint8_t *sm_ring_plain(const sm_ring *r, const sm_frame *f) {
+const uint8_t *sm_ring_contiguous(const sm_ring *r, const sm_frame *f) {
   uint64_t at = atomic_load_explicit(&r->shm->tail, memory_order_relaxed) + sizeof *f, off = at & (r->capacity - 1);
   return f->nbytes <= r->capacity - off ? r->data + off : NULL;
 }

@@ -24,12 +24,13 @@ typedef struct {
 
 typedef struct {
   _Atomic uint64_t head;
-  uint8_t line1[SM_CACHELINE - 8];
+  _Atomic uint32_t closed; /* the writer publishes nothing more */
+  uint8_t pad1[SM_CACHELINE - 12];
   _Atomic uint64_t tail;
   _Atomic uint32_t freed;   /* futex: changes when the reader frees space while the writer waits */
   _Atomic uint32_t waiting; /* the writer sleeps */
   _Atomic uint64_t offer;   /* where the frame stands that points into its writer's memory (a multiple of 8), and its sm_ring_offer */
-  uint8_t line2[SM_CACHELINE - 24];
+  uint8_t pad2[SM_CACHELINE - 24];
 } sm_ring_shm;
 
 /* A writer that publishes a frame that points into its own memory waits until the frame is released. While
@@ -66,6 +67,9 @@ void sm_ring_begin(sm_ring *r);
 int sm_ring_put(sm_ring *r, const void *p, size_t n);
 int sm_ring_wait(sm_ring *r, const sm_watch *watch);
 int sm_ring_commit(sm_ring *r, uint32_t type, uint32_t flags, int64_t first, int64_t count);
+/* Writer: nothing follows. Reader: has the writer said so? Asked before a peek that finds nothing: all has been read. */
+void sm_ring_close(sm_ring *r);
+bool sm_ring_closed(const sm_ring *r);
 /* Wait until the reader has released all before `upto`: 0, SM_EAGAIN after timeout_ms, or as the watch says. */
 int sm_ring_wait_released(sm_ring *r, uint64_t upto, uint32_t timeout_ms, const sm_watch *watch);
 /* An offer for the frame that stands at `at`, and one step of it; false if it is not in that state (any more). */
@@ -76,7 +80,7 @@ size_t sm_ring_written(const sm_ring *r);
 void sm_ring_copy_written(const sm_ring *r, uint64_t from, void *p, size_t n);
 
 /* put of a few bytes that stand in one piece and have room for certain; else false, and put has to do it. */
-static inline bool sm_ring_put_plain(sm_ring *r, const void *p, size_t n) {
+static inline bool sm_ring_put_fast(sm_ring *r, const void *p, size_t n) {
   uint64_t off = r->pos & (r->capacity - 1), end = r->pos + n;
   if (n > r->capacity - off || end > r->start + r->capacity / 2 || end + 8 > r->room_to) return false;
   memcpy(r->data + off, p, n);
@@ -90,6 +94,6 @@ int sm_ring_peek(sm_ring *r, sm_frame *f);
 int sm_ring_get(const sm_ring *r, const sm_frame *f, uint64_t from, void *p, size_t n);
 void sm_ring_release(sm_ring *r, const sm_frame *f);
 /* Where the payload of the frame peeked at stands, if it is in one piece; else NULL. */
-const uint8_t *sm_ring_plain(const sm_ring *r, const sm_frame *f);
+const uint8_t *sm_ring_contiguous(const sm_ring *r, const sm_frame *f);
 
 #endif

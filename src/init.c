@@ -15,39 +15,53 @@ SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
+SEXP ffi_text_dtype(SEXP);
+SEXP ffi_text_marked(SEXP);
 SEXP ffi_copy_atomic(SEXP, SEXP);
 SEXP ffi_copy_shared(SEXP);
 SEXP ffi_memmap_flush(SEXP);
 SEXP ffi_memmap_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 
 /* map */
+SEXP ffi_constants(void);
 SEXP ffi_critical(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_lock(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_lock_held(SEXP);
 SEXP ffi_lock_new(void);
 SEXP ffi_map_alive(SEXP);
-SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_end(SEXP);
-SEXP ffi_map_new(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_map_new(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_pids(SEXP);
-SEXP ffi_map_spawn(SEXP, SEXP);
+SEXP ffi_map_results(SEXP);
+SEXP ffi_map_spawn(SEXP, SEXP, SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_node_new(SEXP, SEXP);
+SEXP ffi_node_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_node_end(SEXP);
+SEXP ffi_node_pids(SEXP);
+SEXP ffi_node_give(SEXP, SEXP, SEXP);
+SEXP ffi_node_answer(SEXP);
+SEXP ffi_node_take(SEXP);
+SEXP ffi_node_reply(SEXP, SEXP);
 SEXP ffi_private_bytes(void);
+SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(void);
 SEXP ffi_rng_stream(SEXP, SEXP);
+SEXP ffi_rng_same(SEXP, SEXP);
 SEXP ffi_rng_restart(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
+SEXP ffi_team_guard_exit(void);
 SEXP ffi_test_kill_at(SEXP);
-SEXP ffi_worker_count(SEXP);
 SEXP ffi_worker_end(void);
-SEXP ffi_worker_guard_exit(void);
 SEXP ffi_worker_loop(SEXP, SEXP);
 SEXP ffi_worker_send(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_worker_stop_all(void);
-SEXP ffi_worker_resend(void);
+SEXP ffi_worker_returned(void);
 SEXP ffi_worker_setup(SEXP, SEXP);
+SEXP ffi_worker_suppress(SEXP);
 
 /* index */
 SEXP ffi_array_about(SEXP);
@@ -86,10 +100,14 @@ SEXP ffi_progress_wanted(SEXP);
 
 /* kernels */
 SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_arith_apply(SEXP, SEXP, SEXP);
-SEXP ffi_arith_combine(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_file_write(SEXP, SEXP, SEXP);
+SEXP ffi_file_write(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_about(SEXP);
+SEXP ffi_npy_dtype(SEXP);
+SEXP ffi_npy_parse(SEXP, SEXP);
+SEXP ffi_npy_put(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_read(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_npy_turn(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_reduce_run(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_search_run(SEXP, SEXP, SEXP, SEXP);
 
@@ -100,7 +118,7 @@ SEXP ffi_region_critical(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_end(SEXP);
 SEXP ffi_region_exit(SEXP);
 SEXP ffi_region_fail(SEXP);
-SEXP ffi_region_guard_exit(void);
+SEXP ffi_region_failed(SEXP);
 SEXP ffi_region_leave(SEXP);
 SEXP ffi_region_loop_begin(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_loop_claim(SEXP);
@@ -109,7 +127,7 @@ SEXP ffi_region_loop_item(SEXP, SEXP);
 SEXP ffi_region_new(SEXP, SEXP);
 SEXP ffi_region_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_pids(SEXP);
-SEXP ffi_region_send(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_region_send(SEXP, SEXP, SEXP);
 SEXP ffi_region_spawn(SEXP, SEXP, SEXP);
 
 #define ROW(name, n) \
@@ -124,6 +142,8 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_new, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),
+    ROW(ffi_text_dtype, 1),
+    ROW(ffi_text_marked, 1),
     ROW(ffi_copy_atomic, 2),
     ROW(ffi_copy_shared, 1),
     ROW(ffi_memmap_flush, 1),
@@ -131,28 +151,40 @@ static const R_CallMethodDef rows[] = {
     /* map */
     ROW(ffi_lock_held, 1),
     ROW(ffi_lock_new, 0),
+    ROW(ffi_constants, 0),
     ROW(ffi_map_alive, 1),
-    ROW(ffi_map_drive, 6),
+    ROW(ffi_map_drive, 5),
     ROW(ffi_map_end, 1),
-    ROW(ffi_map_new, 5),
+    ROW(ffi_map_new, 6),
     ROW(ffi_map_pids, 1),
-    ROW(ffi_map_spawn, 2),
+    ROW(ffi_map_results, 1),
+    ROW(ffi_map_spawn, 3),
+    ROW(ffi_node_new, 2),
+    ROW(ffi_node_spawn, 3),
+    ROW(ffi_node_end, 1),
+    ROW(ffi_node_pids, 1),
+    ROW(ffi_node_give, 3),
+    ROW(ffi_node_answer, 1),
+    ROW(ffi_node_take, 1),
+    ROW(ffi_node_reply, 2),
     ROW(ffi_private_bytes, 0),
+    ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 0),
     ROW(ffi_rng_stream, 2),
+    ROW(ffi_rng_same, 2),
     ROW(ffi_rng_restart, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
+    ROW(ffi_team_guard_exit, 0),
     ROW(ffi_test_kill_at, 1),
-    ROW(ffi_worker_count, 1),
     ROW(ffi_worker_end, 0),
-    ROW(ffi_worker_guard_exit, 0),
     ROW(ffi_worker_loop, 2),
     ROW(ffi_worker_send, 4),
     ROW(ffi_worker_stop_all, 0),
-    ROW(ffi_worker_resend, 0),
+    ROW(ffi_worker_returned, 0),
     ROW(ffi_worker_setup, 2),
+    ROW(ffi_worker_suppress, 1),
     /* index */
     ROW(ffi_array_about, 1),
     ROW(ffi_array_dim, 1),
@@ -172,10 +204,14 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_view_new, 3),
     /* kernels */
     ROW(ffi_argsort_run, 5),
-    ROW(ffi_arith_apply, 3),
-    ROW(ffi_arith_combine, 4),
     ROW(ffi_file_read, 6),
-    ROW(ffi_file_write, 3),
+    ROW(ffi_file_write, 4),
+    ROW(ffi_npy_about, 1),
+    ROW(ffi_npy_dtype, 1),
+    ROW(ffi_npy_parse, 2),
+    ROW(ffi_npy_put, 5),
+    ROW(ffi_npy_read, 4),
+    ROW(ffi_npy_turn, 5),
     ROW(ffi_reduce_run, 4),
     ROW(ffi_search_run, 4),
     /* trace */
@@ -193,7 +229,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_region_end, 1),
     ROW(ffi_region_exit, 1),
     ROW(ffi_region_fail, 1),
-    ROW(ffi_region_guard_exit, 0),
+    ROW(ffi_region_failed, 1),
     ROW(ffi_region_leave, 1),
     ROW(ffi_region_loop_begin, 6),
     ROW(ffi_region_loop_claim, 1),
@@ -201,7 +237,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_region_loop_item, 2),
     ROW(ffi_region_new, 2),
     ROW(ffi_region_pids, 1),
-    ROW(ffi_region_send, 4),
+    ROW(ffi_region_send, 3),
     ROW(ffi_region_spawn, 3),
     {NULL, NULL, 0},
 };

@@ -27,11 +27,11 @@ void sm_cell_emit(const sm_cell_job *j, const uint64_t *v, int64_t m, int64_t po
   uint64_t mask = ((uint64_t)1 << j->index_bits) - 1;
 #define EMIT(T)                                                             \
   {                                                                         \
-    T *o = (T *)j->out + pos;                                               \
+    T *o = (T *)j->out.at + pos;                                            \
     for (int64_t i = 0; i < m; i++) o[i] = (T)(int64_t)((v[i] & mask) + 1); \
     return;                                                                 \
   }
-  switch (j->type) {
+  switch (j->out.type) {
   case SM_PLACE_I4: EMIT(int32_t)
   case SM_PLACE_I8: EMIT(int64_t)
   case SM_PLACE_F8: EMIT(double)
@@ -125,9 +125,9 @@ static void sort_below(const rule *r, uint64_t *a, uint64_t *b, int64_t m, int h
   emit_sorted(r, b + from, a + from, m - from, pos + from);
 }
 
-void sm_cell_sort(const sm_cell_job *j, uint64_t *a, uint64_t *b, int64_t m, int code_bits, bool exact, int64_t pos) {
-  rule r = {j, exact, 0, 0};
-  sort_below(&r, a, b, m, j->index_bits + code_bits, pos);
+void sm_cell_sort(const sm_cell_job *j, uint64_t *a, uint64_t *b, int64_t m, int64_t pos) {
+  rule r = {j, j->exact, 0, 0};
+  sort_below(&r, a, b, m, j->index_bits + j->code_bits, pos);
 }
 
 /* Stable merge sort of indices by comparison; runs of 8 first. */

@@ -7,20 +7,14 @@
 #include "kern_file.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SLICE ((size_t)1 << 20)
 
 typedef struct {
-  int fd;
-  int64_t offset;
+  sm_file_part part;
   uint8_t *to;
   const uint8_t *from;
-  size_t nbytes;
-  int swap;
-  sm_file_back back;
-  void *ctx;
   sm_stop *stop;
   _Atomic size_t next;
 } file_job;
@@ -40,7 +34,7 @@ static int write_all(int fd, const uint8_t *from, size_t n, int64_t at) {
   for (size_t done = 0; done < n;) {
     ssize_t put = pwrite(fd, from + done, n - done, (off_t)at + (off_t)done);
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return -errno;
+    if (put < 0) return errno == EFAULT ? SM_ECHANGED : -errno; /* a page that a mapped file has lost is no SIGBUS here */
     if (put == 0) return -EIO;
     done += (size_t)put;
   }
@@ -67,19 +61,19 @@ static void read_work(void *arg, int rank, int np) {
   (void)np;
   while (!sm_stop_due(j->stop, rank)) {
     size_t at = atomic_fetch_add(&j->next, SLICE);
-    if (at >= j->nbytes) return;
-    size_t n = j->nbytes - at < SLICE ? j->nbytes - at : SLICE;
-    int rc = j->back ? j->back(j->ctx, at, n) : 0;
-    if (rc == 0) rc = read_all(j->fd, j->to + at, n, j->offset + (int64_t)at);
+    if (at >= j->part.nbytes) return;
+    size_t n = j->part.nbytes - at < SLICE ? j->part.nbytes - at : SLICE;
+    int rc = j->part.back ? j->part.back(j->part.ctx, at, n) : 0;
+    if (rc == 0) rc = read_all(j->part.fd, j->to + at, n, j->part.offset + (int64_t)at);
     if (rc < 0) {
       sm_stop_set(j->stop, rc);
       return;
     }
-    turn_round(j->to + at, n, j->swap);
+    turn_round(j->to + at, n, j->part.swap);
   }
 }
 
-static bool same_file(const struct stat *a, const struct stat *b) {
+bool sm_file_same(const struct stat *a, const struct stat *b) {
 #ifdef __APPLE__
 #define MTIME(s) (s)->st_mtimespec
 #else
@@ -88,14 +82,16 @@ static bool same_file(const struct stat *a, const struct stat *b) {
   return a->st_size == b->st_size && MTIME(a).tv_sec == MTIME(b).tv_sec && MTIME(a).tv_nsec == MTIME(b).tv_nsec;
 }
 
-int sm_file_read(int fd, int64_t offset, void *to, size_t nbytes, int swap, sm_file_back back, void *ctx, int np, sm_stop *stop) {
-  file_job j = {.fd = fd, .offset = offset, .to = to, .nbytes = nbytes, .swap = swap, .back = back, .ctx = ctx, .stop = stop};
+int sm_file_read(const sm_file_part *part, void *to, const sm_work *work) {
+  file_job j = {.part = *part, .to = to, .stop = work->stop};
+  sm_work shared = sm_work_for(work, (int64_t)part->nbytes, (int64_t)(2 * SLICE));
+  int fd = part->fd;
   struct stat before, after;
   if (fstat(fd, &before) < 0) return -errno;
-  int rc = sm_threads_run(sm_threads_for(np, (int64_t)nbytes, (int64_t)(2 * SLICE)), read_work, &j, stop);
+  int rc = sm_threads_run(&shared, read_work, &j);
   if (rc < 0 && rc != SM_ESHORT) return rc;
   if (fstat(fd, &after) < 0) return -errno;
-  return !same_file(&before, &after) ? SM_ECHANGED : rc;
+  return !sm_file_same(&before, &after) ? SM_ECHANGED : rc;
 }
 
 static void write_work(void *arg, int rank, int np) {
@@ -103,14 +99,15 @@ static void write_work(void *arg, int rank, int np) {
   (void)np;
   while (!sm_stop_due(j->stop, rank)) {
     size_t at = atomic_fetch_add(&j->next, SLICE);
-    if (at >= j->nbytes) return;
-    size_t n = j->nbytes - at < SLICE ? j->nbytes - at : SLICE;
-    int rc = write_all(j->fd, j->from + at, n, (int64_t)at);
+    if (at >= j->part.nbytes) return;
+    size_t n = j->part.nbytes - at < SLICE ? j->part.nbytes - at : SLICE;
+    int rc = write_all(j->part.fd, j->from + at, n, j->part.offset + (int64_t)at);
     if (rc < 0) sm_stop_set(j->stop, rc);
   }
 }
 
-int sm_file_write(int fd, const void *from, size_t nbytes, int np, sm_stop *stop) {
-  file_job j = {.fd = fd, .from = from, .nbytes = nbytes, .stop = stop};
-  return sm_threads_run(sm_threads_for(np, (int64_t)nbytes, (int64_t)(2 * SLICE)), write_work, &j, stop);
+int sm_file_write(int fd, int64_t offset, const void *from, size_t nbytes, const sm_work *work) {
+  file_job j = {.part = {.fd = fd, .offset = offset, .nbytes = nbytes}, .from = from, .stop = work->stop};
+  sm_work shared = sm_work_for(work, (int64_t)nbytes, (int64_t)(2 * SLICE));
+  return sm_threads_run(&shared, write_work, &j);
 }

@@ -5,18 +5,32 @@
 #ifndef KERN_FILE_H
 #define KERN_FILE_H
 
+#include <sys/stat.h>
+
 #include "kern_threads.h"
 
 /* How memory that is read into comes to be there: back(ctx, offset, n) is called by the thread that then fills
  * these bytes; 0 or a negative code. */
 typedef int (*sm_file_back)(void *ctx, size_t offset, size_t n);
 
-/* Read nbytes at `offset` of fd into `to`. swap: bytes of a number whose order is turned round (1: none, 2, 4, 8).
- * SM_ESHORT if the file ends first, SM_ECHANGED if its size or time of change is not after what it was before,
- * -errno, or the stop's code. */
-int sm_file_read(int fd, int64_t offset, void *to, size_t nbytes, int swap, sm_file_back back, void *ctx, int np, sm_stop *stop);
+/* What is read. */
+typedef struct {
+  int fd;
+  int64_t offset; /* in the file */
+  size_t nbytes;
+  int swap;          /* bytes of a number whose order is turned round (1: none, 2, 4, 8) */
+  sm_file_back back; /* or NULL for memory that is there */
+  void *ctx;
+} sm_file_part;
 
-/* Write nbytes to fd from offset 0 on, in parallel. */
-int sm_file_write(int fd, const void *from, size_t nbytes, int np, sm_stop *stop);
+/* Read the part into `to`. SM_ESHORT if the file ends first, SM_ECHANGED if its size or time of change is not after what it
+ * was before, -errno, or the stop's code. */
+int sm_file_read(const sm_file_part *part, void *to, const sm_work *work);
+
+/* True if size and time of change are the same. */
+bool sm_file_same(const struct stat *a, const struct stat *b);
+
+/* Write nbytes to fd from `offset` on, in parallel. Pages of `from` that are no longer there give SM_ECHANGED. */
+int sm_file_write(int fd, int64_t offset, const void *from, size_t nbytes, const sm_work *work);
 
 #endif

@@ -13,6 +13,9 @@ static inline uint64_t double_key(double x) {
   return u ^ ((uint64_t)((int64_t)u >> 63) | SIGN);
 }
 
+/* Codes are cut to their bits: values that have changed since they were scanned still name a bucket that exists. */
+static inline uint64_t code_mask(int bits) { return bits >= 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1; }
+
 /* Loops over STEP elements have a constant count and no state from one element to the next, so that compilers make
  * vectors of them at -O2. M is an integer as wide as T. x[-1] of rises and falls, x[n] of ties must be there; of floats none
  * is missing where they rise or fall, so with `ends` the first and the last are taken for the range. */
@@ -88,19 +91,20 @@ static inline uint64_t double_key(double x) {
   NEIGHBOURS(name, T, T, false)                                                                                        \
   static void code_##name(const void *data, const sm_keys_map *m, bool dec, int64_t from, int64_t n, uint64_t *out) {  \
     const T *x = (const T *)data + from;                                                                               \
-    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                                        \
+    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing, mask = code_mask(m->bits);             \
     int shift = m->shift;                                                                                              \
     for (int64_t i = 0; i < n; i++) {                                                                                  \
       T v = x[i];                                                                                                      \
-      uint64_t q = (((key_##name(v) - base) ^ flip) - flip) >> shift;                                                  \
+      uint64_t q = (((key_##name(v) - base) ^ flip) - flip) >> shift & mask;                                           \
       out[i] = (NA) ? missing : q;                                                                                     \
     }                                                                                                                  \
   }                                                                                                                    \
   ALWAYS void narrow_##name(const T *restrict x, const sm_keys_map *m, bool dec, int64_t n, uint16_t *restrict out) {  \
     uint32_t base = (uint32_t)m->base, flip = dec ? UINT32_MAX : 0, missing = (uint32_t)m->missing;                    \
+    uint32_t mask = ((uint32_t)1 << m->bits) - 1;                                                                      \
     for (int64_t i = 0; i < n; i++) {                                                                                  \
       T v = x[i];                                                                                                      \
-      uint32_t q = (((uint32_t)key_##name(v) - base) ^ flip) - flip, gone = -(uint32_t)(NA);                           \
+      uint32_t q = ((((uint32_t)key_##name(v) - base) ^ flip) - flip) & mask, gone = -(uint32_t)(NA);                  \
       out[i] = (uint16_t)(q ^ ((q ^ missing) & gone));                                                                 \
     }                                                                                                                  \
   }                                                                                                                    \
@@ -171,10 +175,10 @@ INTEGERS(b1, uint8_t, 0, UINT8_MAX, v == 0x80, x != 0, SIGN)
       }                                                                                                               \
       return;                                                                                                         \
     }                                                                                                                 \
-    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing;                                       \
+    uint64_t base = m->base, flip = dec ? UINT64_MAX : 0, missing = m->missing, mask = code_mask(m->bits);            \
     int shift = m->shift;                                                                                             \
     for (int64_t i = 0; i < n; i++) {                                                                                 \
-      uint64_t q = (((key_##name(x[i]) - base) ^ flip) - flip) >> shift;                                              \
+      uint64_t q = (((key_##name(x[i]) - base) ^ flip) - flip) >> shift & mask;                                       \
       out[i] = x[i] == x[i] ? q : missing;                                                                            \
     }                                                                                                                 \
   }
@@ -247,12 +251,14 @@ static void scan_work(void *arg, int rank, int np) {
   j->part[rank] = all;
 }
 
-int sm_keys_scan(const sm_keys *k, int np, sm_stop *stop, sm_keys_stats *out) {
-  scan_job j = {.k = k, .stop = stop};
+int sm_keys_scan(const sm_keys *k, const sm_work *work, sm_keys_stats *out) {
+  scan_job j = {.k = k, .stop = work->stop};
   for (int i = 0; i < SM_THREADS_MAX; i++) j.part[i] = (sm_keys_stats){0, true, true, true, UINT64_MAX, 0};
-  int rc = sm_threads_run(np, scan_work, &j, stop);
+  int rc = sm_threads_run(work, scan_work, &j);
   *out = j.part[0];
   for (int i = 1; i < SM_THREADS_MAX; i++) stats_merge(out, &j.part[i]);
+  if (out->missing < 0) out->missing = 0; /* data that change under the scan */
+  if (out->missing > k->n) out->missing = k->n;
   if (out->missing > 0) out->ascending = out->descending = false;
   return rc;
 }
@@ -335,6 +341,7 @@ uint64_t sm_keys_at(const sm_keys *k, int64_t i, int64_t depth) {
     AT(SM_KEY_B1, uint8_t, b1)
   case SM_KEY_STR:
   case SM_KEY_PTR: key = text_key(k, i, depth); break;
+  case SM_KEY_NONE: break;
   }
   return k->decreasing ? ~key : key;
 }

@@ -3,28 +3,16 @@
  * A key is a uint64_t such that a < b as values means key(a) < key(b). -0 and +0 have the same key.
  * For strings there is a key for every depth: the 8 bytes from that byte on, zero-padded, big-endian.
  * NA and NaN have no key; sm_keys_scan() counts them and sm_keys_code() sets them apart.
+ *
+ * Data in shared memory may change at any time. Every function here reads within the data's bounds whatever it finds,
+ * and gives codes within their bits; what the values of two calls have to do with each other is not known. Functions that
+ * look at data (all that take an index of an element) are called from within sm_threads_run() or sm_threads_one().
  */
 #ifndef KERN_KEYS_H
 #define KERN_KEYS_H
 
+#include "arr_dtype.h"
 #include "kern_threads.h"
-
-typedef enum {
-  SM_KEY_F8,
-  SM_KEY_F4, /* NaN of any kind is missing */
-  SM_KEY_I1,
-  SM_KEY_I2,
-  SM_KEY_I8,
-  SM_KEY_U1,
-  SM_KEY_U2,
-  SM_KEY_U4,
-  SM_KEY_U8,   /* nothing is missing */
-  SM_KEY_I4,   /* INT32_MIN is missing */
-  SM_KEY_I8NA, /* INT64_MIN is missing */
-  SM_KEY_B1,   /* 0x80 is missing, all others but 0 are equal */
-  SM_KEY_STR,  /* fixed width, NUL-padded; first byte 0xFF is missing */
-  SM_KEY_PTR   /* const char *, NUL-terminated; NULL is missing */
-} sm_key_type;
 
 typedef struct {
   sm_key_type type;
@@ -54,9 +42,10 @@ typedef struct {
 } sm_keys_map;
 
 /* Look at all numeric values (not for strings). Gives 0 or a stop code. */
-int sm_keys_scan(const sm_keys *k, int np, sm_stop *stop, sm_keys_stats *out);
+int sm_keys_scan(const sm_keys *k, const sm_work *work, sm_keys_stats *out);
 
-/* Codes of the elements from, ..., from + m - 1. Not for strings. */
+/* Codes of the elements from, ..., from + m - 1: below 2^map->bits, or map->missing, also where a value lies outside of what
+ * was scanned because it has changed since. Not for strings. */
 void sm_keys_code(const sm_keys *k, const sm_keys_map *map, int64_t from, int64_t m, uint64_t *out);
 
 /* Bytes an element of numbers, or of pointers. */

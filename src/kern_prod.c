@@ -27,8 +27,10 @@ typedef struct {
   const uint8_t *x;
   int64_t n;
   bool skip;
+  int64_t blocks;
   part *parts;
-  sm_stop *stop;
+  part again;
+  sm_work work;
 } job;
 
 static inline bool settled(long double total) { return total == 0 || isinf(total); }
@@ -91,21 +93,21 @@ static void multiply_block(const job *j, int64_t b, part *p) {
   }
 }
 
-static void work(void *arg, int rank, int np) {
+static void blocks_work(void *arg, int rank, int np) {
   job *j = arg;
   int64_t to = sm_share(j->n, rank + 1, np, BLOCK);
-  for (int64_t i = sm_share(j->n, rank, np, BLOCK); i < to && !sm_stop_due(j->stop, rank); i += BLOCK) {
+  for (int64_t i = sm_share(j->n, rank, np, BLOCK); i < to && !sm_stop_due(j->work.stop, rank); i += BLOCK) {
     j->parts[i / BLOCK] = (part){.total = 1, .plain = true};
     multiply_block(j, i / BLOCK, &j->parts[i / BLOCK]);
   }
 }
 
 /* The product of all; *tame says whether it and all partial products that are known stay in range. */
-static long double combine(const job *j, int64_t blocks, bool *tame, sm_tally *tally) {
+static long double combine(const job *j, bool *tame, sm_tally *tally) {
   long double p = 1;
   *tame = true;
   *tally = (sm_tally){0, false, false};
-  for (int64_t b = 0; b < blocks; b++) {
+  for (int64_t b = 0; b < j->blocks; b++) {
     const part *t = &j->parts[b];
     p *= t->total;
     *tame = *tame && isnormal(t->total) && isnormal(p);
@@ -116,22 +118,28 @@ static long double combine(const job *j, int64_t blocks, bool *tame, sm_tally *t
   return p;
 }
 
-int sm_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_tally *tally, long double *out) {
-  int64_t blocks = (n + BLOCK - 1) / BLOCK;
-  job j = {.d = d, .x = x, .n = n, .skip = skip, .stop = stop};
+/* Take the product again from first to last. */
+static void again_work(void *arg, int rank, int np) {
+  job *j = arg;
+  part *one = &j->again;
+  (void)np;
+  for (int64_t b = 0; b < j->blocks && !sm_stop_due(j->work.stop, rank); b++) {
+    if (settled(one->total) && j->parts[b].plain) one->total = j->parts[b].negative ? -one->total : one->total;
+    else multiply_block(j, b, one);
+  }
+}
+
+int sm_prod(const sm_numbers *of, const sm_work *work, sm_tally *tally, long double *out) {
+  job j = {.d = of->d, .x = of->x, .n = of->n, .skip = of->skip, .work = sm_work_for(work, of->n, GRAIN), .again = {.total = 1}};
   bool tame;
-  j.parts = malloc((size_t)(blocks + 1) * sizeof *j.parts);
+  j.blocks = (j.n + BLOCK - 1) / BLOCK;
+  j.parts = malloc((size_t)(j.blocks + 1) * sizeof *j.parts);
   if (!j.parts) return -ENOMEM;
-  int rc = sm_threads_run(sm_threads_for(np, n, GRAIN), work, &j, stop);
-  if (rc == 0) *out = combine(&j, blocks, &tame, tally);
+  int rc = sm_threads_run(&j.work, blocks_work, &j);
+  if (rc == 0) *out = combine(&j, &tame, tally);
   if (rc == 0 && !tame) {
-    part one = {.total = 1};
-    for (int64_t b = 0; b < blocks && !sm_stop_due(stop, 0); b++) {
-      if (settled(one.total) && j.parts[b].plain) one.total = j.parts[b].negative ? -one.total : one.total;
-      else multiply_block(&j, b, &one);
-    }
-    *out = one.total;
-    rc = atomic_load(&stop->code);
+    rc = sm_threads_one(&j.work, again_work, &j);
+    *out = j.again.total;
   }
   free(j.parts);
   return rc;

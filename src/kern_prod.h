@@ -6,6 +6,6 @@
 
 /* The product in long double, of what sm_reduce_sum() takes. Where it leaves the range on the way it is taken from first
  * to last. Gives 0, -ENOMEM or the stop's code. */
-int sm_prod(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_tally *tally, long double *out);
+int sm_prod(const sm_numbers *of, const sm_work *work, sm_tally *tally, long double *out);
 
 #endif

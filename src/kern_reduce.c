@@ -29,12 +29,17 @@ typedef struct {
   const uint8_t *x;
   int64_t n;
   bool skip;
-  void (*block)(const void *job, const double *v, int64_t n, part *p);
+  void (*block)(const void *job, const double *v, int64_t n, part *p); /* NULL: whole_block() */
   part *parts;
-  sm_stop *stop;
+  sm_work work;
+  double value; /* of first_equal() */
 } job;
 
-static bool is_float(sm_dtype d) { return d.code == SM_F8 || d.code == SM_F4; }
+static bool is_float(sm_dtype d) { return sm_dtype_info_of(d)->kernel == SM_CLASS_FLOAT; }
+
+static job job_of(const sm_numbers *of, const sm_work *work) {
+  return (job){.d = of->d, .x = of->x, .n = of->n, .skip = of->skip, .work = sm_work_for(work, of->n, GRAIN)};
+}
 
 typedef double quad __attribute__((vector_size(32)));
 typedef int64_t mask __attribute__((vector_size(32)));
@@ -155,21 +160,21 @@ static void count_block(const void *arg, const double *v, int64_t n, part *p) {
   }
 }
 
-/* Sum of integers of up to 32 bits: exact. */
-static void whole_block(const job *j, int64_t from, int64_t to, part *p) {
-#define WHOLE(code, T, present, value)          \
-  case code: {                                  \
-    const T *x = (const T *)(const void *)j->x; \
-    int64_t sum = 0, n = 0;                     \
-    for (int64_t i = from; i < to; i++) {       \
-      bool there = present;                     \
-      sum += there ? (int64_t)(value) : 0;      \
-      n += there;                               \
-    }                                           \
-    p->whole = sum;                             \
-    p->n = n;                                   \
-    p->na = n < to - from;                      \
-    return;                                     \
+/* Sum of m integers of up to 32 bits: exact. */
+static void whole_block(const job *j, const void *at, int64_t m, part *p) {
+#define WHOLE(code, T, present, value)     \
+  case code: {                             \
+    const T *x = at;                       \
+    int64_t sum = 0, n = 0;                \
+    for (int64_t i = 0; i < m; i++) {      \
+      bool there = present;                \
+      sum += there ? (int64_t)(value) : 0; \
+      n += there;                          \
+    }                                      \
+    p->whole += sum;                       \
+    p->n += n;                             \
+    p->na |= n < m;                        \
+    return;                                \
   }
   switch (j->d.code) {
     WHOLE(SM_I1, int8_t, true, x[i])
@@ -183,32 +188,31 @@ static void whole_block(const job *j, int64_t from, int64_t to, part *p) {
   }
 }
 
-static void work(void *arg, int rank, int np) {
+static void blocks_work(void *arg, int rank, int np) {
   job *j = arg;
   double buffer[CHUNK];
   int64_t to = sm_share(j->n, rank + 1, np, BLOCK), size = j->d.itemsize;
-  for (int64_t i = sm_share(j->n, rank, np, BLOCK); i < to && !sm_stop_due(j->stop, rank); i += BLOCK) {
+  bool aligned = (uintptr_t)j->x % j->d.itemsize == 0;
+  int64_t step = aligned && (!j->block || j->d.code == SM_F8) ? BLOCK : CHUNK;
+  for (int64_t i = sm_share(j->n, rank, np, BLOCK); i < to && !sm_stop_due(j->work.stop, rank); i += BLOCK) {
     int64_t end = i + BLOCK < to ? i + BLOCK : to;
     part *p = &j->parts[i / BLOCK];
     *p = (part){.lo = INFINITY, .hi = -INFINITY, .total = 0};
-    if (!j->block) {
-      whole_block(j, i, end, p);
-      continue;
-    }
-    int64_t step = j->d.code == SM_F8 ? BLOCK : CHUNK;
     for (int64_t c = i; c < end; c += step) {
       int64_t m = c + step < end ? step : end - c;
-      j->block(j, sm_convert_doubles(j->d, j->x + c * size, m, buffer), m, p);
+      const uint8_t *x = j->x + c * size;
+      if (j->block) j->block(j, sm_convert_doubles(j->d, x, m, buffer), m, p);
+      else whole_block(j, aligned ? x : memcpy(buffer, x, (size_t)(m * size)), m, p);
     }
   }
 }
 
 /* Reduce each block; *blocks is how many there are. The caller frees j->parts, also on failure. */
-static int run(job *j, int np, int64_t *blocks) {
+static int run(job *j, int64_t *blocks) {
   *blocks = (j->n + BLOCK - 1) / BLOCK;
   if (!j->parts) j->parts = malloc((size_t)(*blocks + 1) * sizeof *j->parts);
   if (!j->parts) return -ENOMEM;
-  return sm_threads_run(sm_threads_for(np, j->n, GRAIN), work, j, j->stop);
+  return sm_threads_run(&j->work, blocks_work, j);
 }
 
 static sm_tally tally_of(const job *j, int64_t blocks) {
@@ -221,9 +225,9 @@ static sm_tally tally_of(const job *j, int64_t blocks) {
   return t;
 }
 
-static int sum_whole(job *j, int np, sm_sum *out) {
+static int sum_whole(job *j, sm_sum *out) {
   int64_t blocks;
-  int rc = run(j, np, &blocks);
+  int rc = run(j, &blocks);
   if (rc < 0) return rc;
   out->tally = tally_of(j, blocks);
   for (int64_t b = 0; b < blocks; b++) {
@@ -236,10 +240,10 @@ static int sum_whole(job *j, int np, sm_sum *out) {
 }
 
 /* Sum in long double, with the NA and NaN that the fast pass leaves out. */
-static int sum_long(job *j, int np, sm_sum *out) {
+static int sum_long(job *j, sm_sum *out) {
   int64_t blocks;
   j->block = long_sum_block;
-  int rc = run(j, np, &blocks);
+  int rc = run(j, &blocks);
   if (rc < 0) return rc;
   out->tally = tally_of(j, blocks);
   out->sum = 0;
@@ -247,10 +251,10 @@ static int sum_long(job *j, int np, sm_sum *out) {
   return 0;
 }
 
-static int sum_floats(job *j, int np, sm_sum *out) {
+static int sum_floats(job *j, sm_sum *out) {
   int64_t blocks;
   j->block = sum_block;
-  int rc = run(j, np, &blocks);
+  int rc = run(j, &blocks);
   if (rc < 0) return rc;
   double sum = 0, error = 0;
   for (int64_t b = 0; b < blocks; b++) {
@@ -259,31 +263,46 @@ static int sum_floats(job *j, int np, sm_sum *out) {
   }
   out->sum = (long double)sum + (long double)error;
   out->tally = tally_of(j, blocks);
-  return isfinite(sum) && isfinite(error) ? 0 : sum_long(j, np, out);
+  return isfinite(sum) && isfinite(error) ? 0 : sum_long(j, out);
 }
 
-int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_sum *out) {
-  job j = {.d = d, .x = x, .n = n, .skip = skip, .stop = stop};
+int sm_reduce_sum(const sm_numbers *of, const sm_work *work, sm_sum *out) {
+  job j = job_of(of, work);
+  sm_kernel_class kernel = sm_dtype_info_of(of->d)->kernel;
   *out = (sm_sum){{0, false, false}, 0, 0};
-  int rc = is_float(d) || d.code == SM_I8 ? sum_floats(&j, np, out) : sum_whole(&j, np, out);
+  int rc = kernel == SM_CLASS_FLOAT || kernel == SM_CLASS_WIDE ? sum_floats(&j, out) : sum_whole(&j, out);
   free(j.parts);
   return rc;
 }
 
-/* The first element that equals v, as a double: which of the two zeros came first. */
-static double first_equal(const job *j, double v) {
-  double one;
+/* The value becomes the first element that equals it: which of the two zeros came first. */
+static void first_equal(void *arg, int rank, int np) {
+  job *j = arg;
+  (void)np;
   for (int64_t i = 0; i < j->n; i++) {
-    const double *x = sm_convert_doubles(j->d, j->x + i * j->d.itemsize, 1, &one);
-    if (*x == v) return *x;
+    double one;
+    sm_convert_read(j->d, j->x + i * j->d.itemsize, 1, SM_R_DBL, &one);
+    if (one == j->value) {
+      j->value = one;
+      return;
+    }
+    if (i % BLOCK == 0 && sm_stop_due(j->work.stop, rank)) return;
   }
-  return v;
 }
 
-int sm_reduce_extremes(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_extremes *out) {
-  job j = {.d = d, .x = x, .n = n, .block = extremes_block, .stop = stop};
+static int sign_of_zero(job *j, double *value) {
+  if (*value != 0) return 0;
+  j->value = 0;
+  int rc = sm_threads_one(&j->work, first_equal, j);
+  *value = j->value;
+  return rc;
+}
+
+int sm_reduce_extremes(const sm_numbers *of, const sm_work *work, sm_extremes *out) {
+  job j = job_of(of, work);
   int64_t blocks;
-  int rc = run(&j, np, &blocks);
+  j.block = extremes_block;
+  int rc = run(&j, &blocks);
   *out = (sm_extremes){{0, false, false}, INFINITY, -INFINITY};
   if (rc == 0) out->tally = tally_of(&j, blocks);
   for (int64_t b = 0; rc == 0 && b < blocks; b++) {
@@ -294,16 +313,17 @@ int sm_reduce_extremes(sm_dtype d, const void *x, int64_t n, int np, sm_stop *st
     out->lo = INFINITY;
     out->hi = -INFINITY;
   }
-  if (rc == 0 && is_float(d) && out->lo == 0) out->lo = first_equal(&j, 0);
-  if (rc == 0 && is_float(d) && out->hi == 0) out->hi = first_equal(&j, 0);
+  if (rc == 0 && is_float(j.d)) rc = sign_of_zero(&j, &out->lo);
+  if (rc == 0 && is_float(j.d)) rc = sign_of_zero(&j, &out->hi);
   free(j.parts);
   return rc;
 }
 
-int sm_reduce_count(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_count *out) {
-  job j = {.d = d, .x = x, .n = n, .block = count_block, .stop = stop};
+int sm_reduce_count(const sm_numbers *of, const sm_work *work, sm_count *out) {
+  job j = job_of(of, work);
   int64_t blocks;
-  int rc = run(&j, np, &blocks);
+  j.block = count_block;
+  int rc = run(&j, &blocks);
   *out = (sm_count){{0, false, false}, 0};
   if (rc == 0) out->tally = tally_of(&j, blocks);
   for (int64_t b = 0; rc == 0 && b < blocks; b++) out->nonzero += j.parts[b].nonzero;

@@ -9,6 +9,14 @@
 #include "arr_convert.h"
 #include "kern_threads.h"
 
+/* What is reduced. Numbers only (not c16, not S<n>), at any alignment: f8 f4 with NaN, i4 b1 with NA, others with nothing missing. */
+typedef struct {
+  sm_dtype d;
+  const void *x;
+  int64_t n;
+  bool skip; /* leave missing values out */
+} sm_numbers;
+
 typedef struct {
   int64_t n;    /* elements used: all, or (skip) those that are not missing */
   bool na, nan; /* NA, or NaN that is not NA, among all elements; of a finite sum of floats not told */
@@ -30,11 +38,10 @@ typedef struct {
   int64_t nonzero; /* elements that are neither missing nor zero */
 } sm_count;
 
-/* Numbers only (not c16, not S<n>), aligned: f8 f4 with NaN, i4 b1 with NA, others with nothing missing. With `skip`
- * missing values are left out; else they only show in the tally, and a sum of floats is then NaN. */
-int sm_reduce_sum(sm_dtype d, const void *x, int64_t n, bool skip, int np, sm_stop *stop, sm_sum *out);
-
-int sm_reduce_extremes(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_extremes *out);
-int sm_reduce_count(sm_dtype d, const void *x, int64_t n, int np, sm_stop *stop, sm_count *out);
+/* Each gives 0, -ENOMEM or the stop's code. Missing values that are not skipped show in the tally, and a sum of floats is then
+ * NaN. Extremes and counts leave missing values out whether or not `skip` is set. */
+int sm_reduce_sum(const sm_numbers *of, const sm_work *work, sm_sum *out);
+int sm_reduce_extremes(const sm_numbers *of, const sm_work *work, sm_extremes *out);
+int sm_reduce_count(const sm_numbers *of, const sm_work *work, sm_count *out);
 
 #endif

@@ -23,8 +23,7 @@ typedef struct {
 typedef struct {
   const sm_keys *data, *needle;
   bool right;
-  sm_place_type type;
-  void *out;
+  sm_places out;
   sm_stop *stop;
 } search_job;
 
@@ -52,7 +51,8 @@ static value value_at(const sm_keys *k, int64_t i) {
   case SM_KEY_U1: WHOLE_AT(uint8_t)
   case SM_KEY_U2: WHOLE_AT(uint16_t)
   case SM_KEY_U4: WHOLE_AT(uint32_t)
-  case SM_KEY_U8: break;
+  case SM_KEY_U8:
+  case SM_KEY_NONE: break;
   case SM_KEY_I4: MAYBE_AT(int32_t, INT32_MIN)
   case SM_KEY_I8NA: MAYBE_AT(int64_t, INT64_MIN)
   case SM_KEY_B1: {
@@ -188,16 +188,17 @@ static void search_work(void *arg, int rank, int np) {
         value v = value_at(q, e);
         hint = find(j, &v, hint);
       }
-      switch (j->type) {
-      case SM_PLACE_I4: ((int32_t *)j->out)[e] = (int32_t)(hint + 1); break;
-      case SM_PLACE_I8: ((int64_t *)j->out)[e] = hint + 1; break;
-      case SM_PLACE_F8: ((double *)j->out)[e] = (double)(hint + 1); break;
+      switch (j->out.type) {
+      case SM_PLACE_I4: ((int32_t *)j->out.at)[e] = (int32_t)(hint + 1); break;
+      case SM_PLACE_I8: ((int64_t *)j->out.at)[e] = hint + 1; break;
+      case SM_PLACE_F8: ((double *)j->out.at)[e] = (double)(hint + 1); break;
       }
     }
   }
 }
 
-int sm_search(const sm_keys *data, const sm_keys *needle, bool right, sm_place_type type, void *out, int np, sm_stop *stop) {
-  search_job j = {data, needle, right, type, out, stop};
-  return sm_threads_run(sm_threads_for(np, needle->n, GRAIN), search_work, &j, stop);
+int sm_search(const sm_keys *data, const sm_keys *needle, bool right, sm_places out, const sm_work *work) {
+  search_job j = {data, needle, right, out, work->stop};
+  sm_work part = sm_work_for(work, needle->n, GRAIN);
+  return sm_threads_run(&part, search_work, &j);
 }

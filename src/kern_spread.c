@@ -72,7 +72,7 @@ void sm_spread_choose(const sm_keys *k, const sm_keys_stats *stats, int bits, in
   out->exact = out->shift == 0;
   if ((k->type != SM_KEY_F8 && k->type != SM_KEY_F4) || range <= coarse) return;
   double least = key_double(stats->lo), most = key_double(stats->hi);
-  if (stats->whole) {
+  if (stats->whole && most - least <= 0x1p54) { /* more only where the data change under the scan */
     int need = sm_keys_bits((uint64_t)(int64_t)(most - least));
     if (need > bits || need > 52) return;
     map_linear(least, most, 1, need, k->decreasing, out);

@@ -45,8 +45,10 @@ static const char *text_at(const sm_keys *k, int64_t i) {
 static size_t limit_of(const sm_keys *k) { return k->type == SM_KEY_STR ? k->width : SIZE_MAX; }
 
 /* Bytes that all strings of a sample have in common with the first that is there. */
-static void guess_prefix(text_job *j) {
+static void guess_prefix(void *arg, int rank, int np) {
+  text_job *j = arg;
   const sm_keys *k = j->k;
+  (void)rank, (void)np;
   int64_t step = k->n / SAMPLE > 0 ? k->n / SAMPLE : 1;
   for (int64_t i = 0; i < k->n && !j->first; i++) j->first = text_at(k, i);
   if (!j->first) return;
@@ -107,10 +109,10 @@ static void weigh(text_job *j, const census *all, int bits) {
   }
 }
 
-static int take_census(text_job *j, int np, int bits) {
-  guess_prefix(j);
+static int take_census(text_job *j, const sm_work *work, int bits) {
+  int rc = sm_threads_one(work, guess_prefix, j), np = work->np;
   for (;;) {
-    int rc = sm_threads_run(np, census_work, j, j->stop);
+    if (rc == 0) rc = sm_threads_run(work, census_work, j);
     if (rc < 0) return rc;
     census *all = &j->parts[0];
     for (int t = 1; t < np; t++) {
@@ -159,22 +161,22 @@ static void code_work(void *arg, int rank, int np) {
   j->parts[rank].in_order = in_order;
 }
 
-int sm_text_code(const sm_keys *k, int np, sm_stop *stop, uint64_t *out, sm_keys_map *map, sm_keys_stats *stats) {
-  int bits = 64, rc = -ENOMEM;
+int sm_text_code(const sm_keys *k, const sm_work *work, uint64_t *out, sm_keys_map *map, sm_keys_stats *stats) {
+  int bits = 64, rc = -ENOMEM, np = work->np;
   for (uint64_t last = (uint64_t)k->n; last; last >>= 1) bits--;
   if (bits > 52) bits = 52;
   text_job *j = calloc(1, sizeof *j);
   if (!j) return rc;
   j->k = k;
-  j->stop = stop;
+  j->stop = work->stop;
   j->out = out;
   j->missing = UINT64_MAX;
   j->parts = calloc((size_t)np, sizeof *j->parts);
-  if (j->parts) rc = take_census(j, np, bits);
+  if (j->parts) rc = take_census(j, work, bits);
   *map = (sm_keys_map){.exact = j->exact};
   while (map->bits < 62 && j->last >> map->bits) map->bits++;
   j->missing = map->missing = (uint64_t)1 << map->bits;
-  if (rc == 0) rc = sm_threads_run(np, code_work, j, stop);
+  if (rc == 0) rc = sm_threads_run(work, code_work, j);
   *stats = (sm_keys_stats){0, true, true, false, UINT64_MAX, 0};
   for (int t = 0; rc == 0 && t < np; t++) {
     stats->missing += j->parts[t].missing;

@@ -42,6 +42,7 @@ bool sm_stop_due(sm_stop *s, int rank) {
 }
 
 typedef struct {
+  const sm_work *work;
   sm_thread_fn fn;
   void *arg;
   int np;
@@ -55,10 +56,23 @@ typedef struct {
   int rank;
 } member;
 
+static void run_guarded(void *ctx) {
+  const member *m = ctx;
+  m->crew->fn(m->crew->arg, m->rank, m->crew->np);
+}
+
+static void run_rank(crew *c, int rank) {
+  member m = {c, rank};
+  int rc = 0;
+  if (c->work->guard) rc = c->work->guard(run_guarded, &m);
+  else run_guarded(&m);
+  if (rc < 0) sm_stop_set(c->work->stop, rc);
+}
+
 static void *member_run(void *arg) {
   member *m = arg;
   crew *c = m->crew;
-  c->fn(c->arg, m->rank, c->np);
+  run_rank(c, m->rank);
   pthread_mutex_lock(&c->lock);
   if (--c->running == 0) pthread_cond_signal(&c->done);
   pthread_mutex_unlock(&c->lock);
@@ -112,25 +126,33 @@ static void crew_wait(crew *c, sm_stop *stop) {
   pthread_mutex_unlock(&c->lock);
 }
 
-int sm_threads_run(int np, sm_thread_fn fn, void *arg, sm_stop *stop) {
-  if (np > SM_THREADS_MAX) np = SM_THREADS_MAX;
-  if (np <= 1) {
-    fn(arg, 0, 1);
-    return atomic_load(&stop->code);
+int sm_threads_run(const sm_work *work, sm_thread_fn fn, void *arg) {
+  crew c = {.work = work, .fn = fn, .arg = arg, .np = work->np > SM_THREADS_MAX ? SM_THREADS_MAX : work->np < 1 ? 1 : work->np};
+  if (c.np == 1) {
+    run_rank(&c, 0);
+    return atomic_load(&work->stop->code);
   }
-  crew c = {.fn = fn, .arg = arg, .np = np, .running = 0};
   member members[SM_THREADS_MAX];
   pthread_t threads[SM_THREADS_MAX];
   pthread_mutex_init(&c.lock, NULL);
   pthread_cond_init(&c.done, NULL);
   int started = crew_start(&c, members, threads);
-  fn(arg, 0, np);
-  for (int r = started + 1; r < np; r++) fn(arg, r, np);
-  crew_wait(&c, stop);
+  run_rank(&c, 0);
+  for (int r = started + 1; r < c.np; r++) run_rank(&c, r);
+  crew_wait(&c, work->stop);
   for (int r = 1; r <= started; r++) pthread_join(threads[r], NULL);
   pthread_cond_destroy(&c.done);
   pthread_mutex_destroy(&c.lock);
-  return atomic_load(&stop->code);
+  return atomic_load(&work->stop->code);
+}
+
+int sm_threads_one(const sm_work *work, sm_thread_fn fn, void *arg) {
+  sm_work one = {1, work->stop, work->guard};
+  return sm_threads_run(&one, fn, arg);
+}
+
+sm_work sm_work_for(const sm_work *work, int64_t n, int64_t grain) {
+  return (sm_work){sm_threads_for(work->np, n, grain), work->stop, work->guard};
 }
 
 int sm_threads_available(void) {

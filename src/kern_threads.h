@@ -3,6 +3,10 @@
  * sm_threads_run() starts np - 1 threads with all signals blocked, works itself as rank 0, and joins
  * every thread before it returns, so a fork after it finds no thread and no lock held.
  *
+ * Guarding: data that lie in a mapped file may lose their pages at any time (SIGBUS). Kernels touch data only inside
+ * functions run by sm_threads_run() and sm_threads_one(), which run each rank under the work's guard. A guarded rank
+ * may be left at any load or store of data: it holds no lock then, and its scratch belongs to the job.
+ *
  * Stopping: workers look at a sm_stop between blocks of work by sm_stop_due(). The calling thread
  * (rank 0) also asks the `poll` callback there and while it waits for the others, at most every
  * SM_POLL_MS; a callback that returns true sets the flag and every rank leaves at its next look.
@@ -33,12 +37,25 @@ void sm_stop_set(sm_stop *s, int code);
 /* True if the work is to be left. Cheap: one relaxed load; rank 0 also asks poll when it is time. */
 bool sm_stop_due(sm_stop *s, int rank);
 
+/* On how many threads a kernel runs, when it stops, and how it touches its data. */
+typedef struct {
+  int np;
+  sm_stop *stop;
+  int (*guard)(void (*fn)(void *), void *ctx); /* sm_fault_guard() for data in a mapped file, NULL for all others */
+} sm_work;
+
 typedef void (*sm_thread_fn)(void *arg, int rank, int np);
 
 /* Run fn(arg, rank, np) for ranks 0 to np - 1 and wait for all. Where the system gives fewer threads
  * than asked, the calling thread runs the missing ranks one after the other; so ranks must not wait for each other.
- * Gives 0 or the stop's code. */
-int sm_threads_run(int np, sm_thread_fn fn, void *arg, sm_stop *stop);
+ * Gives 0 or the stop's code, which a guard that fails sets. */
+int sm_threads_run(const sm_work *work, sm_thread_fn fn, void *arg);
+
+/* Run fn(arg, 0, 1) in the calling thread, guarded and stoppable in the same way. */
+int sm_threads_one(const sm_work *work, sm_thread_fn fn, void *arg);
+
+/* The same work on the threads that pay for n elements: one for every `grain`. */
+sm_work sm_work_for(const sm_work *work, int64_t n, int64_t grain);
 
 /* Processors this process may run on (affinity), at least 1. */
 int sm_threads_available(void);

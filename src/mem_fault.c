@@ -62,6 +62,14 @@ int sm_fault_guard(void (*fn)(void *), void *ctx) {
   return rc;
 }
 
+void *sm_fault_suspend(void) {
+  void *guard = resume;
+  resume = NULL;
+  return guard;
+}
+
+void sm_fault_resume(void *guard) { resume = guard; }
+
 typedef struct {
   void *to;
   const void *from;

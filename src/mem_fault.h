@@ -14,6 +14,11 @@
  * may call at once; calls do not nest (SM_EMISUSE). */
 int sm_fault_guard(void (*fn)(void *), void *ctx);
 
+/* For a callback of a guarded call that does other things than touch this memory: until sm_fault_resume() is given back what
+ * sm_fault_suspend() gave, a SIGBUS of this thread is none of the guard's. */
+void *sm_fault_suspend(void);
+void sm_fault_resume(void *guard);
+
 /* memcpy() under the guard. */
 int sm_fault_copy(void *to, const void *from, size_t n);
 

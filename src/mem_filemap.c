@@ -68,6 +68,7 @@ int sm_filemap_map(int fd, sm_filemap_mode mode, uint64_t offset, size_t nbytes,
                   .mapped = size,
                   .fd = fd,
                   .creator = getpid(),
+                  .start = offset,
                   .readonly = mode == SM_FILEMAP_READ,
                   .kind = SM_SEGMENT_FILE};
   rc = sm_segment_enlist(&s, out);

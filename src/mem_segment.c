@@ -87,6 +87,11 @@ static int table_add(const sm_segment *from, sm_segment **out) {
   if (!s) return -ENOMEM;
   *s = *from;
   s->refs = 1;
+  struct stat st;
+  if (fstat(s->fd, &st) == 0) {
+    s->file[0] = (uint64_t)st.st_dev;
+    s->file[1] = (uint64_t)st.st_ino;
+  }
   s->prev = NULL;
   s->next = live;
   if (live) live->prev = s;
@@ -107,6 +112,7 @@ static int table_add_memory(int fd, uint8_t *base, size_t size, const sm_segment
                   .creator = getpid(),
                   .received = received,
                   .arena = h->arena != 0,
+                  .start = SM_PAGE,
                   .kind = SM_SEGMENT_MEMORY,
                   .id = {h->id[0], h->id[1]}};
   return table_add(&s, out);
@@ -266,6 +272,12 @@ sm_segment *sm_segment_find(const uint64_t id[2]) {
   for (sm_segment *s = live; s; s = s->next)
     if (s->id[0] == id[0] && s->id[1] == id[1]) return s;
   return NULL;
+}
+
+bool sm_segment_overlap(sm_stretch a, sm_stretch b) {
+  if (a.seg->file[0] != b.seg->file[0] || a.seg->file[1] != b.seg->file[1]) return false;
+  uint64_t p = a.seg->start + (uint64_t)(a.at - a.seg->payload), q = b.seg->start + (uint64_t)(b.at - b.seg->payload);
+  return p < q + b.nbytes && q < p + a.nbytes;
 }
 
 void sm_segment_ref(sm_segment *s) { s->refs++; }

@@ -42,6 +42,8 @@ typedef struct sm_segment {
   bool readonly;    /* mapped without write permission */
   sm_segment_kind kind;
   uint64_t id[2];
+  uint64_t file[2]; /* device and inode behind the mapping */
+  uint64_t start;   /* of the payload in that file */
   int64_t refs;
   struct sm_segment *next, *prev; /* table of this process */
 } sm_segment;
@@ -78,6 +80,16 @@ int sm_segment_open(pid_t pid, int fd, const uint64_t id[2], sm_segment **out);
 
 /* The mapped segment with this id, or NULL; adds no ref. */
 sm_segment *sm_segment_find(const uint64_t id[2]);
+
+/* A stretch of a segment's payload. */
+typedef struct {
+  const sm_segment *seg;
+  const uint8_t *at;
+  size_t nbytes;
+} sm_stretch;
+
+/* True if two stretches are in part the same bytes, whatever mappings they are seen by. */
+bool sm_segment_overlap(sm_stretch a, sm_stretch b);
 
 void sm_segment_ref(sm_segment *s);
 void sm_segment_unref(sm_segment *s);

@@ -2,7 +2,8 @@
  *
  * Purpose: the only fork() of the package, and the end of what it made.
  * Fork and signals: all signals are blocked over the fork and the mask is restored in both processes before
- * anything else is looked at, so no handler of the parent ever runs in the child before SIGINT is ignored there.
+ * anything else is looked at. The child leads a process group of its own, so Ctrl-C in a terminal reaches its parent alone, which
+ * ends the child.
  * Errors: 0 or a negative code; on failure nothing stays open.
  */
 #define _GNU_SOURCE
@@ -24,6 +25,7 @@
 #endif
 
 #include "proc_reap.h"
+#include "proc_tree.h"
 
 void sm_proc_init(sm_proc *p) {
   memset(p, 0, sizeof *p);
@@ -61,9 +63,27 @@ static void leave_at_once(void) { sm_proc_end_self(); }
 static void guard_exit(void) { atexit(leave_at_once); }
 #endif
 
+static struct sigaction interrupt; /* the parent's, for sm_proc_heed() */
+
+bool sm_proc_heed(bool heed) {
+  struct sigaction now;
+  sigaction(SIGINT, NULL, &now);
+  if (heed == (now.sa_handler != SIG_IGN) || !interrupt.sa_handler) return false;
+  if (heed) sigaction(SIGINT, &interrupt, NULL);
+  else signal(SIGINT, SIG_IGN);
+  return true;
+}
+
 static void child_setup(pid_t parent) {
   guard_exit();
-  signal(SIGINT, SIG_IGN);
+  setpgid(0, 0);
+  struct sigaction before;
+  sigaction(SIGINT, NULL, &before);
+  if (before.sa_handler != SIG_IGN) interrupt = before;
+  signal(SIGINT, SIG_IGN); /* drops one that is pending, too */
+  /* A background group that touches its terminal is stopped: it gets an error instead, and so does what it starts. */
+  signal(SIGTTIN, SIG_IGN);
+  signal(SIGTTOU, SIG_IGN);
   /* the host program's crash handlers would clean up after the parent */
   static const int crash[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGUSR1, SIGUSR2, SIGTERM};
   for (size_t i = 0; i < sizeof crash / sizeof crash[0]; i++) signal(crash[i], SIG_DFL);
@@ -109,8 +129,10 @@ int sm_proc_spawn(sm_proc *p, int *child_sock) {
     close(pair[0]);
     return -err;
   }
+  setpgid(pid, pid); /* whoever of the two comes first */
   p->pid = pid;
   p->owner = parent;
+  p->peaceful = false;
   p->sock = pair[0];
   p->status = -1;
   p->state = SM_PROC_RUNNING;
@@ -134,6 +156,10 @@ bool sm_proc_poll(sm_proc *p) {
   if (p->state == SM_PROC_REAPED) return true;
   int status;
   pid_t got;
+  siginfo_t ended;
+  memset(&ended, 0, sizeof ended);
+  if (!p->peaceful && waitid(P_PID, (id_t)p->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == p->pid)
+    sm_group_kill(p->pid);
   do got = waitpid(p->pid, &status, WNOHANG);
   while (got < 0 && errno == EINTR);
   if (got == 0) return false;
@@ -157,7 +183,9 @@ bool sm_proc_wait(sm_proc *p, int timeout_ms) {
 }
 
 void sm_proc_kill(sm_proc *p) {
-  if (mine(p) && p->state == SM_PROC_RUNNING && !sm_proc_poll(p)) kill(p->pid, SIGKILL);
+  if (!mine(p) || p->state != SM_PROC_RUNNING || sm_proc_poll(p)) return;
+  if (p->peaceful) kill(p->pid, SIGKILL);
+  else sm_tree_kill(p->pid);
 }
 
 void sm_proc_close(sm_proc *p) {

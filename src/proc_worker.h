@@ -1,6 +1,6 @@
 /* proc_worker.h: one forked process and what its maker knows of it.
  *
- * States     SM_PROC_NONE -> RUNNING (spawned) -> GONE (its end was seen) -> REAPED (waited for)
+ * States     SM_PROC_NONE -> RUNNING (spawned) -> REAPED (waited for)
  * Ownership  a record belongs to the process that spawned; in any other process (`owner` differs)
  *            every function but sm_proc_forget() does nothing.
  * Liveness   a pidfd where there is one, the end-of-file on the socket, and waitpid(own pid, WNOHANG).
@@ -13,21 +13,22 @@
 
 #include "sm_base.h"
 
-typedef enum { SM_PROC_NONE = 0, SM_PROC_RUNNING, SM_PROC_GONE, SM_PROC_REAPED } sm_proc_state;
+typedef enum { SM_PROC_NONE = 0, SM_PROC_RUNNING, SM_PROC_REAPED } sm_proc_state;
 
 typedef struct {
   pid_t pid;
-  pid_t owner; /* process that spawned it */
-  int sock;    /* parent's end of a stream socket pair; -1 when closed */
-  int pidfd;   /* -1 where there is none */
-  int state;   /* sm_proc_state */
-  int status;  /* wait status, once REAPED; -1 if somebody else took it */
+  pid_t owner;   /* process that spawned it */
+  int sock;      /* parent's end of a stream socket pair; -1 when closed */
+  int pidfd;     /* -1 where there is none */
+  int state;     /* sm_proc_state */
+  int status;    /* wait status, once REAPED; -1 if somebody else took it */
+  bool peaceful; /* it has done its work: what it has started is left alone */
 } sm_proc;
 
 void sm_proc_init(sm_proc *p);
 
-/* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, SIGINT is
- * ignored, fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent
+/* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, it leads a process group, SIGINT is ignored,
+ * fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent
  * (Linux); exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs.
  * stdio must be flushed before. */
 int sm_proc_spawn(sm_proc *p, int *child_sock);
@@ -35,14 +36,18 @@ int sm_proc_spawn(sm_proc *p, int *child_sock);
 /* In the child: close the parent's ends of siblings that were spawned earlier. Never touches processes. */
 void sm_proc_forget(sm_proc *p);
 
-/* Look without waiting: true once the process has ended; then it is REAPED and status is set. */
+/* Look without waiting: true once the process has ended; then it is REAPED, status is set, and unless it was peaceful
+ * its process group is dead. */
 bool sm_proc_poll(sm_proc *p);
 
 /* Wait up to timeout_ms for its end. True when REAPED. */
 bool sm_proc_wait(sm_proc *p, int timeout_ms);
 
-/* SIGKILL, if it still runs. Does not wait. */
+/* SIGKILL, if it still runs, and unless it is peaceful for all that it has started. Does not wait. */
 void sm_proc_kill(sm_proc *p);
+
+/* In a child that ignores SIGINT: heed it as the parent did, or ignore it again. False where nothing was to change. */
+bool sm_proc_heed(bool heed);
 
 /* Kill if needed, reap, close. Always ends with state REAPED or NONE and no descriptor open. */
 void sm_proc_close(sm_proc *p);

@@ -140,8 +140,16 @@ void r_array_access(const r_array *a, void (*fn)(void *), void *ctx) {
     fn(ctx);
     return;
   }
-  if (sm_fault_guard(fn, ctx) < 0)
-    r_abort("sharedmem_file_error", "the file behind the shared array has become shorter: this part of it is no longer there");
+  if (sm_fault_guard(fn, ctx) < 0) r_array_abort_shrunk();
+}
+
+void r_array_abort_shrunk(void) {
+  r_abort("sharedmem_file_error", "the file behind the shared array has become shorter: this part of it is no longer there");
+}
+
+bool r_array_overlap(const r_array *a, const r_array *b) {
+  sm_stretch p = {a->seg, a->data, (size_t)a->length * a->dtype.itemsize}, q = {b->seg, b->data, (size_t)b->length * b->dtype.itemsize};
+  return sm_segment_overlap(p, q);
 }
 
 void r_array_check_writable(const r_array *a) {

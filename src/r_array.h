@@ -62,8 +62,18 @@ void r_array_meta_init(SEXP x, SEXP meta);
  * does; see sm_fault_guard(). */
 void r_array_access(const r_array *a, void (*fn)(void *), void *ctx);
 
+/* Raise the sharedmem_file_error that says that the file has become shorter. */
+void r_array_abort_shrunk(void)
+#if defined(__GNUC__)
+    __attribute__((noreturn))
+#endif
+    ;
+
 /* True if the memory may vanish under an access, so that r_array_access() is needed. */
 bool r_array_fragile(const r_array *a);
+
+/* True if elements of a and b are the same memory, whatever mappings they are seen by. */
+bool r_array_overlap(const r_array *a, const r_array *b);
 
 /* Raise sharedmem_value_error if a must not be written to. */
 void r_array_check_writable(const r_array *a);

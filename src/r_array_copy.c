@@ -8,25 +8,13 @@
 #include "r_array.h"
 #include "r_array_handle.h"
 #include "r_array_new.h"
+#include "r_array_text.h"
 #include "r_memory.h"
 #include "r_util.h"
 
 #define DIRECT_BYTES ((size_t)32 << 20) /* written between looks for Ctrl-C */
 #define STAGE_BYTES ((size_t)256 << 10)
 #define LOGICAL_ITEMS 4096
-
-static sm_dtype string_dtype(SEXP a) {
-  size_t longest = 1;
-  const void *top = vmaxget();
-  for (R_xlen_t i = 0; i < XLENGTH(a); i++) {
-    SEXP s = STRING_ELT(a, i);
-    if (s == NA_STRING) continue;
-    size_t n = strlen(Rf_translateCharUTF8(s));
-    if (n > longest) longest = n;
-    vmaxset(top);
-  }
-  return (sm_dtype){SM_STR, 0, (uint32_t)longest};
-}
 
 static sm_dtype dtype_of(SEXP a) {
   switch (TYPEOF(a)) {
@@ -35,25 +23,16 @@ static sm_dtype dtype_of(SEXP a) {
   case LGLSXP: return (sm_dtype){SM_B1, 0, 1};
   case CPLXSXP: return (sm_dtype){SM_C16, 0, 16};
   case RAWSXP: return (sm_dtype){SM_U1, 1, 1};
-  case STRSXP: return string_dtype(a);
+  case STRSXP: return r_texts_dtype(a);
   }
   r_abort_argument_value("a", a, "an atomic vector");
 }
 
-static void fill_strings(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to, uint32_t width) {
-  const void *top = vmaxget();
-  for (R_xlen_t i = 0; i < n; i++, to += width) {
-    SEXP s = STRING_ELT(a, from + i);
-    if (s == NA_STRING) {
-      *to = SM_STR_NA;
-      memset(to + 1, 0, width - 1);
-      continue;
-    }
-    const char *text = Rf_translateCharUTF8(s);
-    size_t size = strlen(text) < width ? strlen(text) : width;
-    memcpy(to, text, size);
-    memset(to + size, 0, width - size);
-    vmaxset(top);
+static void fill_strings(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to, sm_dtype d) {
+  r_texts t = r_texts_of(a, d);
+  for (R_xlen_t i = 0; i < n; i++, to += d.itemsize) {
+    sm_text text = r_texts_get(&t, from + i);
+    sm_text_put(&text, to, d.itemsize);
   }
 }
 
@@ -67,14 +46,14 @@ static void fill_logicals(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to) {
 }
 
 /* n items of a, from item `from` on, as they stand in an array, at `to`. */
-static void stage(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to, uint32_t itemsize) {
+static void stage(SEXP a, R_xlen_t from, R_xlen_t n, uint8_t *to, sm_dtype d) {
   switch (TYPEOF(a)) {
   case REALSXP: REAL_GET_REGION(a, from, n, (double *)to); break;
   case INTSXP: INTEGER_GET_REGION(a, from, n, (int *)to); break;
   case CPLXSXP: COMPLEX_GET_REGION(a, from, n, (Rcomplex *)to); break;
   case RAWSXP: RAW_GET_REGION(a, from, n, to); break;
   case LGLSXP: fill_logicals(a, from, n, to); break;
-  case STRSXP: fill_strings(a, from, n, to, itemsize); break;
+  case STRSXP: fill_strings(a, from, n, to, d); break;
   }
 }
 
@@ -90,10 +69,24 @@ static void put(const r_array *to, size_t offset, const void *from, size_t n) {
   R_CheckUserInterrupt();
 }
 
+/* Strings wider than a block: the text alone is written, since the rest of a new segment is NUL. */
+static void fill_wide(SEXP a, const r_array *to) {
+  static const uint8_t na = SM_STR_NA;
+  r_texts t = r_texts_of(a, to->dtype);
+  for (R_xlen_t i = 0; i < to->length; i++) {
+    sm_text text = r_texts_get(&t, i);
+    size_t at = (size_t)i * to->dtype.itemsize;
+    uint8_t mark[2];
+    if (!text.p) put(to, at, &na, 1);
+    else if (text.marked) put(to, at, mark, sm_text_mark(&text, mark));
+    if (text.p && text.n) put(to, at + (text.marked ? 2 : 0), text.p, text.n);
+  }
+}
+
 static void fill(SEXP a, const r_array *to) {
   size_t size = to->dtype.itemsize, total = (size_t)to->length * size;
   if (to->block) {
-    if (to->length) stage(a, 0, to->length, to->data, to->dtype.itemsize);
+    if (to->length) stage(a, 0, to->length, to->data, to->dtype);
     return;
   }
   const uint8_t *own = own_bytes(a);
@@ -102,11 +95,15 @@ static void fill(SEXP a, const r_array *to) {
     put(to, at, own + at, n);
   }
   if (own) return;
-  R_xlen_t most = size < STAGE_BYTES ? (R_xlen_t)(STAGE_BYTES / size) : 1;
+  if (size > STAGE_BYTES) {
+    fill_wide(a, to);
+    return;
+  }
+  R_xlen_t most = (R_xlen_t)(STAGE_BYTES / size);
   uint8_t *buffer = (uint8_t *)R_alloc((size_t)most, (int)size);
   for (R_xlen_t at = 0, n; at < to->length; at += n) {
     n = to->length - at < most ? to->length - at : most;
-    stage(a, at, n, buffer, to->dtype.itemsize);
+    stage(a, at, n, buffer, to->dtype);
     put(to, (size_t)at * size, buffer, (size_t)n * size);
   }
 }

@@ -8,6 +8,14 @@ int r_kill_at = R_KILL_NONE;
 
 int r_here_rank(const void *of) { return of && r_here.of == of && r_here.pid == sm_pid() ? r_here.rank : -1; }
 
+void r_here_pause(void) {
+  if (r_here.slot && r_here.pid == sm_pid()) sm_queue_pause(r_here.slot);
+}
+
+void r_here_resume(void) {
+  if (r_here.slot && r_here.pid == sm_pid()) sm_queue_resume(r_here.slot);
+}
+
 void r_kill_self(void) {
   if (r_here.of && r_here.pid == sm_pid() && r_here.rank == 0 && r_here.first) sm_proc_end_self();
 }

@@ -9,21 +9,26 @@
 #define R_NO_REMAP
 #include <Rinternals.h>
 
-#include "sync_futex.h"
+#include "task_queue.h"
 
 typedef struct {
-  const void *of; /* the map it works for; NULL in a process that is no worker */
+  const void *of; /* the map or region it works for; NULL in a process that is no member */
   pid_t pid;
   int rank;
-  bool first;     /* of the first workers, not a successor */
-  int64_t item;   /* -1 between items */
-  sm_watch watch; /* what its waits look at */
+  bool first;              /* of the first workers, not a successor */
+  int64_t item;            /* -1 between items */
+  sm_watch watch;          /* what its waits look at */
+  sm_queue_slot_shm *slot; /* where the owner reads what it is at; NULL in a region's member */
 } r_here_state;
 
 extern r_here_state r_here;
 
 /* The rank of this process in `of`, or -1 if it is no worker of it. */
 int r_here_rank(const void *of);
+
+/* The running item waits for other processes from now on, or no longer: its time limit does not count that. */
+void r_here_pause(void);
+void r_here_resume(void);
 
 /* ---- points of the worker's protocol at which a test can have it killed; see tests/testthat/test-deaths.R ----
  * A point costs a comparison. Only the first worker of rank 0 dies at it. */

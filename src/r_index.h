@@ -42,6 +42,13 @@ typedef struct {
   const r_array *other; /* where the values are another array's items */
 } r_values;
 
+/* The array behind a view that still shows its memory, and the first element it shows; NULL for any other object. */
+const r_array *r_view_array(SEXP v, int64_t *from);
+
+/* An ordinary vector with the elements of an ALTREP vector of numbers or logical values, class and dim kept: what others may
+ * write meanwhile is read once. Any other object as it is. */
+SEXP r_private_vector(SEXP v);
+
 /* Turn `value` into a source for x: classes, types and shared arrays. Does not look at single values. Raises
  * sharedmem_value_error for a type that does not go into the dtype. Returns an object to protect. */
 SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out);
@@ -68,9 +75,6 @@ static inline const r_array *r_index_fast(SEXP x, SEXP i, SEXP *ptr, int64_t *at
 /* Raise the classed error with its fields. position, axis: 1-based, axis 0 for none. */
 void r_abort_index(const char *message, double position, SEXP index, double extent, int axis);
 void r_abort_value(const char *message, double position, SEXP value, sm_dtype d);
-
-/* The CHARSXP of one S<n> item of `width` bytes. */
-SEXP r_string_item(const uint8_t *p, size_t width);
 
 /* Entry points that other files of the glue call too. */
 SEXP ffi_array_dim(SEXP x);

@@ -6,29 +6,53 @@
 #include "r_array_handle.h"
 #include "r_util.h"
 
-/* Add value `k` of v to one element; the new value goes to out[at], SM_ERANGE if it does not fit. */
-static int add_one(const r_array *a, int64_t pos, const r_values *v, int64_t k, SEXP out, R_xlen_t at) {
-  uint8_t *p = a->data + (size_t)pos * a->dtype.itemsize;
-  int64_t item; /* a value as the dtype has it; stands for f8 and i4 as well */
+/* Additions to one stretch of places, under the guard where the memory may vanish. */
+typedef struct {
+  const r_array *a;
+  const r_values *v;
+  sm_span span;
+  int64_t at; /* how many were made: number of the value that comes next */
+  void *out;  /* the new values */
+  int rc;
+} add_job;
+
+/* Value number k as the dtype has it, with room for the widest. */
+static void value_item(const r_values *v, int64_t k, void *item) {
+  if (v->source.items) memcpy(item, v->source.items + (size_t)k * v->dtype.itemsize, v->dtype.itemsize);
+  else v->source.stage(v->source.ctx, k, 1, item);
+}
+
+static int add_one(const add_job *j, int64_t pos) {
+  uint8_t *p = j->a->data + (size_t)pos * j->a->dtype.itemsize;
+  union {
+    int32_t i4;
+    int64_t i8;
+    double f8;
+  } item, sum = {.i8 = 0};
   int rc = 0;
-  if (v->source.items) memcpy(&item, v->source.items + (size_t)k * a->dtype.itemsize, a->dtype.itemsize);
-  else v->source.stage(v->source.ctx, k, 1, &item);
-  if (a->dtype.code == SM_I4) {
-    int32_t d, sum = 0;
-    memcpy(&d, &item, sizeof d);
-    rc = sm_atomic_add_i4(p, d, &sum);
-    if (rc == 0) INTEGER(out)[at] = sum;
-  } else if (a->dtype.code == SM_I8) {
-    int64_t sum = 0;
-    rc = sm_atomic_add_i8(p, item, &sum);
-    if (rc == 0) REAL(out)[at] = (double)sum;
-  } else {
-    double d, sum = 0;
-    memcpy(&d, &item, sizeof d);
-    rc = sm_atomic_add_f8(p, d, &sum);
-    if (rc == 0) REAL(out)[at] = sum;
+  value_item(j->v, j->at % j->v->source.n, &item);
+  switch (j->a->dtype.code) {
+  case SM_I4:
+    rc = sm_atomic_add_i4(p, item.i4, &sum.i4);
+    if (rc == 0) ((int *)j->out)[j->at] = sum.i4;
+    return rc;
+  case SM_I8:
+    rc = sm_atomic_add_i8(p, item.i8, &sum.i8);
+    if (rc == 0) ((double *)j->out)[j->at] = (double)sum.i8;
+    return rc;
+  default:
+    sm_atomic_add_f8(p, item.f8, &sum.f8);
+    ((double *)j->out)[j->at] = sum.f8;
+    return 0;
   }
-  return rc;
+}
+
+static void add_all(void *ctx) {
+  add_job *j = ctx;
+  for (int64_t k = 0; k < j->span.n && j->rc == 0; k++) {
+    j->rc = add_one(j, j->span.pos ? j->span.pos[k] : j->span.start + k);
+    if (j->rc == 0) j->at++;
+  }
 }
 
 static void check_target(const r_array *a) {
@@ -72,8 +96,6 @@ SEXP ffi_atomic_add(SEXP x, SEXP i, SEXP value) {
   r_values v;
   r_subscripts s;
   sm_plan plan;
-  if (r_array_is(value)) value = r_call1("shared_values", value);
-  PROTECT(value);
   PROTECT(r_values_take(x, a, value, &v));
   PROTECT(r_subscripts_one(x, a, i, true, &s));
   sm_plan_init(&plan, s.axis, 1, R_alloc(sm_plan_buffer(1), 1));
@@ -83,12 +105,12 @@ SEXP ffi_atomic_add(SEXP x, SEXP i, SEXP value) {
   if (n > 0 && n % ny != 0) r_abort_value("length of i is not a multiple of the length of value", NA_REAL, R_NilValue, a->dtype);
   r_values_check(a, R_NilValue, &v, ny);
   SEXP ans = PROTECT(Rf_allocVector(a->dtype.code == SM_I4 ? INTSXP : REALSXP, (R_xlen_t)n));
-  R_xlen_t at = 0;
-  for (sm_span t = sm_plan_next(&plan); t.n; t = sm_plan_next(&plan))
-    for (int64_t k = 0; k < t.n; k++, at++)
-      if (add_one(a, t.pos ? t.pos[k] : t.start + k, &v, at % ny, ans, at) < 0)
-        r_abort_value("the sum does not fit its dtype; what stands before it was added", (double)at + 1, R_NilValue, a->dtype);
+  add_job job = {.a = a, .v = &v, .out = a->dtype.code == SM_I4 ? (void *)INTEGER(ans) : (void *)REAL(ans)};
+  const r_array *guarded = v.other && r_array_fragile(v.other) ? v.other : a;
+  while (job.rc == 0 && (job.span = sm_plan_next(&plan)).n) r_array_access(guarded, add_all, &job);
+  if (job.rc < 0)
+    r_abort_value("the sum does not fit its dtype; what stands before it was added", (double)job.at + 1, R_NilValue, a->dtype);
   vmaxset(vmax);
-  UNPROTECT(4);
+  UNPROTECT(3);
   return ans;
 }

@@ -132,6 +132,40 @@ static bool take_run(sm_axis *a, int64_t extent, SEXP i) {
   return true;
 }
 
+SEXP r_private_vector(SEXP v) {
+  if (!ALTREP(v)) return v;
+  R_xlen_t n = XLENGTH(v), got = 0, m = 1;
+  switch (TYPEOF(v)) {
+  case INTSXP:
+  case REALSXP:
+  case LGLSXP:
+  case CPLXSXP:
+  case RAWSXP: break;
+  default: return v;
+  }
+  SEXP own = PROTECT(Rf_allocVector(TYPEOF(v), n));
+  for (; got < n && m > 0; got += m) switch (TYPEOF(v)) {
+    case INTSXP: m = INTEGER_GET_REGION(v, got, n - got, INTEGER(own) + got); break;
+    case REALSXP: m = REAL_GET_REGION(v, got, n - got, REAL(own) + got); break;
+    case LGLSXP: m = LOGICAL_GET_REGION(v, got, n - got, LOGICAL(own) + got); break;
+    case CPLXSXP: m = COMPLEX_GET_REGION(v, got, n - got, COMPLEX(own) + got); break;
+    default: m = RAW_GET_REGION(v, got, n - got, RAW(own) + got); break;
+    }
+  Rf_copyMostAttrib(v, own);
+  SEXP dim = PROTECT(Rf_getAttrib(v, R_DimSymbol));
+  if (dim != R_NilValue) Rf_setAttrib(own, R_DimSymbol, dim);
+  UNPROTECT(2);
+  return own;
+}
+
+/* A subscript is read more than once: bounds are checked in one pass and trusted in the next. An ALTREP vector may lie in
+ * memory that others write, so it is copied first. Compact sequences, which are counted and not read, stay. */
+static SEXP private_subscript(SEXP i) {
+  sm_axis axis;
+  bool number = TYPEOF(i) == INTSXP || TYPEOF(i) == REALSXP;
+  return number && take_compact(&axis, INT64_MAX - 1, i) ? i : r_private_vector(i);
+}
+
 static index_src *new_src(SEXP i) {
   index_src *s = (index_src *)R_alloc(1, sizeof *s);
   memset(s, 0, sizeof *s);
@@ -189,7 +223,7 @@ static void take_axis(sm_axis *a, int64_t extent, SEXP i, int dim) {
 /* A shared array as a subscript stands for its values, a character one for positions among names. */
 static SEXP plain_subscript(SEXP i, SEXP names, int dim) {
   if (r_array_is(i)) i = r_call1("shared_values", i);
-  if (TYPEOF(i) != STRSXP) return i;
+  if (TYPEOF(i) != STRSXP) return private_subscript(i);
   PROTECT(i);
   SEXP d = PROTECT(Rf_ScalarInteger(dim));
   i = r_call3("match_names", i, names, d);
@@ -230,7 +264,7 @@ SEXP r_subscripts_one(SEXP x, const r_array *a, SEXP i, bool writing, r_subscrip
   out->nsub = 1;
   out->by_matrix = false;
   out->resolved = R_NilValue;
-  if (r_array_is(i)) i = r_call1("shared_values", i);
+  i = r_array_is(i) ? r_call1("shared_values", i) : private_subscript(i);
   PROTECT(i);
   if (TYPEOF(i) != SYMSXP && is_matrix_index(a, i)) {
     i = take_matrix(x, a, i, out);

@@ -6,6 +6,7 @@
 #include "mem_heap.h"
 #include "r_index.h"
 #include "r_array_handle.h"
+#include "r_array_text.h"
 #include "r_util.h"
 
 static SEXPTYPE sexp_type(sm_rtype t) {
@@ -32,13 +33,6 @@ static void *vector_data(SEXP v) {
   }
 }
 
-SEXP r_string_item(const uint8_t *p, size_t width) {
-  if (p[0] == SM_STR_NA) return NA_STRING;
-  const void *end = memchr(p, 0, width);
-  size_t n = end ? (size_t)((const uint8_t *)end - p) : width;
-  return Rf_mkCharLenCE((const char *)p, (int)n, CE_UTF8);
-}
-
 /* A block of items, copied out under the guard where the memory may vanish. */
 typedef struct {
   const r_array *a;
@@ -54,10 +48,26 @@ static void copy_items(void *ctx) {
   else memcpy(b->items, b->a->data + (size_t)(b->span->start + b->from) * size, (size_t)b->n * size);
 }
 
+/* Items wider than this are read one by one, no further than their text goes. */
+#define WIDE_ITEM 4096
+
+static void read_wide(const r_array *a, sm_plan *p, SEXP ans) {
+  R_xlen_t at = 0;
+  for (sm_span s = sm_plan_next(p); s.n; s = sm_plan_next(p))
+    for (int64_t k = 0; k < s.n; k++, at++) {
+      int64_t pos = s.pos ? s.pos[k] : s.start + k;
+      SET_STRING_ELT(ans, at, pos == SM_POS_NA ? NA_STRING : r_text_char_live(a, pos));
+    }
+}
+
 static void read_strings(const r_array *a, sm_plan *p, SEXP ans) {
   R_xlen_t at = 0;
   size_t size = a->dtype.itemsize;
-  int64_t most = size > 65536 / SM_BLOCK ? 1 + (int64_t)(65536 / size) : SM_BLOCK;
+  if (size > WIDE_ITEM) {
+    read_wide(a, p, ans);
+    return;
+  }
+  int64_t most = 1 + (int64_t)(65536 / size);
   uint8_t *items = (uint8_t *)R_alloc((size_t)most, (int)size);
   for (sm_span s = sm_plan_next(p); s.n; s = sm_plan_next(p))
     for (int64_t from = 0; from < s.n; from += most) {
@@ -65,7 +75,7 @@ static void read_strings(const r_array *a, sm_plan *p, SEXP ans) {
       r_array_access(a, copy_items, &b);
       for (int64_t k = 0; k < b.n; k++, at++) {
         bool na = s.pos && s.pos[from + k] == SM_POS_NA;
-        SET_STRING_ELT(ans, at, na ? NA_STRING : r_string_item(items + (size_t)k * size, size));
+        SET_STRING_ELT(ans, at, na ? NA_STRING : r_text_char(items + (size_t)k * size, a->dtype));
       }
     }
 }
@@ -230,7 +240,7 @@ static SEXP read_scalar(SEXP x, SEXP i) {
   case SM_R_LGL: return Rf_ScalarLogical(v.i);
   case SM_R_CPLX: return Rf_ScalarComplex(v.z);
   case SM_R_RAW: return Rf_ScalarRaw(v.r);
-  default: return Rf_ScalarString(r_string_item(p, a->dtype.itemsize));
+  default: return Rf_ScalarString(r_text_char_live(a, at - 1));
   }
 }
 

@@ -64,25 +64,14 @@ static void run_convert(void *ctx) {
   sm_convert_read(j->v->dtype, j->from, j->n, j->v->type, j->to);
 }
 
-static void run_copy(void *ctx) {
-  convert_job *j = ctx;
-  memcpy(j->to, j->from, (size_t)j->n * j->v->dtype.itemsize);
-}
-
 /* A private vector of n values from `from` on. */
 static SEXP read_part(SEXP x, int64_t from, int64_t n) {
   const view_info *v = info_of(x);
   const r_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
-  SEXP ans = PROTECT(Rf_allocVector(TYPEOF(x), (R_xlen_t)n));
   const uint8_t *p = v->data + (size_t)from * v->dtype.itemsize;
-  if (v->type == SM_R_STR && v->fragile && n > 0) {
-    convert_job job = {v, p, n, R_alloc((size_t)n, (int)v->dtype.itemsize)};
-    r_array_access(a, run_copy, &job);
-    p = job.to;
-  }
-  if (v->type == SM_R_STR)
-    for (int64_t k = 0; k < n; k++) SET_STRING_ELT(ans, (R_xlen_t)k, r_string_item(p + (size_t)k * a->dtype.itemsize, a->dtype.itemsize));
-  else if (n > 0) {
+  if (v->type == SM_R_STR) return r_read_run(a, (p - a->data) / v->dtype.itemsize, n, false);
+  SEXP ans = PROTECT(Rf_allocVector(TYPEOF(x), (R_xlen_t)n));
+  if (n > 0) {
     convert_job job = {v, p, n, copy_data(ans)};
     r_array_access(a, run_convert, &job);
   }
@@ -95,6 +84,7 @@ static SEXP own_copy(SEXP x) {
   if (own == R_NilValue) {
     own = read_part(x, 0, info_of(x)->n);
     R_set_altrep_data2(x, own);
+    info_of(x)->direct = false;
   }
   return own;
 }
@@ -146,6 +136,7 @@ static Rboolean view_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree
 /* One value, or a stretch: from the copy where there is one. */
 #define ELT(name, T, get)                                                                 \
   static T name(SEXP x, R_xlen_t i) {                                                     \
+    if (info_of(x)->direct) return ((const T *)(const void *)info_of(x)->data)[i];        \
     SEXP own = R_altrep_data2(x);                                                         \
     if (own == R_NilValue && info_of(x)->fragile) own = own_copy(x);                      \
     if (own != R_NilValue) return get(own, i);                                            \
@@ -215,6 +206,17 @@ void r_view_register(DllInfo *dll) {
   R_set_altraw_Get_region_method(class_raw, raw_region);
   R_set_altstring_Elt_method(class_str, str_elt);
   R_set_altstring_Set_elt_method(class_str, str_set_elt);
+}
+
+const r_array *r_view_array(SEXP v, int64_t *from) {
+  static const R_altrep_class_t *const classes[] = {&class_int, &class_real, &class_lgl, &class_cplx, &class_raw};
+  size_t k = 0, n = sizeof classes / sizeof *classes;
+  if (!ALTREP(v)) return NULL;
+  while (k < n && !R_altrep_inherits(v, *classes[k])) k++;
+  if (k == n || R_altrep_data2(v) != R_NilValue || info_of(v)->own.base) return NULL;
+  const r_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(v)), "x");
+  *from = (info_of(v)->data - a->data) / a->dtype.itemsize;
+  return a;
 }
 
 static R_altrep_class_t class_for(sm_rtype t) {

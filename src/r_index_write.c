@@ -3,6 +3,7 @@
 
 #include "r_index.h"
 #include "r_array_handle.h"
+#include "r_array_text.h"
 #include "r_util.h"
 
 static sm_rtype value_type(SEXP v) {
@@ -33,31 +34,6 @@ static void stage_numbers(const void *ctx, int64_t from, int64_t n, void *out) {
   sm_convert_write(v->dtype, v->type, (const uint8_t *)v->data + (size_t)from * sm_rtype_size(v->type), n, out);
 }
 
-static void stage_strings(const void *ctx, int64_t from, int64_t n, void *out) {
-  const r_values *v = ctx;
-  size_t width = v->dtype.itemsize;
-  uint8_t *to = out;
-  for (int64_t k = 0; k < n; k++, to += width) {
-    SEXP s = STRING_ELT(v->value, (R_xlen_t)(from + k));
-    memset(to, 0, width);
-    if (s == NA_STRING) {
-      to[0] = SM_STR_NA;
-    } else {
-      const void *vmax = vmaxget();
-      const char *text = Rf_translateCharUTF8(s);
-      size_t len = strlen(text);
-      memcpy(to, text, len < width ? len : width);
-      vmaxset(vmax);
-    }
-  }
-}
-
-static bool overlaps(const r_array *a, const r_array *b) {
-  uintptr_t p = (uintptr_t)a->data, q = (uintptr_t)b->data;
-  uintptr_t pn = (uintptr_t)a->length * a->dtype.itemsize, qn = (uintptr_t)b->length * b->dtype.itemsize;
-  return p < q + qn && q < p + pn;
-}
-
 static void abort_type(const r_array *a, SEXP value) {
   char code[16], text[160];
   sm_dtype_format(a->dtype, code);
@@ -65,21 +41,35 @@ static void abort_type(const r_array *a, SEXP value) {
   r_abort_value(text, 1, R_NilValue, a->dtype);
 }
 
+/* True if n elements of b from `from` on may go into a as they lie. */
+static bool goes_as_it_lies(const r_array *a, const r_array *b, int64_t from, int64_t n) {
+  if (b->dtype.code != a->dtype.code || b->dtype.raw != a->dtype.raw || b->dtype.itemsize != a->dtype.itemsize) return false;
+  sm_stretch p = {a->seg, a->data, (size_t)a->length * a->dtype.itemsize};
+  sm_stretch q = {b->seg, b->data + (size_t)from * b->dtype.itemsize, (size_t)n * b->dtype.itemsize};
+  return !sm_segment_overlap(p, q);
+}
+
+/* Shared values without attributes, in terms of memory, if they may be read while x is written: by a handle or a view. */
+static bool take_shared(SEXP x, const r_array *a, SEXP value, r_values *out) {
+  int64_t from = 0;
+  bool handle = r_array_is(value);
+  const r_array *b = handle ? r_array_get(value, "value") : Rf_isObject(value) ? NULL : r_view_array(value, &from);
+  if (!b || r_array_meta(x) != R_NilValue || (handle && r_array_meta(value) != R_NilValue)) return false;
+  int64_t n = handle ? b->length : (int64_t)XLENGTH(value);
+  if (!goes_as_it_lies(a, b, from, n)) return false;
+  out->other = b;
+  out->source = (sm_source){n, b->data + (size_t)from * b->dtype.itemsize, NULL, NULL};
+  out->value = value;
+  return true;
+}
+
+/* Values are checked in one pass and written in another: those that others may write meanwhile are copied first. */
 SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
   SEXP meta = r_array_meta(x);
   memset(out, 0, sizeof *out);
   out->dtype = a->dtype;
-  if (r_array_is(value)) {
-    const r_array *b = r_array_get(value, "value");
-    if (meta == R_NilValue && r_array_meta(value) == R_NilValue && b->dtype.code == a->dtype.code && b->dtype.raw == a->dtype.raw &&
-        b->dtype.itemsize == a->dtype.itemsize && !overlaps(a, b)) {
-      out->other = b;
-      out->source = (sm_source){b->length, b->data, NULL, NULL};
-      out->value = value;
-      return value;
-    }
-    value = r_call1("shared_values", value);
-  }
+  if (take_shared(x, a, value, out)) return value;
+  value = r_array_is(value) ? r_call1("shared_values", value) : r_private_vector(value);
   PROTECT(value);
   if (r_list_get(meta, "class") != R_NilValue) value = r_call2("prepare_value", meta, value);
   UNPROTECT(1);
@@ -96,7 +86,7 @@ SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
   if (!sm_convert_allowed(a->dtype, out->type)) abort_type(a, value);
   out->source.n = (int64_t)XLENGTH(value);
   out->source.ctx = out;
-  out->source.stage = out->type == SM_R_STR ? stage_strings : stage_numbers;
+  out->source.stage = stage_numbers;
   out->data = value_data(value);
   if (out->type != SM_R_STR && sm_rtype_same(a->dtype, out->type)) out->source.items = out->data;
   UNPROTECT(1);
@@ -104,13 +94,10 @@ SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
 }
 
 static int64_t check_strings(const r_array *a, SEXP v, int64_t n) {
+  r_texts t = r_texts_of(v, a->dtype);
   for (int64_t k = 0; k < n; k++) {
-    SEXP s = STRING_ELT(v, (R_xlen_t)k);
-    if (s == NA_STRING) continue;
-    const void *vmax = vmaxget();
-    size_t len = strlen(Rf_translateCharUTF8(s));
-    vmaxset(vmax);
-    if (len > a->dtype.itemsize) return k;
+    sm_text text = r_texts_get(&t, k);
+    if (sm_text_size(&text) > a->dtype.itemsize) return k;
   }
   return -1;
 }
@@ -150,12 +137,36 @@ static void run_write(void *ctx) {
   sm_select_write(j->a->dtype, j->a->data, j->plan, j->source, j->scratch);
 }
 
-/* Turn text into items beforehand: it needs R, which the guard does not allow. */
-static void stage_all(const r_array *a, sm_source *src) {
-  size_t size = a->dtype.itemsize;
-  uint8_t *items = (uint8_t *)R_alloc((size_t)src->n, (int)size);
-  src->stage(src->ctx, 0, src->n, items);
-  src->items = items;
+/* Strings on their way to their places. Looking at them needs R, which the guard does not allow. */
+typedef struct {
+  const r_array *a;
+  int n;
+  int64_t pos[256];
+  sm_text text[256];
+} text_block;
+
+static void put_texts(void *ctx) {
+  const text_block *b = ctx;
+  size_t width = b->a->dtype.itemsize;
+  for (int k = 0; k < b->n; k++) sm_text_put(&b->text[k], b->a->data + (size_t)b->pos[k] * width, width);
+}
+
+static void write_texts(const r_array *a, sm_plan *p, const r_values *v) {
+  r_texts t = r_texts_of(v->value, a->dtype);
+  text_block b = {.a = a};
+  sm_text first = r_texts_get(&t, 0);
+  int64_t at = 0, ny = v->source.n;
+  for (sm_span s = sm_plan_next(p); s.n; s = sm_plan_next(p))
+    for (int64_t k = 0; k < s.n; k++, at = at + 1 == ny ? 0 : at + 1) {
+      int64_t pos = s.pos ? s.pos[k] : s.start + k;
+      if (pos == SM_POS_NA) continue;
+      b.pos[b.n] = pos;
+      b.text[b.n++] = ny == 1 ? first : r_texts_get(&t, at);
+      if (b.n < 256) continue;
+      r_array_access(a, put_texts, &b);
+      b.n = 0;
+    }
+  r_array_access(a, put_texts, &b);
 }
 
 static void assign(SEXP x, const r_array *a, const r_subscripts *s, r_values *v) {
@@ -170,11 +181,14 @@ static void assign(SEXP x, const r_array *a, const r_subscripts *s, r_values *v)
   if (uneven && s->nsub > 1)
     r_abort_value("number of items to replace is not a multiple of replacement length", NA_REAL, R_NilValue, a->dtype);
   r_values_check(a, r_array_meta(x), v, ny < n ? ny : n);
-  void *scratch = v->source.items ? NULL : (void *)R_alloc(SM_BLOCK, (int)a->dtype.itemsize);
-  write_job job = {a, &plan, &v->source, scratch};
-  if (r_array_fragile(a) && v->type == SM_R_STR) stage_all(a, &v->source);
-  if (v->other && r_array_fragile(v->other)) r_array_access(v->other, run_write, &job);
-  else r_array_access(a, run_write, &job);
+  if (v->type == SM_R_STR) {
+    write_texts(a, &plan, v);
+  } else {
+    void *scratch = v->source.items ? NULL : (void *)R_alloc(SM_BLOCK, (int)a->dtype.itemsize);
+    write_job job = {a, &plan, &v->source, scratch};
+    if (v->other && r_array_fragile(v->other)) r_array_access(v->other, run_write, &job);
+    else r_array_access(a, run_write, &job);
+  }
   vmaxset(vmax);
   if (uneven) Rf_warningcall(R_NilValue, "number of items to replace is not a multiple of replacement length");
 }

@@ -6,22 +6,35 @@
  */
 #include "r_kernel.h"
 
+#include "arr_text.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 
+#include "mem_fault.h"
 #include "r_array_handle.h"
 #include "r_util.h"
 
-void r_kernel_stop(sm_stop *stop) { sm_stop_init(stop, r_interrupt_pending, NULL); }
+/* Asked from within guarded calls: what R does here is none of the guard's. */
+static bool poll(void *arg) {
+  void *guard = sm_fault_suspend();
+  bool pending = r_interrupt_pending(arg);
+  sm_fault_resume(guard);
+  return pending;
+}
+
+sm_work r_kernel_work(sm_stop *stop, SEXP np, bool fragile) {
+  sm_stop_init(stop, poll, NULL);
+  return (sm_work){Rf_asInteger(np), stop, fragile ? sm_fault_guard : NULL};
+}
 
 SEXP r_kernel_clean(SEXP (*fun)(void *), void (*clean)(void *), void *arg) { return R_ExecWithCleanup(fun, arg, clean, arg); }
 
 void r_kernel_check(int rc, const char *what) {
   if (rc == 0) return;
-  if (rc == SM_EINTR) {
-    r_interrupt_raise();
-  }
+  if (rc == SM_EINTR) r_interrupt_raise();
+  if (rc == SM_ECHANGED) r_array_abort_shrunk();
   if (rc == -ENOMEM || rc == SM_ENOROOM) r_abort("sharedmem_memory_error", "%s: not enough memory for scratch", what);
   r_abort("sharedmem_kernel_error", "%s: %s", what, sm_error_text(rc));
 }
@@ -32,24 +45,28 @@ static bool has_integer64(SEXP cls) {
   return false;
 }
 
-static size_t item_alignment(sm_dtype d) { return d.code == SM_C16 ? 8 : d.itemsize; }
-
 typedef struct {
-  const r_array *a;
+  const void *from;
   size_t nbytes;
   void *to;
 } copy_job;
 
 static void copy_bytes(void *arg) {
   copy_job *c = arg;
-  memcpy(c->to, c->a->data, c->nbytes);
+  memcpy(c->to, c->from, c->nbytes);
 }
 
-static const void *own_copy(const r_array *a) {
-  copy_job c = {a, (size_t)a->length * a->dtype.itemsize, NULL};
+void r_kernel_own(r_kernel_view *v, SEXP x) {
+  copy_job c = {v->data, (size_t)v->n * v->dtype.itemsize, NULL};
   c.to = R_alloc(c.nbytes > 0 ? c.nbytes : 1, 1);
-  r_array_access(a, copy_bytes, &c);
-  return c.to;
+  if (r_array_is(x)) r_array_access(r_array_get(x, "x"), copy_bytes, &c);
+  else copy_bytes(&c);
+  v->data = c.to;
+  v->fragile = v->shared = false;
+}
+
+void r_kernel_align(r_kernel_view *v, SEXP x) {
+  if (v->shared && (uintptr_t)v->data % sm_dtype_info_of(v->dtype)->swap != 0) r_kernel_own(v, x);
 }
 
 r_kernel_view r_kernel_look(SEXP x, const char *arg) {
@@ -62,7 +79,7 @@ r_kernel_view r_kernel_look(SEXP x, const char *arg) {
     v.shared = true;
     v.logical = a->dtype.code == SM_B1;
     v.integer64 = a->dtype.code == SM_I8 && has_integer64(r_array_meta_get(x, "class"));
-    if (r_array_fragile(a) || (a->dtype.code != SM_STR && (uintptr_t)a->data % item_alignment(a->dtype) != 0)) v.data = own_copy(a);
+    v.fragile = r_array_fragile(a);
     return v;
   }
   v.n = (int64_t)Rf_xlength(x);
@@ -96,33 +113,24 @@ r_kernel_view r_kernel_look(SEXP x, const char *arg) {
 }
 
 sm_key_type r_kernel_key_type(const r_kernel_view *v, const char *arg) {
-  switch (v->dtype.code) {
-  case SM_F8: return SM_KEY_F8;
-  case SM_F4: return SM_KEY_F4;
-  case SM_I1: return SM_KEY_I1;
-  case SM_I2: return SM_KEY_I2;
-  case SM_I4: return SM_KEY_I4;
-  case SM_I8: return v->integer64 ? SM_KEY_I8NA : SM_KEY_I8;
-  case SM_U1: return SM_KEY_U1;
-  case SM_U2: return SM_KEY_U2;
-  case SM_U4: return SM_KEY_U4;
-  case SM_B1: return SM_KEY_B1;
-  case SM_STR: return v->dtype.itemsize == 0 ? SM_KEY_PTR : SM_KEY_STR;
-  default: break;
-  }
-  r_abort_argument(arg, "complex", "numbers, logical values or strings");
+  sm_key_type key = sm_dtype_info_of(v->dtype)->key;
+  if (key == SM_KEY_NONE) r_abort_argument(arg, "complex", "numbers, logical values or strings");
+  if (key == SM_KEY_I8 && v->integer64) return SM_KEY_I8NA;
+  return key == SM_KEY_STR && v->dtype.itemsize == 0 ? SM_KEY_PTR : key;
 }
 
+/* What is compared: the bytes as they are, but for latin1, which is brought to UTF-8. */
 static const char *text_of(SEXP s) {
   if (s == NA_STRING) return NULL;
-  return Rf_getCharCE(s) == CE_BYTES ? CHAR(s) : Rf_translateCharUTF8(s);
+  bool bytes = Rf_getCharCE(s) != CE_LATIN1 || sm_text_is_ascii(CHAR(s), (size_t)LENGTH(s));
+  return bytes ? CHAR(s) : Rf_translateCharUTF8(s);
 }
 
-const char *const *r_kernel_texts(const sm_few *f) {
-  int n = sm_few_count(f);
+const char *const *r_kernel_texts(const sm_dict *d) {
+  int n = sm_dict_count(d);
   const char **out = (const char **)R_alloc((size_t)n + 1, sizeof *out);
   out[0] = NULL; /* no element is at this address */
-  for (int i = 1; i <= n; i++) out[i] = text_of((SEXP)(uintptr_t)sm_few_word(f, i));
+  for (int i = 1; i <= n; i++) out[i] = text_of((SEXP)(uintptr_t)sm_dict_word(d, i));
   return out;
 }
 

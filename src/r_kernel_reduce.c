@@ -18,69 +18,68 @@ static double narrow(long double v) { return v > (long double)DBL_MAX ? R_PosInf
 
 static double missing_double(const sm_tally *t) { return t->na ? NA_REAL : R_NaN; }
 
-static bool is_double(sm_dtype d) { return d.code == SM_F8 || d.code == SM_F4 || d.code == SM_U4; }
+static bool is_double(sm_dtype d) { return sm_rtype_of(d) == SM_R_DBL; }
 
-static SEXP reduce_sum(const r_kernel_view *v, bool skip, int np, sm_stop *stop, bool mean) {
+static SEXP reduce_sum(const sm_numbers *v, const sm_work *work, bool mean) {
   sm_sum s;
-  r_kernel_check(sm_reduce_sum(v->dtype, v->data, v->n, skip, np, stop, &s), "sum");
-  bool missing = !skip && (s.tally.na || s.tally.nan);
+  r_kernel_check(sm_reduce_sum(v, work, &s), "sum");
+  bool missing = !v->skip && (s.tally.na || s.tally.nan);
   if (mean) {
     if (missing) return Rf_ScalarReal(missing_double(&s.tally));
     return s.tally.n == 0 ? Rf_ScalarReal(R_NaN) : Rf_ScalarReal((double)(s.sum / (long double)s.tally.n));
   }
-  if (is_double(v->dtype)) return Rf_ScalarReal(missing ? missing_double(&s.tally) : narrow(s.sum));
+  if (is_double(v->d)) return Rf_ScalarReal(missing ? missing_double(&s.tally) : narrow(s.sum));
   if (missing) return Rf_ScalarInteger(NA_INTEGER);
   return s.whole > INT_MAX || s.whole < -INT_MAX ? R_NilValue : Rf_ScalarInteger((int)s.whole);
 }
 
-static SEXP reduce_prod(const r_kernel_view *v, bool skip, int np, sm_stop *stop) {
+static SEXP reduce_prod(const sm_numbers *v, const sm_work *work) {
   sm_tally t;
   long double p;
-  r_kernel_check(sm_prod(v->dtype, v->data, v->n, skip, np, stop, &t, &p), "prod");
-  return Rf_ScalarReal(!skip && (t.na || t.nan) ? missing_double(&t) : narrow(p));
+  r_kernel_check(sm_prod(v, work, &t, &p), "prod");
+  return Rf_ScalarReal(!v->skip && (t.na || t.nan) ? missing_double(&t) : narrow(p));
 }
 
-static SEXP reduce_extremes(const r_kernel_view *v, int what, bool skip, int np, sm_stop *stop) {
+static SEXP reduce_extremes(const sm_numbers *v, const sm_work *work, int what) {
   sm_extremes e;
-  r_kernel_check(sm_reduce_extremes(v->dtype, v->data, v->n, np, stop, &e), "min, max");
-  if (e.tally.n == 0 && (skip || v->n == 0)) return R_NilValue;
-  bool missing = !skip && (e.tally.na || e.tally.nan);
+  r_kernel_check(sm_reduce_extremes(v, work, &e), "min, max");
+  if (e.tally.n == 0 && (v->skip || v->n == 0)) return R_NilValue;
+  bool missing = !v->skip && (e.tally.na || e.tally.nan);
   double value[2] = {what == MAX ? e.hi : e.lo, e.hi};
   int n = what == RANGE ? 2 : 1;
-  SEXP out = PROTECT(Rf_allocVector(is_double(v->dtype) ? REALSXP : INTSXP, n));
+  SEXP out = PROTECT(Rf_allocVector(is_double(v->d) ? REALSXP : INTSXP, n));
   for (int i = 0; i < n; i++) {
-    if (is_double(v->dtype)) REAL(out)[i] = missing ? missing_double(&e.tally) : value[i];
+    if (is_double(v->d)) REAL(out)[i] = missing ? missing_double(&e.tally) : value[i];
     else INTEGER(out)[i] = missing ? NA_INTEGER : (int)value[i];
   }
   UNPROTECT(1);
   return out;
 }
 
-static SEXP reduce_logical(const r_kernel_view *v, bool any, bool skip, int np, sm_stop *stop) {
+static SEXP reduce_logical(const sm_numbers *v, const sm_work *work, bool any) {
   sm_count c;
-  r_kernel_check(sm_reduce_count(v->dtype, v->data, v->n, np, stop, &c), "any, all");
+  r_kernel_check(sm_reduce_count(v, work, &c), "any, all");
   bool decided = any ? c.nonzero > 0 : c.nonzero < c.tally.n;
   if (decided) return Rf_ScalarLogical(any);
-  return Rf_ScalarLogical(c.tally.na && !skip ? NA_LOGICAL : !any);
+  return Rf_ScalarLogical(c.tally.na && !v->skip ? NA_LOGICAL : !any);
 }
 
 /* what: 0 sum, 1 prod, 2 min, 3 max, 4 range, 5 any, 6 all, 7 mean. NULL: R is to do it. */
 SEXP ffi_reduce_run(SEXP x, SEXP what, SEXP na_rm, SEXP np) {
-  if (r_array_fragile(r_array_get(x, "x"))) return R_NilValue;
   const void *top = vmaxget();
   r_kernel_view v = r_kernel_look(x, "x");
-  int op = Rf_asInteger(what), threads = Rf_asInteger(np);
-  bool skip = Rf_asLogical(na_rm) == TRUE;
+  sm_numbers of = {v.dtype, v.data, v.n, Rf_asLogical(na_rm) == TRUE};
+  int op = Rf_asInteger(what);
   sm_stop stop;
+  sm_work work = r_kernel_work(&stop, np, v.fragile);
   SEXP out;
-  r_kernel_stop(&stop);
   switch (op) {
   case SUM:
-  case MEAN: out = reduce_sum(&v, skip, threads, &stop, op == MEAN); break;
-  case PROD: out = reduce_prod(&v, skip, threads, &stop); break;
+  case MEAN: out = reduce_sum(&of, &work, op == MEAN); break;
+  case PROD: out = reduce_prod(&of, &work); break;
   case ANY:
-  case ALL: out = reduce_logical(&v, op == ANY, skip, threads, &stop); break;
-  default: out = reduce_extremes(&v, op, skip, threads, &stop); break;
+  case ALL: out = reduce_logical(&of, &work, op == ANY); break;
+  default: out = reduce_extremes(&of, &work, op); break;
   }
   vmaxset(top);
   return out;

@@ -10,21 +10,21 @@
 
 #define KEEP_BYTES ((size_t)4 << 20)
 
-/* Control memory of a map, used again by a later one: fresh shared pages are dear. It is taken only once all who had it
- * mapped have been waited for (settled); a fork of this process must not use it (owner). */
+/* Faulting in shared pages is slow, so the control memory of one map is reused by a later one: once every process that mapped it
+ * has been reaped (settled), and never by a fork of this process (owner). */
 static struct {
   void *mem;
   size_t nbytes;
   pid_t owner;
   bool settled;
-} kept;
+} spare;
 
 static int control_map(r_map *m) {
-  kept.settled = kept.settled || sm_reap_done();
-  if (kept.mem && kept.settled && kept.owner == sm_pid() && kept.nbytes >= m->nbytes) {
-    m->mem = kept.mem;
-    m->mapped = kept.nbytes;
-    kept.mem = NULL;
+  spare.settled = spare.settled || sm_reap_done();
+  if (spare.mem && spare.settled && spare.owner == sm_pid() && spare.nbytes >= m->nbytes) {
+    m->mem = spare.mem;
+    m->mapped = spare.nbytes;
+    spare.mem = NULL;
     return 1;
   }
   m->mapped = m->nbytes;
@@ -34,11 +34,11 @@ static int control_map(r_map *m) {
 void r_map_unmap(r_map *m) {
   if (!m->mem) return;
   /* a template may leave workers dying */
-  if (!kept.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
-    kept.mem = m->mem;
-    kept.nbytes = m->mapped;
-    kept.owner = sm_pid();
-    kept.settled = sm_reap_done();
+  if (!spare.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
+    spare.mem = m->mem;
+    spare.nbytes = m->mapped;
+    spare.owner = sm_pid();
+    spare.settled = sm_reap_done();
   } else {
     sm_anon_unmap(m->mem, m->mapped);
   }
@@ -51,37 +51,28 @@ r_map *r_map_get(SEXP ptr) {
   return m;
 }
 
-static size_t align_line(size_t n) { return (n + SM_CACHELINE - 1) / SM_CACHELINE * SM_CACHELINE; }
-
 static uint64_t ring_capacity_for(int np) { return np <= 16 ? 1u << 18 : np <= 128 ? 1u << 16 : 1u << 14; }
 
 int r_map_lay_out(r_map *m) {
   m->ring_capacity = ring_capacity_for(m->np);
-  size_t ctl = align_line(sizeof(r_control_shm)), queue = align_line(sm_queue_nbytes(m->np));
-  size_t turn = align_line(sm_turnstile_nbytes(m->nitems, m->np)), ring = align_line(sm_ring_nbytes(m->ring_capacity));
-  size_t desks = align_line(sizeof(r_desk_shm) * (size_t)m->np);
-  m->nbytes = ctl + queue + turn + desks + ring * (size_t)m->np;
+  size_t ctl = r_team_align(sizeof(r_control_shm)), queue = r_team_align(sm_queue_nbytes(m->np));
+  size_t turn = r_team_align(sm_turnstile_nbytes(m->nitems, m->np)), rings = r_team_rings_nbytes(m->np, m->ring_capacity);
+  size_t desks = r_team_align(sizeof(r_desk_shm) * (size_t)m->np);
+  m->nbytes = ctl + queue + turn + desks + rings;
   int rc = control_map(m);
   if (rc < 0) return rc;
-  if (rc == 1) memset(m->mem, 0, m->nbytes - ring * (size_t)m->np);
+  if (rc == 1) memset(m->mem, 0, m->nbytes - rings);
   rc = 0;
   uint8_t *p = m->mem;
   m->ctl = (r_control_shm *)p;
   m->queue = (sm_queue_shm *)(p += ctl);
   m->turn = (sm_turnstile_shm *)(p += queue);
   m->desks = (r_desk_shm *)(p += turn);
-  m->rings = p + desks;
   sm_turnstile_init(m->turn, m->nitems, m->np);
   rc = sm_queue_init(m->queue, m->nitems, m->np);
   if (rc == 0) rc = sm_lock_init(&m->ctl->critical);
   if (rc == 0) rc = sm_lock_init(&m->ctl->ordered);
-  for (int i = 0; rc == 0 && i < m->np; i++) {
-    memset(m->rings + (size_t)i * ring, 0, sizeof(sm_ring_shm));
-    sm_proc_init(&m->worker[i].proc);
-    m->worker[i].timed_out = m->worker[i].stream[0].fd = m->worker[i].stream[1].fd = -1;
-    r_channel_open(&m->worker[i].chan, m->rings + (size_t)i * ring, m->ring_capacity);
-    m->worker[i].chan.sleeping = &m->ctl->sleeping;
-  }
+  if (rc == 0) r_team_set_rings(&m->team, p + desks, m->ring_capacity, &m->ctl->team);
   return rc;
 }
 
@@ -89,7 +80,7 @@ int r_map_lay_out(r_map *m) {
 SEXP ffi_map_pids(SEXP ptr) {
   r_map *m = r_map_get(ptr);
   SEXP out = PROTECT(Rf_allocVector(INTSXP, m->np));
-  for (int i = 0; i < m->np; i++) INTEGER(out)[i] = (int)m->worker[i].proc.pid;
+  for (int i = 0; i < m->np; i++) INTEGER(out)[i] = (int)m->team.member[i].proc.pid;
   UNPROTECT(1);
   return out;
 }
@@ -100,7 +91,7 @@ SEXP ffi_map_alive(SEXP ptr) {
   bool any = false;
   if (m && m->owner == sm_pid())
     for (int i = 0; i < m->np; i++)
-      if (m->worker[i].state == R_WORKER_RUNNING && !sm_proc_poll(&m->worker[i].proc)) any = true;
+      if (m->team.member[i].state == R_MEMBER_RUNNING && !sm_proc_poll(&m->team.member[i].proc)) any = true;
   return Rf_ScalarLogical(any);
 }
 

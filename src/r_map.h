@@ -1,13 +1,10 @@
-/* r_map.h: one map: its control memory, its workers, and what the master knows of them.
+/* r_map.h: one map: its control memory, its team, and what the owner knows of its items.
  *
- * Control memory (MAP_SHARED, inherited by the fork, no descriptor), each part on its own cache line:
+ * Control memory (MAP_SHARED, inherited by the fork), each part on its own cache line:
  *   r_control_shm | queue | turnstile | np desks of the template | np rings
- * Everything else in r_map is process-local. `owner` is the process that made the map: it alone
- * spawns, reads rings, kills, reaps and frees. A worker has the same struct by inheritance.
- *
- * States of a worker as the master sees it: RUNNING -> BYE (its last frame was read) or DEAD (it ended
- * without one); both are reaped by r_map_end(). The last frame decides, not the wait status. A DEAD worker of a map
- * that goes on (retries, collect) has a successor in the same rank, forked by the template (r_map_template.h).
+ * Everything else in r_map is process-local. The external pointer's protected slot holds the list of results, which outlives a drive
+ * that times out. A DEAD worker of a map that goes on (retries, collect) has a successor in the same rank, forked by the
+ * template (r_map_template.h), which is the team's member np.
  */
 #ifndef R_MAP_H
 #define R_MAP_H
@@ -15,26 +12,18 @@
 #define R_NO_REMAP
 #include <Rinternals.h>
 
-#include "proc_worker.h"
-#include "r_wire_channel.h"
-#include "r_team_output.h"
 #include "r_team.h"
 #include "sync_turnstile.h"
 #include "task_queue.h"
 #include "task_trace.h"
 
 typedef struct {
-  _Atomic uint32_t failed;   /* the map is being torn down: leave every wait */
-  _Atomic uint32_t sleeping; /* the master sleeps in poll */
-  _Atomic uint32_t forked;   /* all workers have been */
-  uint8_t line[SM_CACHELINE - 12];
+  r_team_shm team;
   sm_lock_shm critical;
   sm_lock_shm ordered; /* maps with successors: an item that runs again may have had its turn */
 } r_control_shm;
 
 #define R_MAP_MAGIC 0x534D4D50u
-
-typedef enum { R_WORKER_NONE = 0, R_WORKER_RUNNING, R_WORKER_BYE, R_WORKER_DEAD } r_worker_state;
 
 /* What the template is asked for and answers, one a rank. */
 typedef struct {
@@ -43,18 +32,6 @@ typedef struct {
   _Atomic int32_t status;  /* wait status once dead */
   _Atomic int32_t dead;
 } r_desk_shm;
-
-typedef struct {
-  sm_proc proc;
-  r_channel chan;
-  int state;          /* r_worker_state */
-  bool ended;         /* pidfd, socket or template said so */
-  bool quit;          /* it announced R's exit path */
-  bool remote;        /* a child of the template, not of the owner */
-  int64_t timed_out;  /* item for which it was killed, -1 */
-  uint64_t forked_ns; /* the clock before its fork; traced maps */
-  r_stream stream[2];
-} r_worker;
 
 /* What this process holds of the map's sections; see r_map_sync.c. */
 typedef struct {
@@ -77,18 +54,16 @@ typedef struct r_map {
   r_control_shm *ctl;
   sm_queue_shm *queue;
   sm_turnstile_shm *turn;
+  r_team team;
+  r_desk_shm *desks; /* np of them */
   uint64_t ring_capacity;
-  uint8_t *rings;
-  r_worker *worker;   /* np of them */
-  sm_proc template;   /* state NONE where the map has none */
-  r_desk_shm *desks;  /* np of them */
-  uint8_t *delivered; /* owner: items that have a result or have failed */
-  int64_t low;        /* owner: all items below have been delivered */
+  uint8_t *delivered;        /* owner: items that have a result or have failed */
+  int64_t first_undelivered; /* owner: all items below have been delivered */
+  int64_t done;              /* owner: items delivered */
   int retries;
-  bool respawn;     /* a dead worker gets a successor */
-  double timeout_s; /* of an item; Inf for none */
-  r_output output;
-  bool progress;       /* the master's loop reports how far it is */
+  bool respawn;        /* a dead worker gets a successor, and results are published one by one */
+  double timeout_s;    /* of an item; Inf for none */
+  bool progress;       /* the owner's loop reports how far it is */
   sm_trace_shm *trace; /* a mapping of its own; NULL unless traced */
   size_t trace_nbytes;
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */
@@ -96,7 +71,6 @@ typedef struct r_map {
   int64_t here_item; /* the item that runs in this process, and since when; traced maps without workers */
   uint64_t here_ns;
   r_held held;
-  r_team team; /* its place among those of this process that may have workers */
 } r_map;
 
 /* The map behind its external pointer; raises an argument error for anything else. */

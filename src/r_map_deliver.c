@@ -14,7 +14,7 @@ static SEXP quoted(SEXP v) {
 /* reduce(value), or reduce(value[[1]], value[[2]], ...) for a tuple. */
 static SEXP call_reduce(r_drive *d, SEXP value) {
   SEXP args;
-  if (TYPEOF(value) == VECSXP && Rf_inherits(value, "tuple")) {
+  if (TYPEOF(value) == VECSXP && Rf_inherits(value, "sharedmem_tuple")) {
     SEXP names = PROTECT(Rf_getAttrib(value, R_NamesSymbol));
     args = PROTECT(R_NilValue);
     for (R_xlen_t i = XLENGTH(value); i-- > 0;) {
@@ -37,18 +37,12 @@ static SEXP call_reduce(r_drive *d, SEXP value) {
   return out;
 }
 
-SEXP r_deliver_event(r_drive *d, const char *kind, SEXP value, int64_t item, int rank) {
-  PROTECT(value);
-  SEXP args = R_NilValue;
-  PROTECT(args = Rf_cons(Rf_ScalarReal((double)d->m->low), args));
-  PROTECT(args = Rf_cons(Rf_ScalarInteger(rank < 0 ? NA_INTEGER : (int)d->m->worker[rank].proc.pid), args));
-  PROTECT(args = Rf_cons(Rf_ScalarInteger(rank), args));
-  PROTECT(args = Rf_cons(Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1), args));
-  PROTECT(args = Rf_cons(quoted(value), args));
-  PROTECT(args = Rf_cons(Rf_mkString(kind), args));
-  SEXP call = PROTECT(Rf_lcons(d->events, args));
+SEXP r_deliver_event(r_drive *d, const char *type, SEXP value, int64_t item, int rank) {
+  SEXP frame = PROTECT(r_team_frame(&d->m->team, type, rank, value, item));
+  SEXP below = PROTECT(Rf_ScalarReal((double)d->m->first_undelivered));
+  SEXP call = PROTECT(Rf_lang3(d->events, frame, below));
   SEXP out = Rf_eval(call, R_GlobalEnv);
-  UNPROTECT(8);
+  UNPROTECT(3);
   return out;
 }
 
@@ -56,8 +50,9 @@ void r_deliver_item(r_drive *d, int64_t item) {
   r_map *m = d->m;
   if (m->delivered[item]) return;
   m->delivered[item] = 1;
-  d->done++;
-  while (m->low < m->nitems && m->delivered[m->low]) m->low++;
+  d->idle_deaths = 0;
+  m->done++;
+  while (m->first_undelivered < m->nitems && m->delivered[m->first_undelivered]) m->first_undelivered++;
 }
 
 static void store(r_drive *d, int64_t item, SEXP value) {
@@ -68,19 +63,20 @@ static void store(r_drive *d, int64_t item, SEXP value) {
 }
 
 void r_deliver_results(r_drive *d, const sm_frame *f, SEXP list) {
-  bool packed = r_scalars_packed(list);
-  if ((TYPEOF(list) != VECSXP && !packed) || XLENGTH(list) != f->count || f->first < 0 || f->count > d->m->nitems - f->first)
+  bool one = f->type == R_FRAME_RESULT, packed = !one && r_scalars_packed(list);
+  if ((!one && ((TYPEOF(list) != VECSXP && !packed) || XLENGTH(list) != f->count)) || f->first < 0 || f->count > d->m->nitems - f->first ||
+      (one && f->count != 1))
     r_abort("sharedmem_channel_error", "a worker's results are malformed");
   for (int64_t i = 0; i < f->count; i++) {
-    SEXP value = PROTECT(packed ? r_scalars_item(list, (R_xlen_t)i) : VECTOR_ELT(list, (R_xlen_t)i));
-    if (!packed) SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */
+    SEXP value = PROTECT(one ? list : packed ? r_scalars_item(list, (R_xlen_t)i) : VECTOR_ELT(list, (R_xlen_t)i));
+    if (!one && !packed) SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */
     store(d, f->first + i, value);
     UNPROTECT(1);
   }
 }
 
-void r_deliver_failure(r_drive *d, const char *kind, SEXP value, int64_t item, int rank) {
-  SEXP out = PROTECT(r_deliver_event(d, kind, value, item, rank));
+void r_deliver_failure(r_drive *d, const char *type, SEXP value, int64_t item, int rank) {
+  SEXP out = PROTECT(r_deliver_event(d, type, value, item, rank));
   if (TYPEOF(out) == VECSXP && Rf_inherits(out, "sharedmem_collected") && item >= 0) {
     SET_VECTOR_ELT(d->results, (R_xlen_t)item, VECTOR_ELT(out, 0));
     r_deliver_item(d, item);
@@ -91,7 +87,6 @@ void r_deliver_failure(r_drive *d, const char *kind, SEXP value, int64_t item, i
   UNPROTECT(1);
 }
 
-/* Conditions are told in the order of items: those of an item come once all before it are done. */
 void r_deliver_held(r_drive *d) {
   SEXP left = PROTECT(r_deliver_event(d, "release", R_NilValue, -1, -1));
   d->held = (int64_t)Rf_asReal(left);

@@ -4,6 +4,8 @@
  * begun are untouched. Without successors its death ends the map. With them the item it worked on
  * has one attempt less; past the last it fails, and the rest of the slot goes to the successor:
  *   [first not delivered, running) and (running, hi), or [first, hi) if the item gets another try.
+ * Results are published one by one there, so that the item it worked on is the only one that is lost. A kill of ours follows the
+ * mark that sm_queue_late() puts on the running item, which keeps its worker from beginning another.
  */
 #include "r_map_supervise.h"
 
@@ -18,8 +20,17 @@
 
 #define IDLE_DEATHS_MAX 8
 
+/* A process that has ended without closing its ring, as settle_death() finds it. */
+typedef struct {
+  int rank, status;
+  pid_t pid;
+  int64_t first, hi; /* items of its batch that are not published */
+  int64_t running;   /* the one it was at, -1 */
+  bool failed;       /* that one has no attempt left */
+} death;
+
 /* Its wait status, once it has been reaped. */
-static int take_status(r_drive *d, r_worker *w, int rank) {
+static int take_status(r_drive *d, r_member *w, int rank) {
   if (w->remote) return atomic_load(&d->m->desks[rank].dead) ? atomic_load(&d->m->desks[rank].status) : -1;
   while (!sm_proc_wait(&w->proc, SM_SLICE_MS)) R_CheckUserInterrupt();
   return w->proc.status;
@@ -27,78 +38,75 @@ static int take_status(r_drive *d, r_worker *w, int rank) {
 
 static bool work_is_left(r_drive *d, int64_t lo, int64_t hi) { return lo < hi || sm_queue_left(d->m->queue) > 0; }
 
-typedef struct {
-  int status;
-  pid_t pid;
-} death;
-
-static void no_successor(r_drive *d, int rank, int rc, int64_t item, const death *of) {
-  SEXP about = PROTECT(Rf_allocVector(VECSXP, 4));
+static void no_successor(r_drive *d, int rc, const death *of) {
+  static const char *names[] = {"status", "why", "item", "pid", ""};
+  SEXP about = PROTECT(Rf_mkNamed(VECSXP, names));
   SET_VECTOR_ELT(about, 0, Rf_ScalarInteger(of->status));
   SET_VECTOR_ELT(about, 1, Rf_mkString(rc == SM_EGONE ? "the process that starts them has died too" : sm_error_text(rc)));
-  SET_VECTOR_ELT(about, 2, Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1));
+  SET_VECTOR_ELT(about, 2, Rf_ScalarReal(of->running < 0 ? NA_REAL : (double)of->running + 1));
   SET_VECTOR_ELT(about, 3, Rf_ScalarInteger((int)of->pid));
-  r_deliver_failure(d, "orphaned", about, -1, rank);
+  r_deliver_failure(d, "orphaned", about, -1, of->rank);
   UNPROTECT(1);
 }
 
-static void hand_on(r_drive *d, int rank, int64_t first, int64_t hi, int64_t running, bool failed_item, int status) {
+static void hand_on(r_drive *d, death *of) {
   r_map *m = d->m;
-  death of = {status, m->worker[rank].proc.pid};
-  while (first < hi && m->delivered[first]) first++;
-  int64_t end = failed_item ? running : hi, then = failed_item ? running + 1 : hi;
-  if (first > end) first = end;
-  int rc = sm_queue_assign(m->queue, rank, first, end, then, hi);
-  if (rc == 0 && !atomic_load(&m->queue->stop) && work_is_left(d, first, end)) rc = r_template_respawn(m, rank);
-  if (rc < 0) no_successor(d, rank, rc, running, &of);
+  int64_t end = of->failed ? of->running : of->hi, then = of->failed ? of->running + 1 : of->hi;
+  while (of->first < end && m->delivered[of->first]) of->first++;
+  if (of->first > end) of->first = end;
+  int rc = sm_queue_assign(m->queue, of->rank, of->first, end, then, of->hi);
+  if (rc == 0 && !atomic_load(&m->queue->stop) && work_is_left(d, of->first, end)) rc = r_template_respawn(m, of->rank);
+  if (rc < 0) no_successor(d, rc, of);
 }
 
-static void bury(r_drive *d, int rank) {
+/* All frames of the dead have been read: an item that is delivered is not the one it died at, whatever the slot says. */
+static death examine(r_drive *d, int rank) {
   r_map *m = d->m;
-  r_worker *w = &m->worker[rank];
-  w->state = R_WORKER_DEAD;
-  int64_t first = 0, hi = 0, running = -1;
-  SEXP status = PROTECT(Rf_ScalarInteger(take_status(d, w, rank)));
-  int rc = sm_queue_inspect(m->queue, rank, &first, &hi, &running);
-  if (rc < 0 || first < 0 || hi > m->nitems || first > hi || running >= hi || (running >= 0 && running < first))
+  r_member *w = &m->team.member[rank];
+  death of = {rank, take_status(d, w, rank), w->proc.pid, 0, 0, -1, false};
+  int rc = sm_queue_inspect(m->queue, rank, &of.first, &of.hi, &of.running);
+  if (rc < 0 || of.first < 0 || of.hi > m->nitems || of.first > of.hi || of.running >= of.hi || (of.running >= 0 && of.running < of.first))
     r_abort("sharedmem_channel_error", "the queue's slot %d is damaged", rank);
-  sm_turnstile_clear(m->turn, rank);
-  r_trace_lost(m, rank, running);
-  bool late = running >= 0 && w->timed_out == running;
-  const char *kind = late ? "timeout" : w->quit ? "quit" : "death";
-  if (!m->respawn) {
-    r_deliver_failure(d, kind, status, running, rank);
-  } else if (running < 0 && ++d->idle_deaths > IDLE_DEATHS_MAX) {
-    r_deliver_failure(d, kind, status, -1, rank);
-  } else {
-    bool failed_item = running >= 0 && ++d->attempts[running] > m->retries;
-    if (running >= 0) d->idle_deaths = 0;
-    if (failed_item) {
-      r_deliver_failure(d, kind, status, running, rank);
-      sm_turnstile_pass(m->turn, running);
-    }
-    if (!d->failed) hand_on(d, rank, first, hi, running, failed_item, Rf_asInteger(status));
+  if (of.running >= 0 && m->delivered[of.running]) {
+    of.first = of.running + 1;
+    of.running = -1;
   }
+  return of;
+}
+
+static void settle_death(r_drive *d, int rank) {
+  r_map *m = d->m;
+  r_member *w = &m->team.member[rank];
+  w->state = R_MEMBER_DEAD;
+  death of = examine(d, rank);
+  SEXP status = PROTECT(Rf_ScalarInteger(of.status));
+  sm_turnstile_clear(m->turn, rank);
+  r_trace_lost(m, rank, of.running);
+  for (int k = 0; k < 2; k++) r_output_relay(&w->out[k], k, true); /* a successor writes to the same streams */
+  const char *type = of.running >= 0 && w->doomed == of.running ? "timeout" : w->quit ? "quit" : "death";
+  of.failed = of.running >= 0 && m->respawn && ++d->attempts[of.running] > m->retries;
+  if (of.running < 0) d->idle_deaths++;
+  if (!m->respawn || d->idle_deaths > IDLE_DEATHS_MAX || of.failed) r_deliver_failure(d, type, status, of.running, rank);
+  if (of.failed) sm_turnstile_pass(m->turn, of.running);
+  if (!d->failed) hand_on(d, &of);
   UNPROTECT(1);
 }
 
-/* A successor whose template has died: nobody tells its status any more. */
-static bool orphan_gone(const r_map *m, const r_worker *w) {
-  return m->template.state != SM_PROC_RUNNING && (w->chan.eof || (kill(w->proc.pid, 0) < 0 && errno == ESRCH));
+/* A successor whose template has died: its exit status will never be known. */
+static bool orphan_gone(r_map *m, const r_member *w) {
+  return !r_template_lives(m) && (w->chan.eof || (kill(w->proc.pid, 0) < 0 && errno == ESRCH));
 }
 
 bool r_supervise_deaths(r_drive *d) {
   bool any = false;
-  for (int i = 0; i < d->m->np && !d->failed; i++) {
-    r_worker *w = &d->m->worker[i];
-    sm_frame f;
-    if (w->state != R_WORKER_RUNNING) continue;
-    if (w->remote && (atomic_load(&d->m->desks[i].dead) || orphan_gone(d->m, w))) w->ended = true;
-    if (!w->ended && !w->remote && w->chan.eof && w->proc.pidfd < 0) w->ended = sm_proc_poll(&w->proc);
-    if (w->ended && sm_ring_peek(&w->chan.ring, &f) == 0) {
-      bury(d, i);
-      any = true;
-    }
+  r_map *m = d->m;
+  if (m->respawn) r_template_lives(m);
+  for (int i = 0; i < m->np && !d->failed; i++) {
+    r_member *w = &m->team.member[i];
+    if (w->remote && w->state == R_MEMBER_RUNNING && (atomic_load(&m->desks[i].dead) || orphan_gone(m, w))) w->ended = true;
+    if (!r_team_has_died(&m->team, i)) continue;
+    settle_death(d, i);
+    any = true;
   }
   return any;
 }
@@ -106,22 +114,18 @@ bool r_supervise_deaths(r_drive *d) {
 int r_supervise_timeouts(r_drive *d, int most) {
   r_map *m = d->m;
   if (!R_FINITE(m->timeout_s)) return most;
-  uint64_t now = sm_clock_ns(), limit = (uint64_t)(m->timeout_s * 1e9);
   for (int i = 0; i < m->np; i++) {
-    r_worker *w = &m->worker[i];
-    if (w->state != R_WORKER_RUNNING || w->timed_out >= 0) continue;
-    sm_queue_slot_shm *s = sm_queue_slot(m->queue, i);
-    int64_t item = atomic_load(&s->item);
-    uint64_t since = atomic_load(&s->since_ns);
-    if (item < 0 || since == 0 || since > now) continue;
-    if (now - since < limit) {
-      uint64_t left = (limit - (now - since)) / 1000000u + 1;
-      if (left < (uint64_t)most) most = (int)left;
-    } else if (atomic_load(&s->item) == item && atomic_load(&s->since_ns) == since) {
-      w->timed_out = item;
-      if (w->remote) r_template_kill(m, i);
-      else sm_proc_kill(&w->proc);
+    r_member *w = &m->team.member[i];
+    int64_t item;
+    if (w->state != R_MEMBER_RUNNING) continue;
+    int ms = sm_queue_late(sm_queue_slot(m->queue, i), (uint64_t)(m->timeout_s * 1e9), most, &item);
+    if (ms > 0) {
+      most = ms;
+      continue;
     }
+    w->doomed = item;
+    if (w->remote) r_template_kill(m, i);
+    else sm_proc_kill(&w->proc);
   }
   return most;
 }

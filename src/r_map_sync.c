@@ -35,6 +35,16 @@ static void check_waited(int rc, const char *what) {
   if (rc < 0) r_abort("sharedmem_lock_error", "%s(): %s", what, sm_error_text(rc));
 }
 
+/* The time limit of the running item does not count the wait. */
+static int wait_for_lock(sm_lock_shm *l) {
+  int rc = sm_lock_trylock(l);
+  if (rc != SM_EAGAIN) return rc;
+  r_here_pause();
+  rc = sm_lock_lock(l, &r_here.watch);
+  r_here_resume();
+  return rc;
+}
+
 static void critical_leave(void *map) {
   r_map *m = map;
   r_held *held = held_of(m);
@@ -52,7 +62,7 @@ SEXP ffi_critical(SEXP call, SEXP op, SEXP args, SEXP env) {
   r_held *held = held_of(m);
   if (held->critical) r_abort("sharedmem_lock_error", "critical() is entered twice: this worker is in the section already");
   uint64_t t0 = r_trace_begin(m->trace);
-  if (m->np > 0) check_waited(sm_lock_lock(&m->ctl->critical, &r_here.watch), "critical");
+  if (m->np > 0) check_waited(wait_for_lock(&m->ctl->critical), "critical");
   held->critical = true;
   held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_here.item : m->here_item, t0);
   return r_eval_section(false, env, critical_leave, m);
@@ -82,9 +92,12 @@ SEXP ffi_ordered(SEXP call, SEXP op, SEXP args, SEXP env) {
   if (m->np > 0) {
     uint64_t t0 = r_trace_begin(m->trace);
     atomic_store(&m->queue->single, 1);
-    check_waited(sm_turnstile_enter(m->turn, r_here_rank(m), i, &r_here.watch), "ordered");
+    r_here_pause();
+    int rc = sm_turnstile_enter(m->turn, r_here_rank(m), i, &r_here.watch);
+    r_here_resume();
+    check_waited(rc, "ordered");
     /* an item that runs again after its turn was used enters at once, but alone */
-    if (m->respawn) check_waited(sm_lock_lock(&m->ctl->ordered, &r_here.watch), "ordered");
+    if (m->respawn) check_waited(wait_for_lock(&m->ctl->ordered), "ordered");
     held->ordered_ns = r_trace_end(SM_TRACE_WAIT_ORDERED, i, t0);
   }
   held->ordered = true;

@@ -7,27 +7,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "r_team_output.h"
+#include "r_map_worker.h"
 #include "r_util.h"
 
 typedef struct {
   r_map *m;
-  int sock;      /* to the master */
+  int sock;      /* to the owner */
   sm_proc *kids; /* np of them */
-  r_template_work work;
+  SEXP main, jumped;
 } template_state;
-
-/* In the successor. */
-static void become_worker(template_state *t, int rank, int sock) {
-  r_worker *w = &t->m->worker[rank];
-  for (int i = 0; i < t->m->np; i++) sm_proc_forget(&t->kids[i]);
-  close(t->sock);
-  w->chan.sock = sock;
-  int none[2] = {-1, -1};
-  r_output_redirect(&t->m->output, none);
-  r_output_close_ends(t->m->output.ends);
-  t->work.run(t->m, rank, t->work.ptr, t->work.main);
-}
 
 static void do_spawn(template_state *t, int rank) {
   sm_proc *kid = &t->kids[rank];
@@ -36,9 +24,14 @@ static void do_spawn(template_state *t, int rank) {
   sm_proc_close(kid);
   sm_proc_init(kid);
   atomic_store(&desk->dead, 0);
-  t->m->worker[rank].forked_ns = t->m->trace ? sm_clock_ns() : 0;
+  t->m->team.member[rank].forked_ns = sm_clock_ns();
   int rc = sm_proc_spawn(kid, &sock);
-  if (rc == 1) become_worker(t, rank, sock);
+  if (rc == 1) {
+    for (int i = 0; i < t->m->np; i++) sm_proc_forget(&t->kids[i]);
+    close(t->sock);
+    r_team_take_place(&t->m->team, rank, sock);
+    r_worker_run(t->m, rank, t->main, t->jumped);
+  }
   atomic_store(&desk->pid, rc < 0 ? rc : (int32_t)kid->pid);
   if (rc == 0) rc = sm_socket_send_fd(t->sock, kid->sock, NULL);
   if (rc < 0) sm_socket_wake(t->sock);
@@ -63,6 +56,7 @@ static void report_dead(template_state *t) {
   bool any = false;
   for (int i = 0; i < t->m->np; i++) {
     sm_proc *kid = &t->kids[i];
+    kid->peaceful = sm_ring_closed(&t->m->team.member[i].chan.ring);
     if (kid->state != SM_PROC_RUNNING || !sm_proc_poll(kid)) continue;
     atomic_store(&t->m->desks[i].status, kid->status);
     atomic_store(&t->m->desks[i].dead, 1);
@@ -86,18 +80,18 @@ static void template_loop(template_state *t) {
     poll(fds, (nfds_t)n, timeout);
     while ((got = sm_socket_recv(t->sock, &fd)) > 0)
       if (fd >= 0) close(fd);
-    if (got < 0) atomic_store(&t->m->desks[0].command, R_DESK_END); /* the master has gone */
+    if (got < 0) atomic_store(&t->m->desks[0].command, R_DESK_END); /* the owner has gone */
     do_commands(t);
     report_dead(t);
   }
 }
 
-int r_template_spawn(r_map *m, const r_template_work *work) {
-  int sock = -1;
-  int rc = sm_proc_spawn(&m->template, &sock);
+static r_member *template_of(const r_map *m) { return &m->team.member[m->np]; }
+
+int r_template_spawn(r_map *m, SEXP main, SEXP jumped) {
+  int rc = r_team_spawn(&m->team, m->np);
   if (rc != 1) return rc;
-  r_team_forget_all(&m->team, -1);
-  template_state t = {m, sock, calloc((size_t)m->np, sizeof(sm_proc)), *work};
+  template_state t = {m, template_of(m)->chan.sock, calloc((size_t)m->np, sizeof(sm_proc)), main, jumped};
   for (int i = 0; t.kids && i < m->np; i++) sm_proc_init(&t.kids[i]);
   template_loop(&t);
   return 0;
@@ -105,43 +99,48 @@ int r_template_spawn(r_map *m, const r_template_work *work) {
 
 static void command(r_map *m, int rank, int32_t c) {
   atomic_store(&m->desks[rank].command, c);
-  sm_socket_wake(m->template.sock);
+  sm_socket_wake(template_of(m)->chan.sock);
+}
+
+bool r_template_lives(r_map *m) {
+  r_member *t = template_of(m);
+  if (t->state == R_MEMBER_RUNNING && (t->chan.eof || t->ended)) {
+    sm_proc_close(&t->proc); /* the successors that it forked die with it */
+    t->state = R_MEMBER_DEAD;
+  }
+  return t->state == R_MEMBER_RUNNING;
 }
 
 int r_template_respawn(r_map *m, int rank) {
-  r_worker *w = &m->worker[rank];
+  r_member *w = &m->team.member[rank], *t = template_of(m);
   sm_proc_close(&w->proc);
   sm_proc_forget(&w->proc); /* a remote one is not ours to close */
   sm_proc_init(&w->proc);
   r_channel_close(&w->chan);
+  if (!r_template_lives(m)) return SM_EGONE;
   atomic_store(&m->desks[rank].pid, 0);
   command(m, rank, R_DESK_SPAWN);
-  int fd = -1;
-  while (fd < 0) {
-    struct pollfd p = {m->template.sock, POLLIN, 0};
+  while (t->chan.nfds == 0) {
+    struct pollfd p = {t->chan.sock, POLLIN, 0};
     poll(&p, 1, SM_SLICE_MS);
-    int got = sm_socket_recv(m->template.sock, &fd);
-    if (got < 0) return SM_EGONE;
-    if (fd < 0 && atomic_load(&m->desks[rank].pid) < 0) return atomic_load(&m->desks[rank].pid);
-    if (fd < 0) R_CheckUserInterrupt();
+    if (r_channel_drain_socket(&t->chan) < 0 && t->chan.nfds == 0) return SM_EGONE;
+    if (t->chan.nfds == 0 && atomic_load(&m->desks[rank].pid) < 0) return atomic_load(&m->desks[rank].pid);
+    if (t->chan.nfds == 0) R_CheckUserInterrupt();
   }
   w->proc.pid = (pid_t)atomic_load(&m->desks[rank].pid);
-  w->proc.sock = w->chan.sock = fd;
+  w->proc.sock = w->chan.sock = t->chan.fds[--t->chan.nfds];
   w->chan.eof = w->ended = w->quit = false;
   w->remote = true;
-  w->timed_out = -1;
-  w->state = R_WORKER_RUNNING;
+  w->doomed = -1;
+  w->state = R_MEMBER_RUNNING;
   return 0;
 }
 
 void r_template_kill(r_map *m, int rank) { command(m, rank, R_DESK_KILL); }
 
 void r_template_end(r_map *m) {
-  if (m->template.state == SM_PROC_NONE) return;
-  if (m->template.state == SM_PROC_RUNNING && m->template.sock >= 0) {
-    command(m, 0, R_DESK_END);
-    sm_proc_wait(&m->template, 2000);
-  }
-  sm_proc_close(&m->template);
-  sm_proc_init(&m->template);
+  r_member *t = template_of(m);
+  if (t->state != R_MEMBER_RUNNING) return;
+  command(m, 0, R_DESK_END);
+  sm_proc_wait(&t->proc, 2000);
 }

@@ -118,7 +118,7 @@ static SEXP read_dropped(const sm_trace_shm *t, const sm_trace_view *views, int 
 static int ranks_used(const r_map *m) {
   int n = 0;
   if (m->np == 0) return (int)m->trace->nworkers;
-  while (n < m->np && m->worker[n].state != R_WORKER_NONE) n++;
+  while (n < m->np && m->team.member[n].state != R_MEMBER_NONE) n++;
   return n;
 }
 

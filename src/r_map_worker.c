@@ -1,100 +1,55 @@
 /* r_map_worker.c: the child's side of a map; see r_map_worker.h.
  *
  * Purpose: take items, call the function, publish results; end without ever running R's exit path.
- * States of the loop: taking -> running (slot.item set) -> buffered -> published (slot.unsent moved).
+ * States of the loop: taking -> running -> returned -> published (slot.unsent moved). Where a death ends the map anyway,
+ * results are buffered in between, and go in batches.
  * Errors: an R error in the function reaches the calling handlers that R/worker.R has set around the
- * loop; nothing jumps past R_ToplevelExec() in r_worker_run(). q() and every other way into R's exit path
- * meet exit_finalizer(), which runs before R removes the temporary directory.
+ * loop. Batches are sent under handlers of their own, so an error there is never taken for that of the running item.
  */
 #include "r_map_worker.h"
 
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "mem_heap.h"
-#include "r_wire_frame.h"
-#include "r_here.h"
-#include "r_team_rng.h"
-#include "r_wire_scalars.h"
-#include "r_team_threads.h"
 #include "r_here_trace.h"
+#include "r_team_rng.h"
+#include "r_team_threads.h"
 #include "r_util.h"
+#include "r_wire_scalars.h"
 
 #define FLUSH_NS 20000000u
-/* where a death does not end the map, few finished items should be lost with it */
-#define FLUSH_RESPAWN_NS 100000u
+/* A result wakes a sleeping owner at most this often: what is published is safe, and is read within a slice. */
+#define WAKE_NS 1000000u
 /* results in the first frame, and at least in each */
 #define FRAME_FIRST 64
 #define FRAME_MIN 4
 
 static struct {
   r_map *map; /* NULL in a process that is no worker */
-  pid_t parent;
   sm_pace pace;
   SEXP buffer; /* results not yet published: a list; preserved */
   int64_t buffered, first;
-  int64_t enough; /* so many results fill a frame well */
-  uint64_t flushed_ns;
-  bool sending;       /* buffered results are on their way */
+  int64_t batch_target; /* so many results fill a frame well */
+  uint64_t flushed_ns, woken_ns;
   uint64_t traced_ns; /* when the running item began; 0 unless traced */
-} W;
+} worker;
 
-static int orphan_check(void *arg) {
-  (void)arg;
-  if (sm_proc_orphaned(W.parent)) sm_proc_end_self();
-  return 0;
+static r_channel *channel(void) { return &worker.map->team.member[r_here.rank].chan; }
+
+static bool in_worker(void) { return worker.map && r_here.of == worker.map && r_here.pid == sm_pid(); }
+
+static void check_worker(void) {
+  if (!in_worker()) r_abort("sharedmem_misuse_error", "not in a worker");
 }
 
-static r_channel *channel(void) { return &W.map->worker[r_here.rank].chan; }
-
-void r_worker_end(uint32_t last_frame) {
-  r_trace_leave();
-  r_frame_send(channel(), last_frame, R_NilValue, r_here.item, 0, &r_here.watch);
-  r_kill_point(R_KILL_LAST_FRAME);
-  /* to give pages back while the master still forks others would slow down both */
-  while (!atomic_load(&W.map->ctl->forked) && sm_watch_look(&r_here.watch) == 0) sm_futex_wait(&W.map->ctl->forked, 0, SM_SLICE_MS);
-  sm_proc_end_self();
-}
-
-/* onexit = TRUE: the one hook that runs when R is about to leave. */
-static void exit_finalizer(SEXP x) {
-  (void)x;
-  if (W.map && r_here.pid == sm_pid()) r_worker_end(SM_FRAME_QUIT);
-}
-
-SEXP ffi_worker_guard_exit(void) {
-  SEXP x = PROTECT(R_MakeExternalPtr(&W, R_NilValue, R_NilValue));
-  R_RegisterCFinalizerEx(x, exit_finalizer, TRUE);
-  UNPROTECT(1);
-  return x;
-}
-
-typedef struct {
-  SEXP call;
-} eval_state;
-
-static void eval_main(void *data) { Rf_eval(((eval_state *)data)->call, R_GlobalEnv); }
-
-void r_worker_run(r_map *m, int rank, SEXP ptr, SEXP main) {
+void r_worker_run(r_map *m, int rank, SEXP main, SEXP jumped) {
   sm_heap_reserve(m->reserve);
-  memset(&W, 0, sizeof W);
-  W.map = m;
-  W.parent = getppid();
-  W.enough = FRAME_FIRST;
-  r_here = (r_here_state){m, sm_pid(), rank, W.parent == m->owner, -1, {&m->ctl->failed, orphan_check, NULL}};
+  memset(&worker, 0, sizeof worker);
+  worker.map = m;
+  worker.batch_target = FRAME_FIRST;
   r_trace_block = NULL;
-  R_PreserveObject(ffi_worker_guard_exit()); /* the newest runs first: before those of the master's objects */
-  SEXP r = PROTECT(Rf_ScalarInteger(rank));
-  eval_state e = {PROTECT(Rf_lang3(main, ptr, r))};
-  if (R_ToplevelExec(eval_main, &e)) r_worker_end(SM_FRAME_BYE);
-  /* something jumped to top level: an error inside the error handler (no stack left), or an "abort" restart */
-  SEXP name = PROTECT(Rf_mkString("sharedmem"));
-  e.call = PROTECT(Rf_lang1(Rf_install("worker_jumped")));
-  SEXP ns = PROTECT(R_FindNamespace(name));
-  SETCAR(e.call, PROTECT(Rf_eval(CAR(e.call), ns)));
-  R_ToplevelExec(eval_main, &e);
-  r_worker_end(SM_FRAME_ERROR);
+  r_team_work w = {m, sm_queue_slot(m->queue, rank), main, jumped, r_trace_leave};
+  r_team_work_as(&m->team, rank, &w);
 }
 
 static void set_in(SEXP env, const char *name, SEXP value) { Rf_defineVar(Rf_install(name), value, env); }
@@ -107,13 +62,15 @@ static void replace_in_base(const char *name, SEXP f) {
   R_LockBinding(sym, R_BaseEnv);
 }
 
-/* the: the package's state; plan: worker_plan() in R/worker.R. In C, for each page that R code touches costs a fault. */
+/* the: the package's state; plan: worker_plan() in R/worker.R. Written in C because R code would touch pages that the worker must
+ * then copy (one page fault each). */
 SEXP ffi_worker_setup(SEXP the, SEXP plan) {
   Rf_eval(r_list_get(plan, "on_error"), R_BaseEnv);
-  set_in(the, "budget", r_list_get(plan, "budget"));
-  set_in(the, "collect", r_list_get(plan, "collect"));
-  set_in(the, "background", r_list_get(plan, "background"));
-  set_in(the, "said", r_list_get(plan, "said"));
+  SEXP worker = r_list_get(the, "worker");
+  set_in(worker, "budget", r_list_get(plan, "budget"));
+  set_in(worker, "collect", r_list_get(plan, "collect"));
+  set_in(worker, "relayed", r_list_get(plan, "relayed"));
+  set_in(r_list_get(the, "session"), "background", r_list_get(plan, "background"));
   replace_in_base("tempdir", r_list_get(plan, "tempdir_function"));
   replace_in_base("q", r_list_get(plan, "quit_function"));
   replace_in_base("quit", r_list_get(plan, "quit_function"));
@@ -125,105 +82,129 @@ SEXP ffi_worker_setup(SEXP the, SEXP plan) {
 
 /* ---- results ---- */
 
+/* Give up: the owner has gone, or the map has failed. */
+static void check_sent(int rc) {
+  if (rc < 0) sm_proc_end_self();
+}
+
 typedef struct {
   int64_t at, count;
 } span;
 
 static SEXP send_span(void *data) {
   span *s = data;
-  SEXP list = r_scalars_pack(W.buffer, (R_xlen_t)s->at, (R_xlen_t)s->count);
-  if (list == R_NilValue) list = W.buffer;
-  if (list == W.buffer && (s->at != 0 || s->count != XLENGTH(W.buffer))) {
+  SEXP list = r_scalars_pack(worker.buffer, (R_xlen_t)s->at, (R_xlen_t)s->count);
+  if (list == R_NilValue) list = worker.buffer;
+  if (list == worker.buffer && (s->at != 0 || s->count != XLENGTH(worker.buffer))) {
     list = Rf_allocVector(VECSXP, (R_xlen_t)s->count);
-    for (int64_t i = 0; i < s->count; i++) SET_VECTOR_ELT(list, i, VECTOR_ELT(W.buffer, s->at + i));
+    for (int64_t i = 0; i < s->count; i++) SET_VECTOR_ELT(list, i, VECTOR_ELT(worker.buffer, s->at + i));
   }
   PROTECT(list);
-  if (r_frame_send(channel(), SM_FRAME_RESULTS, list, W.first + s->at, s->count, &r_here.watch) < 0) sm_proc_end_self();
+  check_sent(r_frame_send(channel(), R_FRAME_RESULTS, list, worker.first + s->at, s->count, &r_here.watch));
   UNPROTECT(1);
   return R_NilValue;
 }
 
-/* A result that cannot be serialized: NULL in its place is not sent; R/worker.R reports the error. */
+typedef struct {
+  int64_t item;
+  SEXP value;
+} one_result;
+
+static SEXP send_one(void *data) {
+  one_result *r = data;
+  check_sent(r_frame_send(channel(), R_FRAME_RESULT, r->value, r->item, 1, &r_here.watch));
+  return R_NilValue;
+}
+
 static SEXP send_failed(SEXP cond, void *data) {
   *(SEXP *)data = cond;
+  channel()->defer_wake = false;
   return R_UnboundValue;
 }
 
+/* Send under handlers of its own. R_NilValue, or the error that came of it. */
+static SEXP try_send(SEXP (*send)(void *), void *what) {
+  SEXP cond = R_NilValue;
+  R_tryCatchError(send, what, send_failed, &cond);
+  return cond;
+}
+
+/* The error that sending the result of an item gave takes its place; see worker_unsendable() in R/worker.R. */
 static void report_unsendable(int64_t item, SEXP cond) {
   PROTECT(cond);
-  SEXP name = PROTECT(Rf_mkString("sharedmem"));
-  SEXP ns = PROTECT(R_FindNamespace(name));
   SEXP n = PROTECT(Rf_ScalarReal((double)item));
-  SEXP call = PROTECT(Rf_lang3(Rf_install("worker_unsendable"), cond, n));
-  Rf_eval(call, ns);
-  UNPROTECT(5);
+  r_call2("worker_unsendable", cond, n);
+  UNPROTECT(2);
 }
 
 static void results_sent(void) {
-  for (int64_t i = 0; i < W.buffered; i++) SET_VECTOR_ELT(W.buffer, i, R_NilValue);
-  atomic_store(&sm_queue_slot(W.map->queue, r_here.rank)->unsent, W.first + W.buffered);
-  W.buffered = 0;
+  for (int64_t i = 0; i < worker.buffered; i++) SET_VECTOR_ELT(worker.buffer, i, R_NilValue);
+  atomic_store(&r_here.slot->unsent, worker.first + worker.buffered);
+  worker.buffered = 0;
 }
 
-/* An error on the way reaches worker_error() in R/worker.R, which calls ffi_worker_resend(). */
 static void flush_results(void) {
-  if (W.buffered == 0) return;
-  uint64_t t0 = r_trace_begin(W.map->trace);
-  span all = {0, W.buffered};
-  W.sending = true;
-  send_span(&all);
-  W.sending = false;
-  r_trace_end(SM_TRACE_SERIALIZE, W.first, t0);
-  r_kill_point(R_KILL_PUBLISHED);
-  int64_t each = (int64_t)channel()->last_nbytes / W.buffered + 1, fit = (int64_t)W.map->ring_capacity / 4 / each;
-  W.enough = fit > FRAME_MIN ? fit : FRAME_MIN;
-  results_sent();
-}
-
-/* TRUE if the error that has just been raised came from sending results: each has now been sent by itself or
- * reported. */
-SEXP ffi_worker_resend(void) {
-  if (!W.sending || r_here.pid != sm_pid()) return Rf_ScalarLogical(FALSE);
-  W.sending = channel()->later = false;
-  SEXP cond = R_NilValue;
-  for (int64_t i = 0; i < W.buffered; i++) {
-    span one = {i, 1};
-    if (R_tryCatchError(send_span, &one, send_failed, &cond) == R_UnboundValue) report_unsendable(W.first + i, cond);
+  if (worker.buffered == 0) return;
+  uint64_t t0 = r_trace_begin(worker.map->trace);
+  span all = {0, worker.buffered};
+  if (try_send(send_span, &all) != R_NilValue) {
+    for (int64_t i = 0; i < worker.buffered; i++) {
+      one_result one = {worker.first + i, VECTOR_ELT(worker.buffer, i)};
+      SEXP cond = try_send(send_one, &one);
+      if (cond != R_NilValue) report_unsendable(one.item, cond);
+    }
   }
+  r_trace_end(SM_TRACE_SERIALIZE, worker.first, t0);
+  r_kill_point(R_KILL_PUBLISHED);
+  int64_t each = (int64_t)channel()->last_nbytes / worker.buffered + 1, fit = (int64_t)worker.map->ring_capacity / 4 / each;
+  worker.batch_target = fit > FRAME_MIN ? fit : FRAME_MIN;
   results_sent();
-  return Rf_ScalarLogical(TRUE);
 }
 
 static void buffer_result(int64_t item, SEXP value) {
-  if (W.buffered == 0) W.first = item;
-  if (W.buffered == XLENGTH(W.buffer)) {
-    PROTECT(value);
-    SEXP bigger = PROTECT(Rf_xlengthgets(W.buffer, 2 * XLENGTH(W.buffer)));
+  if (worker.buffered == 0) worker.first = item;
+  if (worker.buffered == XLENGTH(worker.buffer)) {
+    SEXP bigger = PROTECT(Rf_xlengthgets(worker.buffer, 2 * XLENGTH(worker.buffer)));
     R_PreserveObject(bigger);
-    R_ReleaseObject(W.buffer);
-    W.buffer = bigger;
-    UNPROTECT(2);
+    R_ReleaseObject(worker.buffer);
+    worker.buffer = bigger;
+    UNPROTECT(1);
   }
-  SET_VECTOR_ELT(W.buffer, W.buffered++, value);
+  SET_VECTOR_ELT(worker.buffer, worker.buffered++, value);
 }
 
-static void trace_item(int64_t item) {
-  r_trace_end(SM_TRACE_ITEM, item, W.traced_ns);
-  W.traced_ns = 0;
+/* An error on the way meets the item's own handler, which asks ffi_worker_returned(). */
+static void publish_result(int64_t item, SEXP value, uint64_t now) {
+  r_channel *c = channel();
+  uint64_t t0 = r_trace_begin(worker.map->trace);
+  c->defer_wake = now - worker.woken_ns < WAKE_NS;
+  if (!c->defer_wake) worker.woken_ns = now;
+  int rc = r_frame_send_flat(c, R_FRAME_RESULT, value, item, &r_here.watch);
+  if (rc == SM_ERANGE) rc = r_frame_send(c, R_FRAME_RESULT, value, item, 1, &r_here.watch);
+  check_sent(rc);
+  c->defer_wake = false;
+  r_trace_end(SM_TRACE_SERIALIZE, item, t0);
+  r_kill_point(R_KILL_PUBLISHED);
 }
 
-static void leave_item(int64_t item) {
-  trace_item(item);
-  sm_turnstile_pass(W.map->turn, item);
-  if (atomic_load_explicit(&W.map->turn->used, memory_order_relaxed)) atomic_store(&W.map->queue->single, 1);
-  atomic_store_explicit(&sm_queue_slot(W.map->queue, r_here.rank)->item, -1, memory_order_release);
+/* The item has returned, however: its time and its turn are over. An item that the owner has found late ends here, with its worker. */
+static void return_item(int64_t item) {
+  if (!sm_queue_return(r_here.slot)) sm_proc_end_self();
+  r_trace_end(SM_TRACE_ITEM, item, worker.traced_ns);
+  worker.traced_ns = 0;
+  sm_turnstile_pass(worker.map->turn, item);
+  if (atomic_load_explicit(&worker.map->turn->used, memory_order_relaxed)) atomic_store(&worker.map->queue->single, 1);
+}
+
+static void leave_item(int64_t unsent) {
   r_here.item = -1;
+  sm_queue_leave(r_here.slot, unsent);
 }
 
 /* ---- items ---- */
 
-/* Item `i` of plain vectors without a call; R_UnboundValue where `[[` has to say. */
-static SEXP plain_item(SEXP seq, int64_t i) {
+/* Item `i` of a vector without methods, without a call; R_UnboundValue where `[[` has to say. */
+static SEXP methodless_item(SEXP seq, int64_t i) {
   switch (TYPEOF(seq)) {
   case VECSXP: return VECTOR_ELT(seq, (R_xlen_t)i);
   case STRSXP: return Rf_ScalarString(STRING_ELT(seq, (R_xlen_t)i));
@@ -233,11 +214,11 @@ static SEXP plain_item(SEXP seq, int64_t i) {
 
 typedef struct {
   SEXP env, seq, item_sym, call, index_call;
-  bool plain;
+  bool methodless;
 } item_caller;
 
 static void bind_item(const item_caller *c, int64_t i) {
-  SEXP v = c->plain ? plain_item(c->seq, i) : R_UnboundValue;
+  SEXP v = c->methodless ? methodless_item(c->seq, i) : R_UnboundValue;
   if (v == R_UnboundValue) {
     SEXP index = PROTECT(i < INT_MAX ? Rf_ScalarInteger((int)i + 1) : Rf_ScalarReal((double)i + 1));
     SETCADDR(c->index_call, index);
@@ -249,91 +230,107 @@ static void bind_item(const item_caller *c, int64_t i) {
   UNPROTECT(1);
 }
 
+static void begin_trace(void) {
+  r_map *m = worker.map;
+  if (!m->trace || r_trace_block) return;
+  r_trace_attach(m->trace, r_here.rank);
+  r_trace_end(SM_TRACE_STARTUP, -1, m->team.member[r_here.rank].forked_ns);
+}
+
+/* The batch is used up: publish, then get another. False where nothing is left. */
+static bool refill(void) {
+  channel()->defer_wake = true;
+  flush_results();
+  channel()->defer_wake = false;
+  uint64_t now = sm_clock_ns();
+  int rc = sm_queue_refill(worker.map->queue, r_here.rank, &worker.pace, now, &r_here.watch);
+  if (r_trace_block) r_trace_end(SM_TRACE_DISPATCH, -1, now);
+  check_sent(rc);
+  worker.flushed_ns = worker.pace.began_ns;
+  if (rc > 0) r_channel_wake(channel()); /* else the end of the ring wakes the owner */
+  return rc > 0;
+}
+
+static void finish_item(int64_t item, SEXP value, uint64_t now) {
+  return_item(item);
+  if (worker.map->respawn) {
+    publish_result(item, value, now);
+    leave_item(item + 1);
+    return;
+  }
+  buffer_result(item, value);
+  leave_item(worker.first);
+  if (now - worker.flushed_ns <= FLUSH_NS && worker.buffered < worker.batch_target) return;
+  flush_results();
+  worker.flushed_ns = sm_clock_ns();
+}
+
 /* env: the frame of worker_loop() in R/worker.R, with `func`, `sequence` and `...`. Gives NULL when there is nothing left. */
 SEXP ffi_worker_loop(SEXP env, SEXP seq) {
-  if (!W.map || r_here.pid != sm_pid()) r_abort("sharedmem_misuse_error", "not in a worker");
-  if (!W.buffer) {
-    W.buffer = Rf_allocVector(VECSXP, 64);
-    R_PreserveObject(W.buffer);
+  check_worker();
+  if (!worker.buffer) {
+    worker.buffer = Rf_allocVector(VECSXP, 64);
+    R_PreserveObject(worker.buffer);
   }
   item_caller c = {env, seq, Rf_install("item"), R_NilValue, R_NilValue, !Rf_isObject(seq)};
   c.call = PROTECT(Rf_lang3(Rf_install("func"), c.item_sym, R_DotsSymbol));
   c.index_call = PROTECT(Rf_lang3(R_Bracket2Symbol, Rf_install("sequence"), R_NilValue));
-  sm_queue_shm *q = W.map->queue;
-  sm_queue_slot_shm *slot = sm_queue_slot(q, r_here.rank);
-  const uint64_t flush_ns = W.map->respawn ? FLUSH_RESPAWN_NS : FLUSH_NS;
-  if (W.map->trace && !r_trace_block) {
-    r_trace_attach(W.map->trace, r_here.rank);
-    r_trace_end(SM_TRACE_STARTUP, -1, W.map->worker[r_here.rank].forked_ns);
-  }
-  uint64_t now = sm_clock_ns();
+  begin_trace();
   r_kill_point(R_KILL_BEFORE_ITEMS);
-  for (;;) {
-    int64_t item = sm_queue_take(q, r_here.rank);
+  for (uint64_t now = sm_clock_ns();; now = sm_clock_ns()) {
+    int64_t item = sm_queue_take(worker.map->queue, r_here.rank, now);
     if (item < 0) {
-      channel()->later = true;
-      flush_results();
-      channel()->later = false;
-      now = sm_clock_ns();
-      int rc = sm_queue_refill(q, r_here.rank, &W.pace, now, &r_here.watch);
-      if (r_trace_block) now = r_trace_end(SM_TRACE_DISPATCH, -1, now);
-      if (rc < 0) sm_proc_end_self();
-      W.flushed_ns = W.pace.began_ns;
-      if (rc == 0) break; /* the last frame wakes the master */
-      r_channel_wake(channel());
+      if (!refill()) break;
       continue;
     }
-    r_kill_point(R_KILL_TAKEN);
     r_here.item = item;
-    W.traced_ns = r_trace_block ? now : 0;
-    atomic_store_explicit(&slot->since_ns, now, memory_order_relaxed);
+    r_kill_point(R_KILL_TAKEN);
+    worker.traced_ns = r_trace_block ? now : 0;
     r_rng_begin_item(item);
     bind_item(&c, item);
     SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));
-    leave_item(item);
-    buffer_result(item, value);
+    finish_item(item, value, sm_clock_ns());
     UNPROTECT(1);
-    now = sm_clock_ns();
-    if (now - W.flushed_ns > flush_ns || W.buffered >= W.enough) {
-      flush_results();
-      W.flushed_ns = now = sm_clock_ns();
-    }
   }
   UNPROTECT(2);
   return R_NilValue;
 }
 
-/* Publish what is buffered, then a frame about an item. With ends: an item that will give no result. */
+/* Publish a frame about the running item, or about `item` (0-based). With ends: it gives no result, and what is buffered goes before. */
 SEXP ffi_worker_send(SEXP type, SEXP value, SEXP item, SEXP ends) {
-  if (!W.map || r_here.pid != sm_pid()) r_abort("sharedmem_misuse_error", "not in a worker");
+  check_worker();
   int64_t at = item == R_NilValue ? r_here.item : (int64_t)Rf_asReal(item);
-  bool last = Rf_asLogical(ends) == TRUE;
-  if (last && item == R_NilValue) {
-    trace_item(at); /* what is sent may be this process's death */
+  bool leaves = Rf_asLogical(ends) == TRUE && item == R_NilValue && at >= 0, returned = false;
+  if (leaves) {
+    if (sm_queue_at(r_here.slot, &returned) == at && !returned) return_item(at); /* once: a value that cannot be sent comes again */
     flush_results();
   }
-  int rc = r_frame_send(channel(), (uint32_t)Rf_asInteger(type), value, at, 1, &r_here.watch);
-  if (rc < 0) sm_proc_end_self();
-  if (last && item == R_NilValue && at >= 0) {
-    atomic_store(&sm_queue_slot(W.map->queue, r_here.rank)->unsent, at + 1);
-    leave_item(at);
-  }
+  check_sent(r_frame_send(channel(), (uint32_t)Rf_asInteger(type), value, at, 1, &r_here.watch));
+  if (leaves) leave_item(at + 1);
   return R_NilValue;
+}
+
+/* Has the running item returned: does an error come from sending its result? */
+SEXP ffi_worker_returned(void) {
+  bool returned = false;
+  if (in_worker()) sm_queue_at(r_here.slot, &returned);
+  channel()->defer_wake = false;
+  return Rf_ScalarLogical(returned);
 }
 
 /* No further item starts anywhere. */
 SEXP ffi_worker_stop_all(void) {
-  if (W.map) sm_queue_stop(W.map->queue);
+  if (worker.map) sm_queue_stop(worker.map->queue);
   return R_NilValue;
 }
 
 /* A warning (0) or message (1) that is not sent, for there were too many. */
-SEXP ffi_worker_count(SEXP kind) {
-  if (W.map && r_here.pid == sm_pid()) atomic_fetch_add(&sm_queue_slot(W.map->queue, r_here.rank)->unsaid[Rf_asInteger(kind) != 0], 1);
+SEXP ffi_worker_suppress(SEXP kind) {
+  if (in_worker()) atomic_fetch_add(&r_here.slot->suppressed[Rf_asInteger(kind) != 0], 1);
   return R_NilValue;
 }
 
 SEXP ffi_worker_end(void) {
-  if (W.map && r_here.pid == sm_pid()) r_worker_end(SM_FRAME_BYE);
+  if (in_worker()) r_team_leave(false);
   return R_NilValue;
 }

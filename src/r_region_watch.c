@@ -6,58 +6,30 @@
 #include "r_region_watch.h"
 
 #include <R.h>
-#include <poll.h>
 
-#include "r_wire_frame.h"
 #include "r_util.h"
 
-/* list(type, rank, value, loops): one frame as R sees it. */
-static SEXP frame_list(const sm_frame *f, int rank, SEXP value) {
-  PROTECT(value);
-  SEXP out = PROTECT(Rf_allocVector(VECSXP, 4));
-  SET_VECTOR_ELT(out, 0, Rf_ScalarInteger((int)f->type));
-  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(rank));
-  SET_VECTOR_ELT(out, 2, value);
-  SET_VECTOR_ELT(out, 3, Rf_ScalarReal((double)f->first));
-  UNPROTECT(2);
-  return out;
-}
-
-static void read_member(r_region *r, SEXP ptr, int rank) {
-  r_member *m = &r->member[rank];
+void r_region_tend(r_region *r, SEXP ptr) {
+  int rank;
   sm_frame f;
-  int rc = 0;
-  while (!m->closed && (rc = sm_ring_peek(&m->chan.ring, &f)) == 1) {
-    SEXP value = PROTECT(r_frame_read(&m->chan, &f));
-    sm_ring_release(&m->chan.ring, &f);
-    if (value == R_UnboundValue) {
-      UNPROTECT(1);
-      continue;
-    }
-    SEXP frame = PROTECT(frame_list(&f, rank, value));
+  SEXP value;
+  while (r_team_next_frame(&r->team, &rank, &f, &value)) {
+    SEXP frame = PROTECT(r_team_frame(&r->team, r_frame_kinds[f.type].name, rank, value, f.type == R_FRAME_RESULT ? f.first : -1));
     SEXP inbox = PROTECT(Rf_cons(frame, R_ExternalPtrProtected(ptr)));
     R_SetExternalPtrProtected(ptr, inbox);
-    if (f.type != SM_FRAME_CONDITION) m->closed = true;
-    UNPROTECT(3);
+    UNPROTECT(2);
   }
-  if (rc < 0) r_abort("sharedmem_channel_error", "the result ring of process %d is damaged: %s", rank, sm_error_text(rc));
-}
-
-void r_region_tend(r_region *r, SEXP ptr) {
-  for (int i = 1; i < r->nproc; i++) {
-    r_member *m = &r->member[i];
-    if (m->closed) continue;
-    bool dead = sm_proc_poll(&m->proc);
-    read_member(r, ptr, i);
-    if (dead && !atomic_load(&r->shm[i].done)) {
-      m->closed = true;
+  for (int i = 1; i < r->nproc; i++)
+    if (r_team_has_died(&r->team, i)) {
+      r->team.member[i].state = R_MEMBER_DEAD;
+      sm_proc_close(&r->team.member[i].proc);
       r_region_fail(r, i);
     }
-  }
 }
 
 void r_region_unwind(r_region *r) {
-  if (r->pid != r->owner) r_region_exit();
+  if (r->pid != r->owner) r_team_leave(false);
+  r_region_stop_sentinel(r);
   SEXP name = PROTECT(Rf_mkString("sharedmem"));
   SEXP ns = PROTECT(R_FindNamespace(name)), id = PROTECT(Rf_ScalarInteger(r->id));
   SEXP call = PROTECT(Rf_lang2(Rf_install("region_unwind"), id));
@@ -65,69 +37,56 @@ void r_region_unwind(r_region *r) {
   r_abort("sharedmem_region_error", "the region has failed"); /* not reached: region_unwind() jumps */
 }
 
+/* The owner has been interrupted: because the region has failed? */
+SEXP ffi_region_failed(SEXP ptr) {
+  r_region *r = r_region_get(ptr, "failed");
+  if (r->pid != r->owner) return Rf_ScalarLogical(FALSE);
+  return Rf_ScalarLogical(atomic_load(&r->ctl->team.failed) != 0);
+}
+
 void r_region_tick(r_region *r, SEXP ptr) {
   if (r->pid != r->owner) return;
   r->ticked_ns = sm_clock_ns();
+  r_team_sleep(&r->team, 0);
   r_region_tend(r, ptr);
   R_CheckUserInterrupt();
 }
 
 void r_region_look(r_region *r, SEXP ptr) {
   if (r->pid == r->owner && r_region_due(r)) r_region_tick(r, ptr);
-  if (atomic_load_explicit(&r->ctl->failed, memory_order_relaxed)) r_region_unwind(r);
+  if (atomic_load_explicit(&r->ctl->team.failed, memory_order_relaxed)) r_region_unwind(r);
 }
 
 /* Is there nothing more to wait for? */
 static bool settled(const r_region *r) {
-  uint32_t failed = atomic_load(&r->ctl->failed);
-  if (failed) return failed == 1 || r->member[failed - 1].closed;
-  for (int i = 1; i < r->nproc; i++)
-    if (!r->member[i].closed) return false;
-  return true;
+  uint32_t failed = atomic_load(&r->ctl->team.failed);
+  return failed ? failed == 1 || r->team.member[failed - 1].state != R_MEMBER_RUNNING : r_team_running(&r->team) == 0;
 }
 
-static bool anything_waits(r_region *r) {
-  sm_frame f;
-  for (int i = 1; i < r->nproc; i++)
-    if (!r->member[i].closed && sm_ring_peek(&r->member[i].chan.ring, &f) != 0) return true;
-  return false;
-}
-
-static void sleep_in_poll(r_region *r, struct pollfd *polls) {
-  nfds_t n = 0;
-  for (int i = 1; i < r->nproc; i++) {
-    r_member *m = &r->member[i];
-    if (m->closed) continue;
-    if (!m->chan.eof) polls[n++] = (struct pollfd){m->proc.sock, POLLIN, 0};
-    if (m->proc.pidfd >= 0) polls[n++] = (struct pollfd){m->proc.pidfd, POLLIN, 0};
-  }
-  atomic_store(&r->ctl->sleeping, 1);
-  if (!anything_waits(r) && !settled(r)) poll(polls, n, SM_SLICE_MS);
-  atomic_store(&r->ctl->sleeping, 0);
-  for (int i = 1; i < r->nproc; i++)
-    if (!r->member[i].closed) r_channel_drain_socket(&r->member[i].chan);
-}
-
-/* Wait until every member has published its last frame, or the region has failed and what is to be known of it is
- * known. Gives list(failed, status, frames): the rank that failed or NA, its wait status where it died, and the
+/* Wait until every member has ended its work, or the region has failed and what is to be known of it is
+ * known. Gives list(failed, status, quit, frames): the rank that failed or NA, its wait status where it died, and the
  * frames in the order of their arrival. */
 SEXP ffi_region_collect(SEXP ptr) {
+  static const char *names[] = {"failed", "status", "quit", "frames", ""};
   r_region *r = r_region_get(ptr, "collect");
-  struct pollfd *polls = (struct pollfd *)R_alloc((size_t)r->nproc * 2, sizeof *polls);
+  r_region_stop_sentinel(r);
   for (;;) {
     r_region_tend(r, ptr);
     if (settled(r)) break;
-    sleep_in_poll(r, polls);
+    r_team_sleep(&r->team, SM_SLICE_MS);
     R_CheckUserInterrupt();
   }
-  uint32_t failed = atomic_load(&r->ctl->failed);
-  SEXP out = PROTECT(Rf_allocVector(VECSXP, 3));
+  r_team_relay_output(&r->team, true);
+  uint32_t failed = atomic_load(&r->ctl->team.failed);
+  const r_member *m = &r->team.member[failed > 0 ? failed - 1 : 0];
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
   SET_VECTOR_ELT(out, 0, Rf_ScalarInteger(failed ? (int)failed - 1 : NA_INTEGER));
-  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(failed > 1 ? r->member[failed - 1].proc.status : NA_INTEGER));
+  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(m->state == R_MEMBER_DEAD ? m->proc.status : NA_INTEGER));
+  SET_VECTOR_ELT(out, 2, Rf_ScalarLogical(m->quit));
   SEXP inbox = PROTECT(R_ExternalPtrProtected(ptr));
   R_xlen_t n = Rf_xlength(inbox);
   SEXP frames = Rf_allocVector(VECSXP, n);
-  SET_VECTOR_ELT(out, 2, frames);
+  SET_VECTOR_ELT(out, 3, frames);
   for (SEXP p = inbox; p != R_NilValue; p = CDR(p)) SET_VECTOR_ELT(frames, --n, CAR(p));
   UNPROTECT(2);
   return out;

@@ -1,23 +1,118 @@
-/* r_team.h: all that has forked processes in this process: maps and regions.
+/* r_team.h: processes that one process (the owner) has forked to work together: the workers of a map, the members of a region.
  *
- * A child inherits the descriptors of its siblings, whoever made them. It closes them by one call, which asks each team; so
- * neither maps nor regions need to know of the other kind.
+ * Rank r is member[r]; member[n] is the template of a map with successors, which gets no ring's frame. A member is a forked
+ * process, the channel it sends by, and what it prints.
+ *
+ * States of a member, as the owner sees it: RUNNING -> DONE (it has closed its ring, and all frames have been read) or DEAD
+ * (it ended without closing it). The ring decides, not the wait status.
+ * A team is made in memory that outlives it; the owner alone spawns, reads, kills, reaps. A child inherits the record, and
+ * the descriptors of all teams of its parent, which it closes by one call.
  */
 #ifndef R_TEAM_H
 #define R_TEAM_H
 
-#include <stdbool.h>
+#define R_NO_REMAP
+#include <Rinternals.h>
+
+#include "proc_worker.h"
+#include "r_here.h"
+#include "r_team_output.h"
+#include "r_wire_frame.h"
+
+typedef enum { R_MEMBER_NONE = 0, R_MEMBER_RUNNING, R_MEMBER_DONE, R_MEMBER_DEAD } r_member_state;
+
+typedef struct {
+  sm_proc proc;
+  r_channel chan;
+  r_stream out[2];
+  int state;          /* r_member_state */
+  bool ended;         /* its pidfd, socket or parent has said so */
+  bool quit;          /* it announced R's exit path */
+  bool remote;        /* a child of the template, not of the owner */
+  int64_t doomed;     /* item for which it was killed, -1 */
+  uint64_t forked_ns; /* the clock before its fork */
+} r_member;
+
+/* In shared memory, at the start of a team's. */
+typedef struct {
+  _Atomic uint32_t failed;     /* every wait looks at it: 0, or 1 + the rank that failed first */
+  _Atomic uint32_t sleeping;   /* the owner sleeps in poll */
+  _Atomic uint32_t all_forked; /* futex: all members have been */
+  uint8_t pad[SM_CACHELINE - 12];
+} r_team_shm;
+
+_Static_assert(sizeof(r_team_shm) == SM_CACHELINE, "r_team_shm layout");
 
 typedef struct r_team {
-  /* Close the parent's ends of all members but `keep` (-1: of all). mine: this child works for the team. */
-  void (*forget)(struct r_team *t, bool mine, int keep);
+  pid_t owner;
+  int n;
+  r_member *member; /* n + 1; NULL for a team of none */
+  r_output_mode output;
+  r_team_shm *shm;
+  int at, in_a_row; /* the member whose frames are read, and how many have been */
   struct r_team *next;
 } r_team;
 
-void r_team_add(r_team *t, void (*forget)(r_team *, bool, int));
-void r_team_remove(r_team *t);
+/* ---- the owner's side ---- */
 
-/* In a forked child: forget all members of all teams, but member `keep` of `mine` (NULL for none). */
+/* n members in no process; the team is known to forks from now on. 0 or a negative code. */
+int r_team_open(r_team *t, int n, r_output_mode output);
+
+/* Bytes of n rings one after the other, each on its own cache line, and the rings in `mem`, whose headers are zeroed here. */
+size_t r_team_align(size_t nbytes);
+size_t r_team_rings_nbytes(int n, uint64_t capacity);
+void r_team_set_rings(r_team *t, void *mem, uint64_t capacity, r_team_shm *shm);
+
+/* Before the first fork, and after the last: the members' streams, and their write ends; members that have ended meanwhile. */
+int r_team_begin_forks(r_team *t);
+void r_team_end_forks(r_team *t);
+
+/* Fork a rank. 0 in the owner: it is RUNNING; 1 in the child: nobody else's descriptors are open; or a negative code. */
+int r_team_spawn(r_team *t, int rank);
+
+/* In a process that is to be member `rank`, forked by whomever: its socket, its streams. */
+void r_team_take_place(r_team *t, int rank, int sock);
+
+/* Read the next complete frame of any running member, and release it. False where there is none; a member whose ring is closed
+ * is DONE then. *value is not protected. Frames that say nothing, and announcements of R's exit path, are dealt with here. */
+bool r_team_next_frame(r_team *t, int *rank, sm_frame *f, SEXP *value);
+
+/* Has the process of this running member ended, with nothing of it unread? */
+bool r_team_has_died(r_team *t, int rank);
+
+/* Sleep until somebody speaks, at most timeout_ms; then print what has come. May raise an R error (from a sink). */
+void r_team_sleep(r_team *t, int timeout_ms);
+void r_team_relay_output(r_team *t, bool all);
+
+int r_team_running(const r_team *t);
+
+/* list(type, rank, value, item, pid) as R sees a frame or an event; item 0-based, -1: NA. */
+SEXP r_team_frame(const r_team *t, const char *type, int rank, SEXP value, int64_t item);
+
+/* Kill, reap, close. Where all have DONE their work their end is not waited for here. Idempotent, never raises. */
+void r_team_end(r_team *t);
+/* The same, and give back its memory. */
+void r_team_close(r_team *t);
+
+/* ---- in a child ---- */
+
+/* Forget all members of all teams, but member `keep` of `mine` (NULL for none). */
 void r_team_forget_all(const r_team *mine, int keep);
+
+/* Evaluate main(rank), or jumped() after a jump to top level, then end the process. `of` and `slot` go to r_here; `last` is called
+ * before the end, however it comes. Does not return. */
+typedef struct {
+  const void *of;
+  sm_queue_slot_shm *slot;
+  SEXP main, jumped;
+  void (*last)(void);
+} r_team_work;
+void r_team_work_as(r_team *t, int rank, const r_team_work *w);
+
+/* What a member looks at that sends though its team has failed: whether its parent lives. */
+extern const sm_watch r_team_orphans;
+
+/* End this member: what it has printed is flushed, its ring is closed. Does not return. */
+void r_team_leave(bool quit);
 
 #endif

@@ -14,9 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mem_file.h"
 #include "r_team_progress.h"
 
-#define LINE_MAX_BYTES ((size_t)64 * 1024)
+#define READ_BYTES ((size_t)64 * 1024)
 
 static int open_pipe(int ends[2]) {
 #ifdef __linux__
@@ -34,54 +35,54 @@ static void shut(int *fd) {
   *fd = -1;
 }
 
-static int open_pair(r_stream stream[2], int ends[2]) {
-  for (int k = 0; k < 2; k++) {
-    int pair[2];
+/* Writers of one file share its offset; O_APPEND keeps them from overwriting each other all the same. */
+static int open_stream(r_stream *s, bool spool) {
+  int pair[2];
+  s->spool = spool;
+  if (!spool) {
     int rc = open_pipe(pair);
-    if (rc < 0) {
-      r_output_close(stream);
-      r_output_close_ends(ends);
-      return rc;
-    }
-    fcntl(pair[0], F_SETFL, O_NONBLOCK);
-    stream[k].fd = pair[0];
-    ends[k] = pair[1];
+    if (rc < 0) return rc;
+  } else {
+    pair[0] = sm_anon_file();
+    if (pair[0] < 0) return pair[0];
+    fcntl(pair[0], F_SETFL, O_APPEND);
+    pair[1] = fcntl(pair[0], F_DUPFD_CLOEXEC, 0);
   }
+  s->fd = pair[0];
+  s->end = pair[1];
+  if (s->end < 0) return -errno;
+  if (!spool) fcntl(s->fd, F_SETFL, O_NONBLOCK);
   return 0;
 }
 
-/* Descriptors for np workers with pipes of their own: socket, pidfd, two pipes each, and some spare. */
-static bool room_for_pipes(int np) {
+/* Descriptors for n ranks with streams of their own: socket, pidfd, two of two ends each until all are forked, and some spare. */
+static bool room_for(int n) {
   struct rlimit lim;
-  return getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur == RLIM_INFINITY || (rlim_t)np * 4 + 128 < lim.rlim_cur;
+  return getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur == RLIM_INFINITY || (rlim_t)n * 6 + 128 < lim.rlim_cur;
 }
 
-int r_output_open_shared(r_output *o, int np, bool successors) {
-  o->ends[0] = o->ends[1] = -1;
-  if (o->mode != R_OUTPUT_RELAY) return 0;
-  o->own_pipes = room_for_pipes(np);
-  return o->own_pipes && !successors ? 0 : open_pair(o->shared, o->ends);
+int r_output_open(r_stream (*out)[2], int n, r_output_mode mode) {
+  if (mode == R_OUTPUT_INHERIT || mode == R_OUTPUT_DISCARD) return 0;
+  int rc = 0;
+  if (!room_for(n)) n = 1;
+  for (int i = 0; rc == 0 && i < n; i++)
+    for (int k = 0; rc == 0 && k < 2; k++) rc = open_stream(&out[i][k], mode == R_OUTPUT_SPOOL);
+  return rc;
 }
 
-int r_output_open(const r_output *o, r_stream stream[2], int ends[2]) {
-  ends[0] = ends[1] = -1;
-  return o->own_pipes ? open_pair(stream, ends) : 0;
+void r_output_close_ends(r_stream out[2]) {
+  shut(&out[0].end);
+  shut(&out[1].end);
 }
 
-void r_output_close_ends(int ends[2]) {
-  shut(&ends[0]);
-  shut(&ends[1]);
-}
-
-void r_output_redirect(const r_output *o, int ends[2]) {
-  if (o->mode == R_OUTPUT_INHERIT) return;
-  int null = o->mode == R_OUTPUT_DISCARD ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+void r_output_redirect(const r_stream own[2], const r_stream shared[2], r_output_mode mode) {
+  if (mode == R_OUTPUT_INHERIT) return;
+  int null = mode == R_OUTPUT_DISCARD ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
   for (int k = 0; k < 2; k++) {
-    int fd = null >= 0 ? null : ends[k] >= 0 ? ends[k] : o->ends[k];
+    int fd = null >= 0 ? null : own[k].end >= 0 ? own[k].end : shared[k].end;
     if (fd >= 0) dup2(fd, k + 1);
   }
   shut(&null);
-  r_output_close_ends(ends);
 }
 
 /* In a worker: every descriptor of these files leads nowhere from now on. */
@@ -116,43 +117,70 @@ static void print_text(int k, const char *p, size_t n) {
   }
 }
 
+static ssize_t read_some(r_stream *s) {
+  size_t room = s->size - s->n;
+  if (!s->spool) return read(s->fd, s->text + s->n, room);
+  ssize_t got = pread(s->fd, s->text + s->n, room, (off_t)s->at);
+  if (got > 0) s->at += (uint64_t)got;
+  return got;
+}
+
+/* Room for more of a line: true, or false where there is no memory for it. */
+static bool make_room(r_stream *s) {
+  if (s->size - s->n >= READ_BYTES / 2) return true;
+  size_t size = s->size ? 2 * s->size : READ_BYTES;
+  char *bigger = realloc(s->text, size);
+  if (!bigger) return false;
+  s->text = bigger;
+  s->size = size;
+  return true;
+}
+
+/* The first n bytes leave the buffer before they are printed, since printing may longjmp (a sink's error). */
+static void print_first(r_stream *s, int k, size_t n) {
+  const void *vmax = vmaxget();
+  char *text = R_alloc(n, 1);
+  memcpy(text, s->text, n);
+  s->n -= n;
+  memmove(s->text, s->text + n, s->n);
+  print_text(k, text, n);
+  vmaxset(vmax);
+}
+
 void r_output_relay(r_stream *s, int k, bool all) {
   while (s->fd >= 0) {
-    if (!s->line) s->line = malloc(LINE_MAX_BYTES);
-    if (!s->line) return;
-    ssize_t got = read(s->fd, s->line + s->n, LINE_MAX_BYTES - s->n);
+    bool room = make_room(s);
+    if (!room && s->n == s->size) { /* no memory for the whole line */
+      if (s->n == 0) return;
+      print_first(s, k, s->n);
+    }
+    ssize_t got = read_some(s);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
-      if (got == 0) shut(&s->fd);
+      if (got == 0 && !s->spool) shut(&s->fd);
       break;
     }
     s->n += (size_t)got;
-    size_t whole = s->n;
-    while (whole > 0 && s->line[whole - 1] != '\n') whole--;
-    if (whole == 0 && s->n == LINE_MAX_BYTES) whole = s->n;
-    size_t rest = s->n - whole;
-    s->n = rest;
-    /* moved away first: printing may not come back */
-    if (whole > 0) {
-      char *text = R_alloc(whole, 1);
-      memcpy(text, s->line, whole);
-      memmove(s->line, s->line + whole, rest);
-      print_text(k, text, whole);
-    }
+    size_t whole = s->n, seen = s->n - (size_t)got; /* before, there is no end of a line */
+    while (whole > seen && s->text[whole - 1] != '\n') whole--;
+    if (whole > seen) print_first(s, k, whole);
   }
   if (all && s->n > 0) {
-    size_t n = s->n;
-    s->n = 0;
-    print_text(k, s->line, n);
+    print_first(s, k, s->n);
     print_text(k, "\n", 1);
   }
 }
 
-void r_output_close(r_stream stream[2]) {
+void r_output_forget(r_stream out[2]) {
   for (int k = 0; k < 2; k++) {
-    shut(&stream[k].fd);
-    free(stream[k].line);
-    stream[k].line = NULL;
-    stream[k].n = 0;
+    shut(&out[k].fd);
+    free(out[k].text);
+    out[k].text = NULL;
+    out[k].n = out[k].size = 0;
   }
+}
+
+void r_output_close(r_stream out[2]) {
+  r_output_forget(out);
+  r_output_close_ends(out);
 }

@@ -83,6 +83,10 @@ static SEXP stream_of(const base_bytes *b, int64_t item) {
   return out;
 }
 
+/* Whether two states are one object: set.seed() and draws make a new one each time, so equal states of different objects are
+ * those of a generator that was set again. */
+SEXP ffi_rng_same(SEXP a, SEXP b) { return Rf_ScalarLogical(a == b); }
+
 /* The .Random.seed of an item (1-based). */
 SEXP ffi_rng_stream(SEXP base, SEXP item) {
   base_bytes b;

@@ -106,17 +106,50 @@ SEXP r_list_get(SEXP list, const char *name) {
   return R_NilValue;
 }
 
-static void check_interrupt(void *unused) {
-  (void)unused;
-  R_CheckUserInterrupt();
+static SEXP limit_error = NULL; /* why r_interrupt_pending() was true, if that was no Ctrl-C; preserved */
+
+static void set_limit_error(SEXP cond) {
+  if (limit_error) R_ReleaseObject(limit_error);
+  limit_error = cond;
+  if (cond) R_PreserveObject(cond);
 }
 
-bool r_interrupt_pending(void *unused) {
+static SEXP check_interrupt(void *unused) {
   (void)unused;
-  return !R_ToplevelExec(check_interrupt, NULL);
+  R_CheckUserInterrupt();
+  return R_NilValue;
+}
+
+static SEXP keep_error(SEXP cond, void *unused) {
+  (void)unused;
+  set_limit_error(cond);
+  return R_NilValue;
+}
+
+static void look_for_interrupt(void *unused) { R_tryCatchError(check_interrupt, unused, keep_error, NULL); }
+
+bool r_interrupt_pending(void *unused) {
+  set_limit_error(NULL);
+  return !R_ToplevelExec(look_for_interrupt, unused) || limit_error;
 }
 
 void r_interrupt_raise(void) {
+  if (limit_error) {
+    SEXP cond = PROTECT(limit_error);
+    set_limit_error(NULL);
+    SEXP call = PROTECT(Rf_lang2(Rf_install("stop"), cond));
+    Rf_eval(call, R_BaseEnv);
+  }
   raise(SIGINT); /* R notes it, and the next line leaves as Ctrl-C does */
   R_CheckUserInterrupt();
+}
+
+/* The binding of a name in an environment, locked or not, gets another value; it is locked afterwards if it was before. */
+SEXP ffi_util_rebind(SEXP env, SEXP name, SEXP value) {
+  SEXP sym = Rf_installTrChar(STRING_ELT(name, 0));
+  bool locked = R_BindingIsLocked(sym, env);
+  if (locked) R_unLockBinding(sym, env);
+  Rf_defineVar(sym, value, env);
+  if (locked) R_LockBinding(sym, env);
+  return R_NilValue;
 }

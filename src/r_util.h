@@ -45,10 +45,10 @@ SEXP r_call3(const char *fun, SEXP a, SEXP b, SEXP c);
 /* Element `name` of a named list, or R_NilValue. */
 SEXP r_list_get(SEXP list, const char *name);
 
-/* For the core's stop callbacks: has the user pressed Ctrl-C? Never jumps. */
+/* For the core's stop callbacks: has the user pressed Ctrl-C, or setTimeLimit() run out? Never jumps. */
 bool r_interrupt_pending(void *unused);
 
-/* Leave as Ctrl-C does, after r_interrupt_pending() has swallowed it. */
+/* Leave as Ctrl-C does, or with the time limit's error, after r_interrupt_pending() has swallowed it. */
 void r_interrupt_raise(void);
 
 /* The value of the symbol `expr` in env, or with `visible` of withVisible(expr); leave(arg) runs however that ends. */

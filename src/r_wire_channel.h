@@ -18,7 +18,7 @@ typedef struct {
   int moved_fd;               /* writer: file with them, -1 */
   bool denied;                /* writer: the reader may not read this process's memory */
   pid_t peer;                 /* reader: the writer, if it is a child of this process; else 0 */
-  bool later;                 /* writer: another frame follows at once, or r_channel_wake(): do not wake the master yet */
+  bool defer_wake;            /* writer: another frame follows at once, or r_channel_wake(): do not wake the master yet */
   uint32_t segments_sent;     /* writer: since the last frame, also by attempts that failed */
   int *fds;                   /* reader: descriptors received and not yet claimed, nfds of them */
   int nfds, fds_size;

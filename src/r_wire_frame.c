@@ -14,10 +14,16 @@
 
 #include "r_array.h"
 #include "r_here.h"
+#include "r_wire_flat.h"
 #include "r_wire_move.h"
 #include "r_here_trace.h"
 #include "r_array_handle.h"
 #include "r_util.h"
+
+const r_frame_kind r_frame_kinds[R_FRAME_NTYPES] = {
+    [R_FRAME_RESULTS] = {"results", true}, [R_FRAME_RESULT] = {"result", true},        [R_FRAME_ERROR] = {"error", true},
+    [R_FRAME_STOPPED] = {"stopped", true}, [R_FRAME_CONDITION] = {"condition", false}, [R_FRAME_QUIT] = {"quit", false},
+};
 
 /* ---- writing ---- */
 
@@ -70,7 +76,7 @@ static void put_bytes(out_state *o, const void *buf, size_t n) {
   r_channel *c = o->c;
   if (c->spill.fd < 0) {
     int rc;
-    if (sm_ring_put_plain(&c->ring, buf, n)) return;
+    if (sm_ring_put_fast(&c->ring, buf, n)) return;
     while ((rc = sm_ring_put(&c->ring, buf, n)) == SM_EAGAIN) check_channel(wait_for_room(c, o->watch));
     if (rc == 0) return;
     start_spill(o);
@@ -139,26 +145,26 @@ static int send_frame(out_state *o, const message *m, const sm_move_head_shm *he
     R_Serialize(m->value, &st);
   }
   c->last_nbytes = c->spill.fd < 0 ? sm_ring_written(&c->ring) : c->spill.nbytes;
-  uint32_t flags = c->segments_sent << SM_FRAME_SEGMENT_SHIFT | (head ? SM_FRAME_MOVED : 0);
+  uint32_t flags = c->segments_sent << R_FRAME_SEGMENT_SHIFT | (head ? R_FRAME_MOVED : 0);
   int rc;
   if (c->moved_fd >= 0) {
     rc = sm_socket_send_fd(c->sock, c->moved_fd, o->watch);
     r_kill_point(R_KILL_DESCRIPTOR);
     if (rc < 0) return rc;
-    flags |= SM_FRAME_FILED;
+    flags |= R_FRAME_FILED;
   }
   if (c->spill.fd >= 0) {
     rc = send_spill(o);
     if (rc < 0) return rc;
-    flags |= SM_FRAME_SPILLED;
+    flags |= R_FRAME_SPILLED;
   }
   while ((rc = sm_ring_commit(&c->ring, m->type, flags, m->first, m->count)) == SM_EAGAIN) {
     rc = wait_for_room(c, o->watch);
     if (rc < 0) return rc;
   }
   c->segments_sent = 0;
-  if (flags & (SM_FRAME_SPILLED | SM_FRAME_FILED)) c->spill_end = atomic_load(&c->ring.shm->head);
-  if (!(c->later && c->moved.count == 0)) r_channel_wake(c);
+  if (flags & (R_FRAME_SPILLED | R_FRAME_FILED)) c->spill_end = atomic_load(&c->ring.shm->head);
+  if (!(c->defer_wake && c->moved.count == 0)) r_channel_wake(c);
   return rc;
 }
 
@@ -197,6 +203,26 @@ static int send_filed(out_state *o, const message *m) {
   return send_frame(o, m, &head);
 }
 
+/* A small flat value: the record is the frame. SM_ERANGE where it is none. */
+static int send_flat(out_state *o, uint32_t type, SEXP value, int64_t first) {
+  uint8_t record[R_FLAT_MAX];
+  r_channel *c = o->c;
+  size_t n = r_flat_pack(value, record);
+  if (n == 0 || c->segments_sent > 0) return SM_ERANGE;
+  sm_ring_begin(&c->ring);
+  int rc;
+  while ((rc = sm_ring_put(&c->ring, record, n)) == SM_EAGAIN && (rc = wait_for_room(c, o->watch)) == 0) {}
+  if (rc == 0)
+    while ((rc = sm_ring_commit(&c->ring, type, R_FRAME_FLAT, first, 1)) == SM_EAGAIN && (rc = wait_for_room(c, o->watch)) == 0) {}
+  if (rc == 0 && !c->defer_wake) r_channel_wake(c);
+  return rc;
+}
+
+int r_frame_send_flat(r_channel *c, uint32_t type, SEXP value, int64_t first, const sm_watch *watch) {
+  out_state o = {c, watch, 0, -1};
+  return send_flat(&o, type, value, first);
+}
+
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch) {
   out_state o = {c, watch, getpid(), -1};
   r_channel_drop_sent(c);
@@ -217,8 +243,8 @@ int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t
 typedef struct {
   r_channel *c;
   const sm_frame *f;
-  const uint8_t *mapped; /* spilled payload, or NULL */
-  const uint8_t *plain;  /* where the payload stands in one piece, or NULL */
+  const uint8_t *mapped;     /* spilled payload, or NULL */
+  const uint8_t *contiguous; /* where the payload stands in one piece, or NULL */
   uint64_t nbytes, at;
   uint64_t checked;      /* bytes since the last look for an interrupt */
   sm_segment **segments; /* of arrays in the value, held while it is read; nsegments of them */
@@ -251,7 +277,7 @@ static void drop_claimed(in_state *in) {
 
 static void get_bytes(in_state *in, void *buf, size_t n) {
   if (n > in->nbytes - in->at) r_abort("sharedmem_channel_error", "a worker's result ends too early");
-  if (in->plain) memcpy(buf, in->plain + in->at, n);
+  if (in->contiguous) memcpy(buf, in->contiguous + in->at, n);
   else sm_ring_get(&in->c->ring, in->f, in->at, buf, n);
   in->at += n;
   in->checked += n;
@@ -280,7 +306,7 @@ static void abort_fd(int rc) {
 }
 
 static void adopt_segments(in_state *in) {
-  uint32_t n = in->f->flags >> SM_FRAME_SEGMENT_SHIFT;
+  uint32_t n = in->f->flags >> R_FRAME_SEGMENT_SHIFT;
   in->segments = (sm_segment **)R_alloc(n, sizeof *in->segments);
   for (; in->nsegments < n; in->nsegments++) {
     int fd = claim_fd(in);
@@ -297,7 +323,7 @@ static void map_spilled(in_state *in) {
   int fd = rc < 0 ? rc : claim_fd(in);
   rc = fd < 0 ? fd : sm_spill_map(fd, size, &in->mapped);
   if (rc < 0) abort_fd(rc);
-  in->plain = in->mapped;
+  in->contiguous = in->mapped;
   in->nbytes = size;
 }
 
@@ -313,7 +339,7 @@ static uint64_t place_of(const r_channel *c) { return atomic_load_explicit(&c->r
 /* The vectors first, then the value around them. */
 static SEXP read_moved(in_state *in) {
   r_channel *c = in->c;
-  bool filed = in->f->flags & SM_FRAME_FILED;
+  bool filed = in->f->flags & R_FRAME_FILED;
   sm_move_source source = {c->peer, -1, 0};
   sm_move_head_shm head;
   int rc = filed ? sm_move_open(in->moved_fd, &source) : 0;
@@ -340,13 +366,13 @@ static SEXP read_moved(in_state *in) {
 static SEXP unserialize_body(void *data) {
   in_state *in = data;
   uint32_t flags = in->f->flags;
-  if (flags >> SM_FRAME_SEGMENT_SHIFT) adopt_segments(in);
-  if (flags & SM_FRAME_FILED) {
+  if (flags >> R_FRAME_SEGMENT_SHIFT) adopt_segments(in);
+  if (flags & R_FRAME_FILED) {
     in->moved_fd = claim_fd(in);
     if (in->moved_fd < 0) abort_fd(in->moved_fd);
   }
-  if (flags & SM_FRAME_SPILLED) map_spilled(in);
-  return flags & SM_FRAME_MOVED ? read_moved(in) : read_stream(in);
+  if (flags & R_FRAME_SPILLED) map_spilled(in);
+  return flags & R_FRAME_MOVED ? read_moved(in) : read_stream(in);
 }
 
 static void release_after(void *data, Rboolean jump) {
@@ -360,9 +386,21 @@ static void release_after(void *data, Rboolean jump) {
   while (in->nsegments > 0) sm_segment_unref(in->segments[--in->nsegments]);
 }
 
+static SEXP read_flat(r_channel *c, const sm_frame *f) {
+  uint8_t record[R_FLAT_MAX];
+  if (f->nbytes > sizeof record) return R_UnboundValue;
+  sm_ring_get(&c->ring, f, 0, record, (size_t)f->nbytes);
+  return r_flat_unpack(record, (size_t)f->nbytes);
+}
+
 SEXP r_frame_read(r_channel *c, const sm_frame *f) {
   if (f->nbytes == 0) return R_NilValue;
-  in_state in = {.c = c, .f = f, .nbytes = f->nbytes, .moved_fd = -1, .plain = sm_ring_plain(&c->ring, f)};
+  if (f->flags == R_FRAME_FLAT) {
+    SEXP value = read_flat(c, f);
+    if (value == R_UnboundValue) r_abort("sharedmem_channel_error", "a worker's result is malformed");
+    return value;
+  }
+  in_state in = {.c = c, .f = f, .nbytes = f->nbytes, .moved_fd = -1, .contiguous = sm_ring_contiguous(&c->ring, f)};
   if (f->flags == 0) return unserialize_body(&in);
   SEXP token = PROTECT(R_MakeUnwindCont());
   SEXP value = R_UnwindProtect(unserialize_body, &in, release_after, &in, token);

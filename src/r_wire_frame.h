@@ -1,10 +1,10 @@
 /* r_wire_frame.h: R values as frames on a worker's channel.
  *
  * A channel is the ring and the socket between one worker and its master. A value is serialized (native
- * byte order) straight into the ring; one that passes half the ring's capacity goes on into an anonymous
- * file whose descriptor travels over the socket, named by a small frame (SM_FRAME_SPILLED). Large vectors
- * stay out of the stream (r_wire_move.h): the reader copies them from the writer's memory while the writer waits, or, where it
- * may not or does not come to it soon, from a file.
+ * byte order, or as a compact record where it is small and flat) straight into the ring; one that passes half the ring's capacity goes on
+ * into an anonymous file whose descriptor travels over the socket, named by a small frame (R_FRAME_SPILLED). Large vectors stay out of the
+ * stream (r_wire_move.h): the reader copies them from the writer's memory while the writer waits, or, where it may not or does not come to
+ * it soon, from a file.
  */
 #ifndef R_WIRE_FRAME_H
 #define R_WIRE_FRAME_H
@@ -15,26 +15,40 @@
 #include "r_wire_channel.h"
 
 typedef enum {
-  SM_FRAME_RESULTS = 1, /* results of items [first, first + count): a list, or a vector of r_scalars_pack() */
-  SM_FRAME_ERROR,       /* first: item (-1 outside of any); value: see R/worker.R */
-  SM_FRAME_STOPPED,     /* the item asked to end the map quietly */
-  SM_FRAME_CONDITION,   /* a warning or message; first: item */
-  SM_FRAME_BYE,         /* nothing follows; the worker ends itself */
-  SM_FRAME_QUIT         /* the worker ran R's exit path and ends itself */
-} sm_frame_type;
+  R_FRAME_RESULTS = 1, /* results of items [first, first + count): a list, or a vector of r_scalars_pack() */
+  R_FRAME_RESULT,      /* the result of item `first`; in a region what a member leaves, first: loops it has met */
+  R_FRAME_ERROR,       /* first: item (-1 outside of any); value: see report() in R/relay.R */
+  R_FRAME_STOPPED,     /* the item asked to end the map quietly */
+  R_FRAME_CONDITION,   /* a warning or message; first: item */
+  R_FRAME_QUIT,        /* the member ran R's exit path and ends itself */
+  R_FRAME_NTYPES
+} r_frame_type;
 
-/* flags: bit 0 says that the payload is a uint64_t, the size of the file; from bit 8 on, the number of
+/* What R calls them, and the owner's table of what each does. closes: an item, or the member, has its outcome by it. */
+typedef struct {
+  const char *name;
+  bool closes;
+} r_frame_kind;
+
+extern const r_frame_kind r_frame_kinds[R_FRAME_NTYPES];
+
+/* flags: SPILLED says that the payload is a uint64_t, the size of the file; from bit 8 on, the number of
  * segments whose descriptors have been sent since the frame before, for shared arrays that this process made. They
  * stand in the socket in that order, then that of the file with the vectors, the spilled payload's last. */
-#define SM_FRAME_SPILLED 1u
-#define SM_FRAME_MOVED 2u /* the payload begins with a sm_move_head_shm */
-#define SM_FRAME_FILED 4u /* its vectors are in a file */
-#define SM_FRAME_SEGMENT_SHIFT 8
+#define R_FRAME_SPILLED 1u
+#define R_FRAME_MOVED 2u /* the payload begins with a sm_move_head_shm */
+#define R_FRAME_FILED 4u /* its vectors are in a file */
+#define R_FRAME_FLAT 8u  /* the payload is a record of r_wire_flat.h */
+#define R_FRAME_SEGMENT_SHIFT 8
 
 /* Writer. Serializes value (R_NilValue allowed) and publishes the frame. Raises an R error if value cannot be
  * serialized or there is no memory; then nothing of it is published. Gives 0, or a negative code when the
  * master has gone. */
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch);
+
+/* Writer: the same for a small flat value (r_wire_flat.h), at a tenth of the price; evaluates and raises nothing. SM_ERANGE for any other.
+ */
+int r_frame_send_flat(r_channel *c, uint32_t type, SEXP value, int64_t first, const sm_watch *watch);
 
 /* Reader: the value of the frame peeked at. Raises an R error for malformed bytes. Releases nothing.
  * R_UnboundValue: the frame says nothing (it was withdrawn, or its writer ended too early): pass it over. */

@@ -234,7 +234,8 @@ static int copy_all(const sm_move_source *s, const sm_moved_shm *entry, size_t c
   sm_stop_init(&j.stop, r_interrupt_pending, NULL);
   int np = sm_threads_available();
   if (np > 4) np = 4;
-  int rc = sm_threads_run(sm_threads_for(np, (int64_t)nbytes, (int64_t)COPY_STEP * 2), copy_steps, &j, &j.stop);
+  sm_work work = {sm_threads_for(np, (int64_t)nbytes, (int64_t)COPY_STEP * 2), &j.stop, NULL};
+  int rc = sm_threads_run(&work, copy_steps, &j);
   if (rc == SM_EINTR) {
     r_interrupt_raise();
   }

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define BATCH_NS 2000000u
+#define ITEM_DOOMED 1
+#define ITEM_RETURNED 2
 #define FIELD 24
 #define MASK ((UINT64_C(1) << FIELD) - 1)
 
@@ -38,15 +40,56 @@ int sm_queue_init(sm_queue_shm *q, int64_t nitems, int nslots) {
   return sm_lock_init(&q->lock);
 }
 
-int64_t sm_queue_take(sm_queue_shm *q, int slot) {
+int64_t sm_queue_take(sm_queue_shm *q, int slot, uint64_t now_ns) {
   sm_queue_slot_shm *s = sm_queue_slot(q, slot);
   uint64_t w = atomic_load(&s->range);
   do {
     if (lo_of(w) >= hi_of(w) || atomic_load_explicit(&q->stop, memory_order_relaxed)) return -1;
   } while (!atomic_compare_exchange_weak(&s->range, &w, pack(seq_of(w) + 1, lo_of(w) + 1, hi_of(w))));
   int64_t item = atomic_load_explicit(&s->base, memory_order_relaxed) + (int64_t)lo_of(w);
-  atomic_store_explicit(&s->item, item, memory_order_relaxed);
+  atomic_store_explicit(&s->since_ns, now_ns, memory_order_relaxed);
+  atomic_store_explicit(&s->waiting_ns, 0, memory_order_relaxed);
+  atomic_store_explicit(&s->item, item << 2, memory_order_release);
   return item;
+}
+
+bool sm_queue_return(sm_queue_slot_shm *s) {
+  int64_t w = atomic_load_explicit(&s->item, memory_order_relaxed);
+  return w >= 0 && !(w & ITEM_DOOMED) && atomic_compare_exchange_strong(&s->item, &w, w | ITEM_RETURNED);
+}
+
+void sm_queue_leave(sm_queue_slot_shm *s, int64_t unsent) {
+  atomic_store_explicit(&s->unsent, unsent, memory_order_release);
+  atomic_store_explicit(&s->item, -1, memory_order_release);
+}
+
+void sm_queue_pause(sm_queue_slot_shm *s) { atomic_store(&s->waiting_ns, sm_clock_ns()); }
+
+void sm_queue_resume(sm_queue_slot_shm *s) {
+  uint64_t waited = sm_clock_ns() - atomic_load(&s->waiting_ns);
+  atomic_store(&s->since_ns, atomic_load(&s->since_ns) + waited);
+  atomic_store(&s->waiting_ns, 0);
+}
+
+int64_t sm_queue_at(const sm_queue_slot_shm *s, bool *returned) {
+  int64_t w = atomic_load(&s->item);
+  if (returned) *returned = w >= 0 && w & ITEM_RETURNED;
+  return w < 0 ? -1 : w >> 2;
+}
+
+int sm_queue_late(sm_queue_slot_shm *s, uint64_t limit_ns, int most_ms, int64_t *item) {
+  int64_t w = atomic_load(&s->item);
+  if (w < 0 || w & (ITEM_DOOMED | ITEM_RETURNED)) return most_ms;
+  /* In this order: a wait that ends meanwhile makes the item younger, never older. */
+  uint64_t now = sm_clock_ns(), waiting = atomic_load(&s->waiting_ns), since = atomic_load(&s->since_ns);
+  if (waiting) return most_ms;
+  uint64_t took = now > since ? now - since : 0;
+  if (took < limit_ns) {
+    uint64_t left = (limit_ns - took) / 1000000u + 1;
+    return left < (uint64_t)most_ms ? (int)left : most_ms;
+  }
+  *item = w >> 2;
+  return atomic_compare_exchange_strong(&s->item, &w, w | ITEM_DOOMED) ? 0 : most_ms;
 }
 
 static void set_batch(sm_queue_slot_shm *s, int64_t lo, int64_t hi) {
@@ -176,7 +219,7 @@ int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int
   int64_t base = atomic_load(&s->base);
   *first = atomic_load(&s->unsent);
   *hi = base + (int64_t)hi_of(w);
-  *running = atomic_load(&s->item);
+  *running = sm_queue_at(s, NULL);
   /* out of the reach of thieves, until it is assigned again */
   atomic_store(&s->range, pack(seq_of(w) + 1, hi_of(w), hi_of(w)));
   sm_lock_unlock(&q->lock);

@@ -7,6 +7,13 @@
  *          under the lock. So every worker goes through its items in rising order, and the lowest
  *          unfinished item is always the next or the running one of some slot: ordered() cannot deadlock.
  * unsent   first item of the batch whose result has not been published
+ * item     what the worker is at, one word that worker and owner change by compare-and-swap:
+ *            -1                    between items
+ *            item << 2             the item runs
+ *            item << 2 | DOOMED    the owner has found it late and kills its worker, which begins nothing any more
+ *            item << 2 | RETURNED  it is over, its result is on its way
+ *          Of "it returned" and "it is late" one comes first, so a kill never meets another item.
+ * clock    a running item's time is now - since_ns; while waiting_ns is set the clock stands still there
  *
  * parked   behind the np slots stand np more without a worker: what a failed item left over of a batch; refill
  *          looks there first
@@ -20,13 +27,14 @@
 #include "sync_lock.h"
 
 typedef struct {
-  _Atomic uint64_t range;     /*  0 seq:16 | lo:24 | hi:24, counted from base */
-  _Atomic int64_t base;       /*  8 changes only while the range is empty */
-  _Atomic int64_t item;       /* 16 item running, -1 between items */
-  _Atomic int64_t unsent;     /* 24 */
-  _Atomic uint64_t since_ns;  /* 32 when the running item began */
-  _Atomic uint32_t unsaid[2]; /* 40 warnings and messages over the limit: the glue's */
-  uint64_t pad[2];            /* 48 */
+  _Atomic uint64_t range;         /*  0 seq:16 | lo:24 | hi:24, counted from base */
+  _Atomic int64_t base;           /*  8 changes only while the range is empty */
+  _Atomic int64_t item;           /* 16 see above */
+  _Atomic int64_t unsent;         /* 24 */
+  _Atomic uint64_t since_ns;      /* 32 when the running item began */
+  _Atomic uint32_t suppressed[2]; /* 40 warnings and messages over the limit: the glue's */
+  _Atomic uint64_t waiting_ns;    /* 48 since when the item waits for others; 0 while it does not */
+  uint64_t pad;                   /* 56 */
 } sm_queue_slot_shm;
 
 typedef struct {
@@ -61,8 +69,24 @@ size_t sm_queue_nbytes(int nslots);
 int sm_queue_init(sm_queue_shm *q, int64_t nitems, int nslots);
 sm_queue_slot_shm *sm_queue_slot(sm_queue_shm *q, int slot);
 
-/* The next item of this slot's batch, or -1 when it is used up or the queue has been stopped. */
-int64_t sm_queue_take(sm_queue_shm *q, int slot);
+/* The next item of this slot's batch, which runs from now_ns on, or -1 when it is used up or the queue has been stopped. */
+int64_t sm_queue_take(sm_queue_shm *q, int slot, uint64_t now_ns);
+
+/* Worker: the running item has returned. False where it has been found late: the worker has to end. */
+bool sm_queue_return(sm_queue_slot_shm *s);
+
+/* Worker: its result (or its failure) is published, up to and without item `unsent`. */
+void sm_queue_leave(sm_queue_slot_shm *s, int64_t unsent);
+
+/* Worker: the running item waits for others from now on, or no longer. */
+void sm_queue_pause(sm_queue_slot_shm *s);
+void sm_queue_resume(sm_queue_slot_shm *s);
+
+/* Owner: the item a slot is at, -1 for none; returned: it is over. */
+int64_t sm_queue_at(const sm_queue_slot_shm *s, bool *returned);
+
+/* Owner: is the running item late? 0: it is doomed now, and *item says which it is; else milliseconds until one may be late. */
+int sm_queue_late(sm_queue_slot_shm *s, uint64_t limit_ns, int most_ms, int64_t *item);
 
 /* Get a new batch for a slot that is used up and all of whose results are published. now_ns: the
  * clock. 1: there is one, 0: nothing is left or stopped. SM_EFAILED and SM_EINTR as the watch says. */
@@ -73,7 +97,7 @@ void sm_queue_stop(sm_queue_shm *q);
 
 /* By the parent, after the death of the slot's worker and after its published results were read:
  * completes what it left half done, tells its batch: items [*first, *hi) are unsent or not started, *running
- * the one that ran (-1 for none). The batch is the caller's from then on: nobody steals of it. */
+ * the one that ran, or whose result was on its way (-1 for none). The batch is the caller's from then on: nobody steals of it. */
 int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int64_t *running);
 
 /* Give a slot without a living worker the batch [first, hi); park [then, end) (then == end: nothing).

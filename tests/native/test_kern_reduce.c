@@ -7,6 +7,12 @@
 
 #include "check.h"
 
+static const sm_work *work(int np, sm_stop *stop) {
+  static sm_work w;
+  w = (sm_work){np, stop, NULL};
+  return &w;
+}
+
 static const sm_dtype f8 = {SM_F8, 0, 8}, i4 = {SM_I4, 0, 4};
 static const int64_t sizes[] = {0, 1, 7, 8, 9, 1000, 65536, 65537, 300001};
 #define NSIZES (sizeof sizes / sizeof *sizes)
@@ -15,7 +21,7 @@ static sm_sum sum_of(sm_dtype d, const void *x, int64_t n, bool skip, int np) {
   sm_stop stop;
   sm_sum s;
   sm_stop_init(&stop, NULL, NULL);
-  check_at(sm_reduce_sum(d, x, n, skip, np, &stop, &s) == 0, "sum returns 0", n);
+  check_at(sm_reduce_sum(&(sm_numbers){d, x, n, skip}, work(np, &stop), &s) == 0, "sum returns 0", n);
   return s;
 }
 
@@ -74,10 +80,10 @@ static void products(void) {
   double *x = malloc((size_t)n * sizeof *x);
   for (int64_t i = 0; i < n; i++) x[i] = i % 2 ? 2 : 0.5;
   sm_stop_init(&stop, NULL, NULL);
-  check_at(sm_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 1, "product of halves and doubles", n);
+  check_at(sm_prod(&(sm_numbers){f8, x, n, false}, work(2, &stop), &t, &p) == 0 && p == 1, "product of halves and doubles", n);
   for (int64_t i = 0; i < n; i++) x[i] = i < n / 2 ? 0x1p-1000 : 0x1p1000;
-  check_at(sm_prod(f8, x, n, false, 2, &stop, &t, &p) == 0 && p == 0, "underflow first stays 0", n);
-  check_at(sm_prod(f8, x, 0, false, 2, &stop, &t, &p) == 0 && p == 1 && t.n == 0, "empty product", 0);
+  check_at(sm_prod(&(sm_numbers){f8, x, n, false}, work(2, &stop), &t, &p) == 0 && p == 0, "underflow first stays 0", n);
+  check_at(sm_prod(&(sm_numbers){f8, x, 0, false}, work(2, &stop), &t, &p) == 0 && p == 1 && t.n == 0, "empty product", 0);
   free(x);
 }
 
@@ -99,7 +105,7 @@ static void products_past_the_range(void) {
       sm_stop stop;
       sm_tally t;
       sm_stop_init(&stop, NULL, NULL);
-      check_at(sm_prod(f8, x, n, skip, np, &stop, &t, &got[np - 1]) == 0 && t.n == used, "count of factors", trial);
+      check_at(sm_prod(&(sm_numbers){f8, x, n, skip}, work(np, &stop), &t, &got[np - 1]) == 0 && t.n == used, "count of factors", trial);
     }
     long double p = got[0];
     bool same = isnan(exact) ? isnan(p) && isnan(got[1]) && isnan(got[2])
@@ -127,9 +133,12 @@ static void extremes(void) {
       sm_extremes e;
       sm_count c;
       sm_stop_init(&stop, NULL, NULL);
-      check_at(sm_reduce_extremes(f8, x, n, np, &stop, &e) == 0 && e.lo == lo && e.hi == hi && e.tally.n == there, "extremes", n);
+      check_at(sm_reduce_extremes(&(sm_numbers){f8, x, n, false}, work(np, &stop), &e) == 0 && e.lo == lo && e.hi == hi &&
+                   e.tally.n == there,
+               "extremes", n);
       check_at(e.tally.nan == (there < n) && !e.tally.na, "NaN told from NA", n);
-      check_at(sm_reduce_count(f8, x, n, np, &stop, &c) == 0 && c.nonzero == nonzero && c.tally.n == there, "count", n);
+      check_at(sm_reduce_count(&(sm_numbers){f8, x, n, false}, work(np, &stop), &c) == 0 && c.nonzero == nonzero && c.tally.n == there,
+               "count", n);
     }
     free(x);
   }

@@ -29,10 +29,12 @@ static int order_of(const sm_keys *k, int64_t i, int64_t j) {
     ORDER(SM_KEY_I2, int16_t)
     ORDER(SM_KEY_I4, int32_t)
     ORDER(SM_KEY_I8, int64_t)
-    ORDER(SM_KEY_I8NA, int64_t) ORDER(SM_KEY_U1, uint8_t) ORDER(SM_KEY_U2, uint16_t) ORDER(SM_KEY_U4, uint32_t)
-        ORDER(SM_KEY_U8, uint64_t) case SM_KEY_B1 : c = (((const uint8_t *)k->data)[i] != 0) - (((const uint8_t *)k->data)[j] != 0);
+    ORDER(SM_KEY_I8NA, int64_t)
+    ORDER(SM_KEY_U1, uint8_t) ORDER(SM_KEY_U2, uint16_t) ORDER(SM_KEY_U4, uint32_t) ORDER(SM_KEY_U8, uint64_t) case SM_KEY_B1
+        : c = (((const uint8_t *)k->data)[i] != 0) - (((const uint8_t *)k->data)[j] != 0);
     break;
   case SM_KEY_STR: c = strncmp((const char *)k->data + (size_t)i * k->width, (const char *)k->data + (size_t)j * k->width, k->width); break;
+  case SM_KEY_NONE: break;
   case SM_KEY_PTR: c = strcmp(((const char *const *)k->data)[i], ((const char *const *)k->data)[j]); break;
   }
   return k->decreasing ? -c : c;
@@ -69,7 +71,8 @@ static void sort_and_check(sm_keys k, const char *what, int detail) {
     sm_stop stop;
     sm_argsort_plan plan;
     sm_stop_init(&stop, NULL, NULL);
-    int rc = sm_argsort_look(&k, np, &stop, &plan);
+    sm_work work = {np, &stop, NULL};
+    int rc = sm_argsort_look(&k, &work, &plan);
     int64_t gone = 0;
     for (int64_t i = 0; i < k.n; i++) gone += is_missing(&k, i);
     check_case(rc == 0 && plan.stats.missing == gone, "count of missing values", k.n, detail);
@@ -77,7 +80,7 @@ static void sort_and_check(sm_keys k, const char *what, int detail) {
     int64_t length = k.n - (missing == SM_MISSING_DROP ? gone : 0);
     void *out = malloc((size_t)length * 8 + 8);
     int64_t *place = malloc((size_t)length * 8 + 8);
-    rc = sm_argsort_run(&plan, missing, type, out, &stop);
+    rc = sm_argsort_run(&plan, missing, (sm_places){type, out});
     for (int64_t p = 0; p < length; p++)
       place[p] = type == SM_PLACE_I4 ? ((int32_t *)out)[p] : type == SM_PLACE_I8 ? ((int64_t *)out)[p] : (int64_t)((double *)out)[p];
     check_case(rc == 0 && right(&k, place, length, missing, gone), what, k.n, detail);
@@ -204,7 +207,7 @@ static void few_values(void) {
   for (int s = 0; s < 4; s++)
     for (int t = 0; t < 7; t++)
       for (int shape = 0; shape < 6; shape++) {
-        int64_t n = lengths[s], most = shape < 3 ? SM_FEW_MOST - 1 + shape : shape == 3 ? 1000 : 7, step = n / 512;
+        int64_t n = lengths[s], most = shape < 3 ? SM_DICT_MOST - 1 + shape : shape == 3 ? 1000 : 7, step = n / 512;
         uint8_t *x = malloc((size_t)n * 8);
         for (int64_t i = 0; i < n; i++) {
           uint64_t v = i < most ? (uint64_t)i : draw() % (uint64_t)most;
@@ -257,9 +260,10 @@ static void interrupts(void) {
     sm_stop_init(&stop, always, &asked);
     sm_keys k = {SM_KEY_F8, d, n, 0, false};
     stop.next_ns = UINT64_MAX;
-    check_case(sm_argsort_look(&k, np, &stop, &plan) == 0, "look before the interrupt", n, np);
+    sm_work work = {np, &stop, NULL};
+    check_case(sm_argsort_look(&k, &work, &plan) == 0, "look before the interrupt", n, np);
     stop.next_ns = 0;
-    check_case(sm_argsort_run(&plan, SM_MISSING_LAST, SM_PLACE_I4, out, &stop) == SM_EINTR && asked == 1, "interrupt", n, np);
+    check_case(sm_argsort_run(&plan, SM_MISSING_LAST, (sm_places){SM_PLACE_I4, out}) == SM_EINTR && asked == 1, "interrupt", n, np);
     sm_argsort_free(&plan);
   }
   free(d);

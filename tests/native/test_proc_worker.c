@@ -111,6 +111,7 @@ static void child_state(void) {
   sigaddset(&block, SIGUSR2);
   sigprocmask(SIG_BLOCK, &block, NULL);
   signal(SIGTERM, on_signal);
+  signal(SIGINT, on_signal);
   signal(SIGHUP, on_signal);
   sm_proc_init(&p);
   if (sm_proc_spawn(&p, &sock) == 1) {
@@ -118,7 +119,10 @@ static void child_state(void) {
     char c;
     int bad = 0;
     sigaction(SIGINT, NULL, &a);
-    if (a.sa_handler != SIG_IGN) bad |= 1;
+    if (a.sa_handler != SIG_IGN || getpgrp() != getpid()) bad |= 1;
+    if (!sm_proc_heed(true) || sigaction(SIGINT, NULL, &a) || a.sa_handler != on_signal || !sm_proc_heed(false)) bad |= 1;
+    raise(SIGINT);
+    if (caught) bad |= 1;
     sigaction(SIGTERM, NULL, &a);
     if (a.sa_handler != SIG_DFL) bad |= 2;
     sigaction(SIGHUP, NULL, &a);
@@ -126,7 +130,6 @@ static void child_state(void) {
     sigprocmask(SIG_SETMASK, NULL, &now);
     if (!sigismember(&now, SIGUSR2) || sigismember(&now, SIGINT) || sigismember(&now, SIGCHLD)) bad |= 8;
     if (read(STDIN_FILENO, &c, 1) != 0) bad |= 16;
-    raise(SIGINT);
     if (write(sock, "x", 1) != 1) bad |= 32;
     _exit(bad);
   }
@@ -134,15 +137,16 @@ static void child_state(void) {
   check(sigismember(&now, SIGUSR2) && !sigismember(&now, SIGINT) && !sigismember(&now, SIGTERM), "the parent's mask is as it was");
   struct sigaction a;
   sigaction(SIGINT, NULL, &a);
-  check(a.sa_handler == SIG_DFL, "and so are its dispositions");
+  check(a.sa_handler == on_signal, "and so are its dispositions");
   char c = 0;
   check(read(p.sock, &c, 1) == 1 && c == 'x', "what the child writes arrives");
   sm_proc_wait(&p, 30000);
-  check(WIFEXITED(p.status) && WEXITSTATUS(p.status) == 0,
-        "in the child SIGINT is ignored, SIGTERM ends, the rest and the mask are the parent's, stdin is empty");
+  check(WIFEXITED(p.status) && WEXITSTATUS(p.status) == 0, "the child leads a group, ignores SIGINT until it is to heed it, SIGTERM ends "
+                                                           "it, the rest and the mask are the parent's, stdin is empty");
   sm_proc_close(&p);
   sigprocmask(SIG_UNBLOCK, &block, NULL);
   signal(SIGTERM, SIG_DFL);
+  signal(SIGINT, SIG_DFL);
   signal(SIGHUP, SIG_DFL);
 }
 

@@ -14,6 +14,12 @@
 #define sm_queue_slot killable_slot
 #define sm_queue_init killable_init
 #define sm_queue_take killable_take
+#define sm_queue_return killable_return
+#define sm_queue_leave killable_leave
+#define sm_queue_pause killable_pause
+#define sm_queue_resume killable_resume
+#define sm_queue_at killable_at
+#define sm_queue_late killable_late
 #define sm_queue_refill killable_refill
 #define sm_queue_stop killable_stop
 #define sm_queue_inspect killable_inspect
@@ -34,13 +40,19 @@ static void step(void);
 #define atomic_store(p, v) (step(), atomic_store_explicit(p, v, SEQ))
 #define atomic_compare_exchange_weak(p, e, v) SWAP(p, e, v)
 #define atomic_compare_exchange_strong(p, e, v) SWAP(p, e, v)
-int64_t killable_take(sm_queue_shm *q, int slot);
+int64_t killable_take(sm_queue_shm *q, int slot, uint64_t now_ns);
 int killable_refill(sm_queue_shm *q, int slot, sm_pace *pace, uint64_t now_ns, const sm_watch *watch);
 #include "../../src/task_queue.c"
 #undef sm_queue_nbytes
 #undef sm_queue_slot
 #undef sm_queue_init
 #undef sm_queue_take
+#undef sm_queue_return
+#undef sm_queue_leave
+#undef sm_queue_pause
+#undef sm_queue_resume
+#undef sm_queue_at
+#undef sm_queue_late
 #undef sm_queue_refill
 #undef sm_queue_stop
 #undef sm_queue_inspect
@@ -53,7 +65,7 @@ static void step(void) {
   if (steps_left > 0 && --steps_left == 0) raise(SIGKILL);
 }
 
-typedef int64_t taker(sm_queue_shm *, int);
+typedef int64_t taker(sm_queue_shm *, int, uint64_t);
 typedef int refiller(sm_queue_shm *, int, sm_pace *, uint64_t, const sm_watch *);
 
 typedef struct {
@@ -90,7 +102,7 @@ static int one_batch(queue_case *c, int slot) {
   int64_t i;
   if (sm_queue_refill(c->q, slot, &p, 1, NULL) != 1) return 0;
   sm_queue_slot_shm *s = sm_queue_slot(c->q, slot);
-  while ((i = sm_queue_take(c->q, slot)) >= 0) {
+  while ((i = sm_queue_take(c->q, slot, 1)) >= 0) {
     atomic_fetch_add(&c->done[i], 1);
     atomic_store_explicit(&s->unsent, i + 1, SEQ);
   }
@@ -103,7 +115,7 @@ static void work(queue_case *c, int slot, taker *take, refiller *refill, uint64_
   uint64_t now = 1;
   int64_t from = -1, to = -1;
   for (;;) {
-    int64_t i = take(c->q, slot);
+    int64_t i = take(c->q, slot, 1);
     if (i < 0) {
       for (int64_t k = from; k >= 0 && k < to; k++) atomic_fetch_add(&c->done[k], 1);
       if (from >= 0) atomic_store_explicit(&sm_queue_slot(c->q, slot)->unsent, to, SEQ);
@@ -147,11 +159,11 @@ static void batches(void) {
   int64_t largest = 0, last = 0;
   for (int i = 0; i < 12 && sm_queue_refill(c->q, 0, &pace, 1 + (uint64_t)i, NULL) == 1; i++) {
     largest = pace.got > largest ? pace.got : largest;
-    while (sm_queue_take(c->q, 0) >= 0) {}
+    while (sm_queue_take(c->q, 0, 1) >= 0) {}
   }
   check(largest > 64, "batches grow while items are quick");
   check(sm_queue_refill(c->q, 0, &pace, UINT64_C(1) << 40, NULL) == 1 && pace.got == 1, "and are of one item when they are slow");
-  while (sm_queue_take(c->q, 0) >= 0) {}
+  while (sm_queue_take(c->q, 0, 1) >= 0) {}
   atomic_store_explicit(&c->q->single, 1, SEQ);
   pace.wanted = 1000;
   check(sm_queue_refill(c->q, 0, &pace, (UINT64_C(1) << 40) + 1, NULL) == 1 && pace.got == 1, "and once somebody has entered ordered");
@@ -160,7 +172,7 @@ static void batches(void) {
   c = new_case(1000, 2);
   pace = (sm_pace){0, 0, 0};
   for (uint64_t now = 1; sm_queue_refill(c->q, 0, &pace, now++, NULL) == 1; last = pace.got)
-    while (sm_queue_take(c->q, 0) >= 0) {}
+    while (sm_queue_take(c->q, 0, 1) >= 0) {}
   check(last == 1, "near the end a batch is one item");
   free_case(c);
 }
@@ -171,14 +183,14 @@ static void stealing(void) {
   for (uint64_t now = 1; atomic_load_explicit(&c->q->next, SEQ) < 2000; now++) {
     sm_queue_refill(c->q, 0, &a, now, NULL);
     if (atomic_load_explicit(&c->q->next, SEQ) >= 2000) break;
-    while (sm_queue_take(c->q, 0) >= 0) {}
+    while (sm_queue_take(c->q, 0, 1) >= 0) {}
   }
-  int64_t held = sm_queue_take(c->q, 0), n = 1;
+  int64_t held = sm_queue_take(c->q, 0, 1), n = 1;
   check(a.got > 10 && held >= 0, "one worker sits on an item with a batch behind it");
   while (sm_queue_refill(c->q, 1, &b, 1, NULL) == 1)
-    while (sm_queue_take(c->q, 1) >= 0) n++;
+    while (sm_queue_take(c->q, 1, 1) >= 0) n++;
   check(held + n == 4096, "the other does everything else, that batch too");
-  check(sm_queue_take(c->q, 0) == -1, "and the first finds nothing left");
+  check(sm_queue_take(c->q, 0, 1) == -1, "and the first finds nothing left");
   free_case(c);
 }
 
@@ -187,12 +199,12 @@ static void stopping(void) {
   sm_pace p = {0, 0, 0};
   sm_queue_refill(c->q, 0, &p, 1, NULL);
   sm_queue_stop(c->q);
-  check(sm_queue_take(c->q, 0) == -1 && sm_queue_refill(c->q, 0, &p, 2, NULL) == 0 && sm_queue_refill(c->q, 1, &p, 2, NULL) == 0,
+  check(sm_queue_take(c->q, 0, 1) == -1 && sm_queue_refill(c->q, 0, &p, 2, NULL) == 0 && sm_queue_refill(c->q, 1, &p, 2, NULL) == 0,
         "after a stop no further item starts");
   free_case(c);
   c = new_case(0, 2);
   p = (sm_pace){0, 0, 0};
-  check(sm_queue_refill(c->q, 0, &p, 1, NULL) == 0 && sm_queue_take(c->q, 1) == -1, "an empty queue gives nothing");
+  check(sm_queue_refill(c->q, 0, &p, 1, NULL) == 0 && sm_queue_take(c->q, 1, 1) == -1, "an empty queue gives nothing");
   free_case(c);
 }
 
@@ -201,12 +213,13 @@ static void parking(void) {
   check(sm_queue_assign(c->q, 0, 10, 12, 20, 25) == 0 && sm_queue_assign(c->q, 1, 30, 30, 40, 41) == 0,
         "a batch is assigned, another parked");
   check(sm_queue_assign(c->q, 0, 50, 51, 60, 61) == SM_EAGAIN, "as many as there are slots");
-  check(sm_queue_take(c->q, 0) == 10 && sm_queue_take(c->q, 0) == 11 && sm_queue_take(c->q, 0) == -1, "what was assigned is taken");
+  check(sm_queue_take(c->q, 0, 1) == 10 && sm_queue_take(c->q, 0, 1) == 11 && sm_queue_take(c->q, 0, 1) == -1,
+        "what was assigned is taken");
   sm_pace p = {0, 0, 0};
   int64_t got[6];
   for (int i = 0; i < 6; i++) {
     if (i == 0 || i == 5) sm_queue_refill(c->q, 1, &p, 1, NULL);
-    got[i] = sm_queue_take(c->q, 1);
+    got[i] = sm_queue_take(c->q, 1, 1);
   }
   check(got[0] == 20 && got[4] == 24 && got[5] == 40, "then what was parked, whole, before anything new");
   free_case(c);
@@ -238,7 +251,7 @@ static void watched(void) {
   check(sm_queue_refill(c->q, 1, &p, 1, &w) == SM_EINTR, "and when its interrupt check says so");
   kill(pid, SIGKILL);
   end_of(pid);
-  check(sm_queue_refill(c->q, 1, &p, 1, NULL) == 1 && sm_queue_take(c->q, 1) == 0, "the holder's death frees the queue");
+  check(sm_queue_refill(c->q, 1, &p, 1, NULL) == 1 && sm_queue_take(c->q, 1, 1) == 0, "the holder's death frees the queue");
   free_case(c);
 }
 

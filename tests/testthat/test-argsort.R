@@ -196,8 +196,21 @@ test_that("an `out` that cannot take the result is an argument error", {
   expect_identical(bad(x, out = empty(2, "i4"))$arg, "out")
   expect_identical(bad(x, out = empty(3, "u1"))$arg, "out")
   expect_identical(bad(x, out = integer(3))$arg, "out")
-  same <- copy(x)
-  expect_identical(bad(same, out = same)$arg, "out")
+  file <- tempfile()
+  odd <- memmap(file, "i4", 3, "w+", offset = 2)
+  expect_identical(bad(x, out = odd)$arg, "out")
+})
+
+test_that("an `out` that is the data, by whatever mapping, takes the permutation of what they were", {
+  v <- c(3, 1, 2)
+  x <- copy(v)
+  expect_identical(argsort(x, out = x)[], c(2, 3, 1))
+  x[] <- v
+  expect_identical(argsort(shared_view(x), out = x)[], c(2, 3, 1))
+  file <- tempfile()
+  writeBin(v, file)
+  p <- memmap(file, mode = "r+")
+  expect_identical(argsort(memmap(file), out = p)[], c(2, 3, 1))
 })
 
 test_that("bad arguments are errors that name them", {

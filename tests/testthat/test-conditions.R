@@ -44,13 +44,22 @@ test_that("values are described shortly", {
 
 test_that("wait statuses are told in words", {
   d <- sharedmem:::describe_status
-  expect_match(d(9L, "Linux"), "signal 9 \\(SIGKILL\\); .*out of memory")
-  expect_match(d(11L, "Linux"), "signal 11 \\(SIGSEGV\\)$")
-  expect_match(d(7L, "Linux"), "SIGBUS")
-  expect_match(d(10L, "Darwin"), "SIGBUS")
-  expect_match(d(139L, "Linux"), "SIGSEGV") # with a core dump
-  expect_match(d(3L * 256L, "Linux"), "exit status 3")
-  expect_match(d(0L, "Linux"), "exit status 0")
-  expect_match(d(64L, "Linux"), "signal 64")
-  expect_match(d(-1L, "Linux"), "unknown")
+  expect_match(d(9L), "signal 9 \\(SIGKILL\\); .*out of memory")
+  expect_match(d(11L), "signal 11 \\(SIGSEGV\\)$")
+  expect_match(d(139L), "SIGSEGV") # with a core dump
+  expect_match(d(3L * 256L), "exit status 3")
+  expect_match(d(0L), "exit status 0")
+  expect_match(d(-1L), "unknown")
+})
+
+test_that("every signal of this system has its name, real-time ones too", {
+  d <- sharedmem:::describe_status
+  for (name in c("SIGXCPU", "SIGXFSZ", "SIGSYS", "SIGVTALRM", "SIGCHLD")) {
+    number <- sharedmem:::constants$signal[[name]]
+    expect_match(d(number), sprintf("signal %d \\(%s\\)$", number, name))
+  }
+  skip_if(Sys.info()[["sysname"]] != "Linux")
+  expect_match(d(24L), "SIGXCPU")
+  expect_match(d(64L), "\\(SIGRTMIN\\+30\\)$")
+  expect_false(any(grepl("no name", vapply(c(1:31, 34:64), d, ""))))
 })

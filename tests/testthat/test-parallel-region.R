@@ -296,7 +296,7 @@ test_that("warnings and messages reach the caller in the order of the ranks", {
     }),
     warning = function(w) { said <<- c(said, conditionMessage(w)); invokeRestart("muffleWarning") },
     message = function(m) { said <<- c(said, trimws(conditionMessage(m))); invokeRestart("muffleMessage") })
-  expect_identical(said, c("w1", "w2", "m1", "m2"))
+  expect_identical(said, c("w1", "m1", "w2", "m2"))
 })
 
 test_that("more messages than a ring holds do not block anybody", {
@@ -364,12 +364,13 @@ test_that("an interrupt of the caller ends all processes and goes on its way", {
 })
 
 test_that("the death of the caller ends all processes", {
+  said <- tempfile()
+  on.exit(unlink(said))
   s <- start_script({
     p <- Parallel(num_threads = 2)
-    with(p, { if (p$rank == 1) cat(Sys.getpid(), "\n"); Sys.sleep(60) })
-  })
+    with(p, { if (p$rank == 1) writeLines(as.character(Sys.getpid()), said); Sys.sleep(60) })
+  }, vars = list(said = said))
   child <- integer()
-  said <- file.path(s$dir, "stdout")
   expect_true(wait_until(file.exists(said) && length(child <- as.integer(readLines(said))) == 1L, 20))
   tools::pskill(s$pid, tools::SIGKILL)
   expect_true(wait_until(!child %in% live_pids(), 5))

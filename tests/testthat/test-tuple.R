@@ -1,6 +1,6 @@
 test_that("a tuple is a list of its values", {
   x <- tuple(1, b = "two", NULL)
-  expect_s3_class(x, "tuple", exact = TRUE)
+  expect_s3_class(x, "sharedmem_tuple", exact = TRUE)
   expect_identical(unclass(x), list(1, b = "two", NULL))
   expect_identical(unclass(tuple()), list())
   expect_output(print(x), "tuple of 3")

@@ -1,29 +1,30 @@
 /* Dictionaries of few distinct values: limits, ranks, order and missing values, for any number of shares. */
 #include <math.h>
 
-#include "kern_few.h"
+#include "kern_dict.h"
 
 #include "check.h"
 
-static int find(const void *words, size_t width, int64_t n, int np, sm_few *f) {
+static int find(const void *words, size_t width, int64_t n, int np, sm_dict *f) {
   sm_stop stop;
   sm_stop_init(&stop, NULL, NULL);
-  return sm_few_find(words, width, n, np, &stop, f);
+  sm_work work = {np, &stop, NULL};
+  return sm_dict_make(words, width, n, &work, f);
 }
 
-static uint16_t code_of(const sm_few *f, int64_t i) {
+static uint16_t code_of(const sm_dict *f, int64_t i) {
   uint16_t q;
   int rank = 0;
-  while (i >= sm_share(f->n, rank + 1, f->np, SM_FEW_BLOCK)) rank++;
-  sm_few_codes(f, rank, i, 1, &q);
+  while (i >= sm_share(f->n, rank + 1, f->np, SM_DICT_STEP)) rank++;
+  sm_dict_codes(f, rank, i, 1, &q);
   return q;
 }
 
 /* Codes compare as the values do, counts are those of codes. */
-static void check_ranks(const sm_few *f, const sm_keys *k, const char *what, int64_t detail) {
+static void check_ranks(const sm_dict *f, const sm_keys *k, const char *what, int64_t detail) {
   int64_t *count = calloc((size_t)f->ranks + 1, sizeof *count), gone = 0;
   int ok = 1;
-  for (int t = 0; t < f->np; t++) sm_few_tally(f, t, count);
+  for (int t = 0; t < f->np; t++) sm_dict_tally(f, t, count);
   for (int64_t i = 0; i < k->n; i++) {
     uint16_t q = code_of(f, i);
     bool missing = sm_keys_missing(k, i);
@@ -47,7 +48,7 @@ static void limits(void) {
   int64_t n = 30000;
   uint64_t *x = malloc((size_t)n * sizeof *x);
   uint32_t *y = malloc((size_t)n * sizeof *y);
-  for (int64_t distinct = SM_FEW_MOST - 1; distinct <= SM_FEW_MOST + 1; distinct++)
+  for (int64_t distinct = SM_DICT_MOST - 1; distinct <= SM_DICT_MOST + 1; distinct++)
     for (int s = 0; s < 3; s++)
       for (int zero = 0; zero < 2; zero++) {
         for (int64_t i = 0; i < n; i++) {
@@ -57,22 +58,22 @@ static void limits(void) {
           if (zero && draw() % 10 == 0) x[i] = y[i] = 0; /* is no word of the limit's */
         }
         for (int64_t i = 0; i < distinct; i++) x[n - 1 - i] = (uint64_t)(i + 1) * 0x123456789u, y[n - 1 - i] = (uint32_t)(i + 1) * 77;
-        sm_few f;
-        int few = distinct <= SM_FEW_MOST, detail = (int)distinct * 10 + s;
+        sm_dict f;
+        int few = distinct <= SM_DICT_MOST, detail = (int)distinct * 10 + s;
         check_at(find(x, 8, n, shares[s], &f) == few, "limit, 8 bytes", detail);
         if (few) {
           sm_keys k = {SM_KEY_I8, x, n, 0, s == 1};
-          check_at(sm_few_count(&f) == distinct, "number of words", detail);
-          sm_few_rank_numbers(&f, &k);
+          check_at(sm_dict_count(&f) == distinct, "number of words", detail);
+          sm_dict_rank_numbers(&f, &k);
           check_ranks(&f, &k, "ranks at the limit, 8 bytes", detail);
-          sm_few_free(&f);
+          sm_dict_free(&f);
         }
         check_at(find(y, 4, n, shares[s], &f) == few, "limit, 4 bytes", detail);
         if (few) {
           sm_keys k = {SM_KEY_U4, y, n, 0, s == 1};
-          sm_few_rank_numbers(&f, &k);
+          sm_dict_rank_numbers(&f, &k);
           check_ranks(&f, &k, "ranks at the limit, 4 bytes", detail);
-          sm_few_free(&f);
+          sm_dict_free(&f);
         }
       }
   free(x);
@@ -86,15 +87,15 @@ static void collisions(void) {
   for (int i = 0; i < 6; i++) inverse *= 2 - 0xD6E8FEB86659FD93u * inverse;
   for (int64_t distinct = 10; distinct <= 300; distinct += 290) {
     for (int64_t i = 0; i < n; i++) x[i] = (uint64_t)(1 + i % distinct) * inverse;
-    sm_few f;
+    sm_dict f;
     int rc = find(x, 8, n, 2, &f);
     check_at(rc == (distinct == 10), "words of one slot", distinct);
     found += rc;
     if (rc != 1) continue;
     sm_keys k = {SM_KEY_U8, x, n, 0, false};
-    sm_few_rank_numbers(&f, &k);
+    sm_dict_rank_numbers(&f, &k);
     check_ranks(&f, &k, "ranks of words of one slot", distinct);
-    sm_few_free(&f);
+    sm_dict_free(&f);
   }
   check_at(found == 1, "some of one slot are few", found);
   free(x);
@@ -108,12 +109,12 @@ static void doubles(void) {
     for (int dec = 0; dec < 2; dec++) {
       for (int64_t i = 0; i < n; i++) x[i] = kinds[draw() % 10];
       sm_keys k = {SM_KEY_F8, x, n, 0, dec};
-      sm_few f;
+      sm_dict f;
       check_at(find(x, 8, n, np, &f) == 1, "doubles of all kinds", np);
-      sm_few_rank_numbers(&f, &k);
+      sm_dict_rank_numbers(&f, &k);
       check_at(f.ranks == 7 && !f.in_order, "equal zeros have one rank, NaN none", f.ranks);
       check_ranks(&f, &k, "ranks of doubles", np);
-      sm_few_free(&f);
+      sm_dict_free(&f);
     }
   free(x);
 }
@@ -129,11 +130,11 @@ static void order_is_seen(void) {
         for (int64_t i = 0; i < n; i++) x[i] = 1 + (n - i) / 100;
       if (kind == 3) x[n - 1] = INT64_MIN;
       sm_keys k = {SM_KEY_I8NA, x, n, 0, false};
-      sm_few f;
+      sm_dict f;
       check_at(find(x, 8, n, np, &f) == 1, "few", kind);
-      sm_few_rank_numbers(&f, &k);
+      sm_dict_rank_numbers(&f, &k);
       check_at(f.in_order == (kind == 0), "order", kind);
-      sm_few_free(&f);
+      sm_dict_free(&f);
     }
   free(x);
 }
@@ -148,14 +149,14 @@ static void texts(void) {
       x[i] = r == 10 ? (const void *)same : all[r];
     }
     sm_keys k = {SM_KEY_PTR, x, n, 0, dec};
-    sm_few f;
+    sm_dict f;
     check_at(find(x, sizeof *x, n, 2, &f) == 1, "few pointers", dec);
-    const char *t[SM_FEW_MOST + 1];
-    for (int i = 0; i <= sm_few_count(&f); i++) t[i] = (const char *)(uintptr_t)sm_few_word(&f, i);
-    sm_few_rank_texts(&f, t, dec);
+    const char *t[SM_DICT_MOST + 1];
+    for (int i = 0; i <= sm_dict_count(&f); i++) t[i] = (const char *)(uintptr_t)sm_dict_word(&f, i);
+    sm_dict_rank_texts(&f, t, dec);
     check_at(f.ranks == 9, "equal texts of two pointers have one rank", f.ranks);
     check_ranks(&f, &k, "ranks of texts", dec);
-    sm_few_free(&f);
+    sm_dict_free(&f);
   }
   free((void *)(uintptr_t)same);
   free(x);
@@ -165,12 +166,12 @@ static void samples(void) {
   int64_t n = 100000;
   uint64_t *x = malloc((size_t)n * sizeof *x);
   for (int64_t i = 0; i < n; i++) x[i] = draw();
-  check_at(!sm_few_likely(x, 8, n), "random words", n);
+  check_at(!sm_dict_likely(x, 8, n), "random words", n);
   for (int64_t i = 0; i < n; i++) x[i] = draw() % 1000;
-  check_at(sm_few_likely(x, 8, n), "few words", n);
-  check_at(!sm_few_likely(x, 8, 100), "too short", 100);
+  check_at(sm_dict_likely(x, 8, n), "few words", n);
+  check_at(!sm_dict_likely(x, 8, 100), "too short", 100);
   for (int64_t i = 0; i < n; i++) x[i] = (uint64_t)i / 50;
-  check_at(sm_few_likely(x, 8, n), "few sorted words", n);
+  check_at(sm_dict_likely(x, 8, n), "few sorted words", n);
   free(x);
 }
 

@@ -1,0 +1,102 @@
+/* proc_watch.c: see proc_watch.h. */
+#define _GNU_SOURCE
+#include "proc_watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proc_worker.h"
+
+#define STACK ((size_t)256 << 10)
+#define LOOK_MS 50
+
+struct sm_sentinel {
+  pthread_t thread;
+  pid_t owner;
+  int stop[2]; /* pipe: closed by sm_watch_stop() */
+  bool told, heeds;
+  const _Atomic uint32_t *failed;
+  bool (*ended)(void *arg, int i);
+  void *arg;
+  int n;
+  struct pollfd fds[]; /* n + 1 */
+};
+
+/* The flag alone is looked at every LOOK_MS: a member that sets it ends soon after, and that is seen at once. */
+static void *watch(void *arg) {
+  sm_sentinel *s = arg;
+  for (;;) {
+    int got = poll(s->fds, (nfds_t)s->n + 1, LOOK_MS);
+    if (got > 0 && s->fds[s->n].revents) return NULL;
+    for (int i = 0; got > 0 && i < s->n; i++)
+      if (s->fds[i].revents) {
+        s->ended(s->arg, i);
+        s->fds[i].fd = -1;
+      }
+    if (atomic_load(s->failed) > 1) break;
+  }
+  s->told = true;
+  kill(s->owner, SIGINT);
+  return NULL;
+}
+
+static int start(sm_sentinel *s) {
+  pthread_attr_t attr;
+  sigset_t all, before;
+  int rc = pthread_attr_init(&attr);
+  if (rc) return -rc;
+  pthread_attr_setstacksize(&attr, STACK > (size_t)PTHREAD_STACK_MIN ? STACK : (size_t)PTHREAD_STACK_MIN);
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  rc = pthread_create(&s->thread, &attr, watch, s);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attr);
+  return -rc;
+}
+
+static void shut(sm_sentinel *s) {
+  if (s->heeds) sm_proc_heed(false);
+  close(s->stop[0]);
+  if (s->stop[1] >= 0) close(s->stop[1]);
+  free(s);
+}
+
+sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const int *fds, int n, bool (*ended)(void *arg, int i), void *arg) {
+  sm_sentinel *s = calloc(1, sizeof *s + ((size_t)n + 1) * sizeof s->fds[0]);
+  if (!s) return NULL;
+  if (pipe(s->stop) < 0) {
+    free(s);
+    return NULL;
+  }
+  for (int k = 0; k < 2; k++) fcntl(s->stop[k], F_SETFD, FD_CLOEXEC);
+  s->owner = sm_pid();
+  s->failed = failed;
+  s->ended = ended;
+  s->arg = arg;
+  s->n = n;
+  for (int i = 0; i < n; i++) s->fds[i] = (struct pollfd){fds[i], POLLIN, 0};
+  s->fds[n] = (struct pollfd){s->stop[0], POLLIN, 0};
+  s->heeds = sm_proc_heed(true);
+  if (start(s) == 0) return s;
+  shut(s);
+  return NULL;
+}
+
+bool sm_watch_stop(sm_sentinel *s) {
+  if (!s) return false;
+  if (s->owner == sm_pid()) {
+    close(s->stop[1]);
+    s->stop[1] = -1;
+    pthread_join(s->thread, NULL);
+  }
+  bool told = s->told;
+  shut(s);
+  return told;
+}

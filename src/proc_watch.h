@@ -1,0 +1,27 @@
+/* proc_watch.h: a thread that tells this process, by SIGINT, that its group has failed, while it computes.
+ *
+ * The process that owns a region runs code of its own and looks at the group's flag only now and then. Meanwhile a
+ * thread waits until a member has ended, or the flag is set; then it sends SIGINT to the process, once.
+ *
+ * Fork     a fork of this process has no such thread; sm_watch_stop() there only closes the descriptors.
+ * Threads  start and stop are for one thread. The watching thread blocks all signals, allocates nothing and holds no lock.
+ */
+#ifndef PROC_WATCH_H
+#define PROC_WATCH_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "sm_base.h"
+
+typedef struct sm_sentinel sm_sentinel;
+
+/* failed: the group's flag, 1 where this process itself has set it. ended(arg, i): has member i, whose descriptor fds[i] has become
+ * readable, failed? It sets the flag itself; it runs in the thread. fds: n of them, readable at the end of a process (pidfds); -1 is passed
+ * over. NULL if there can be no thread. */
+sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const int *fds, int n, bool (*ended)(void *arg, int i), void *arg);
+
+/* End and join the thread. NULL is allowed. True if it has sent SIGINT. */
+bool sm_watch_stop(sm_sentinel *s);
+
+#endif

@@ -1,0 +1,108 @@
+quietly <- function(expr) suppressWarnings(expr, classes = "sharedmem_lost_warning")
+warned <- function(expr) tryCatch({ expr; NULL }, warning = identity)
+
+test_that("mclapply() gives what lapply() gives, with names, for vectors, lists and what as.list() makes one", {
+  before <- snapshot_resources()
+  for (x in list(1:5, c(a = 1, b = 2, c = 3), list(1, "a", NULL), letters[1:3], as.Date("2024-01-01") + 0:2, data.frame(a = 1:2, b = 3:4)))
+    expect_identical(sharedmem::mclapply(x, function(v) list(v), mc.cores = 2), lapply(x, function(v) list(v)))
+  expect_identical(sharedmem::mclapply(list(), identity), list())
+  expect_identical(sharedmem::mclapply(1:3, function(x, y) x + y, y = 10L, mc.cores = 2), list(11L, 12L, 13L))
+  expect_identical(sharedmem::mclapply(X = 1:2, FUN = function(x, F) x * F, F = 3, mc.cores = 2), list(3, 6))
+  expect_map_clean(before)
+})
+
+test_that("an item that fails is a try-error in its own place, with and without prescheduling", {
+  for (preschedule in c(TRUE, FALSE)) {
+    r <- quietly(sharedmem::mclapply(c(a = 1, b = 2, c = 3, d = 4), function(i) if (i == 2) stop("no good") else i,
+                                     mc.cores = 2, mc.preschedule = preschedule))
+    expect_identical(vapply(r, inherits, NA, "try-error"), c(a = FALSE, b = TRUE, c = FALSE, d = FALSE))
+    expect_identical(conditionMessage(attr(r$b, "condition")), "no good")
+    expect_match(r$b, "^Error in FUN\\(X\\[\\[i\\]\\], \\.\\.\\.\\) : no good\n$")
+  }
+  w <- warned(sharedmem::mclapply(1:3, function(i) stop("x"), mc.cores = 2))
+  expect_s3_class(w, "sharedmem_lost_warning")
+  expect_identical(c(w$errors, w$lost), c(3L, 0L))
+})
+
+test_that("a worker's death loses its item alone and names the signal; retries run it again", {
+  tried <- empty(1, "i4")
+  kill_once <- function(i) {
+    if (i == 3L && atomic_add(tried, 1, 1L) == 1L) tools::pskill(Sys.getpid(), tools::SIGKILL)
+    i
+  }
+  w <- NULL
+  r <- withCallingHandlers(sharedmem::mclapply(1:5, kill_once, mc.cores = 2),
+                           warning = function(c) { w <<- c; invokeRestart("muffleWarning") })
+  expect_identical(r[-3L], list(1L, 2L, 4L, 5L))
+  expect_s3_class(attr(r[[3L]], "condition"), "WorkerException")
+  expect_identical(c(w$errors, w$lost), c(0L, 1L))
+  tried[1] <- 0L
+  expect_identical(sharedmem::mclapply(1:5, kill_once, mc.cores = 2, retries = 1), as.list(1:5))
+})
+
+test_that("retries, timeout and progress belong to a function that has an argument of that name", {
+  expect_identical(sharedmem::mclapply(1:3, function(i, timeout, retries = 0) i + timeout, timeout = 5L, mc.cores = 2), list(6L, 7L, 8L))
+  r <- quietly(sharedmem::mclapply(1:2, function(i) if (i == 2) Sys.sleep(30) else i, timeout = 0.3, mc.cores = 2))
+  expect_identical(r[[1L]], 1L)
+  expect_s3_class(attr(r[[2L]], "condition")$reason, "sharedmem_timeout_error")
+})
+
+test_that("random numbers depend on the seed, not on cores or scheduling; without mc.set.seed items begin with the session's", {
+  draws <- function(...) { set.seed(11); r <- sharedmem::mclapply(1:6, function(i) rnorm(2), ...); list(r, runif(1)) }
+  expect_identical(draws(mc.cores = 1), draws(mc.cores = 2))
+  expect_identical(draws(mc.cores = 2), draws(mc.cores = 3, mc.preschedule = FALSE))
+  set.seed(5)
+  r <- sharedmem::mclapply(rep(4, 5), rnorm, mc.preschedule = FALSE, mc.set.seed = FALSE, mc.cores = 2)
+  set.seed(5)
+  expect_identical(r, rep(list(rnorm(4)), 5))
+})
+
+test_that("one core runs in the session, where an error is raised as it is", {
+  expect_identical(sharedmem::mclapply(1:2, function(i) Sys.getpid(), mc.cores = 1), list(Sys.getpid(), Sys.getpid()))
+  e <- tryCatch(sharedmem::mclapply(1:2, function(i) stop(structure(class = c("mine", "error", "condition"), list(message = "m", call = NULL))),
+                                    mc.cores = 1), error = identity)
+  expect_s3_class(e, "mine")
+})
+
+test_that("mc.allow.recursive = FALSE and a call inside a worker stay in that worker or few", {
+  r <- sharedmem::mclapply(1:2, function(i) {
+    c(Sys.getpid(), unlist(sharedmem::mclapply(1:2, function(j) Sys.getpid(), mc.cores = 2, mc.allow.recursive = FALSE)))
+  }, mc.cores = 2)
+  for (pids in r) expect_length(unique(pids), 1L)
+  expect_identical(unlist(sharedmem::mclapply(1:2, function(i) sum(unlist(sharedmem::mclapply(1:3, identity, mc.cores = 2))), mc.cores = 2)),
+                   c(6L, 6L))
+})
+
+test_that("affinity.list says where an item runs", {
+  skip_if(is.null(parallel::mcaffinity()), "no affinity here")
+  cpu <- parallel::mcaffinity()[1L]
+  expect_identical(sharedmem::mclapply(1:2, function(i) parallel::mcaffinity(), affinity.list = list(cpu, cpu), mc.cores = 2), list(cpu, cpu))
+  expect_error(sharedmem::mclapply(1:2, identity, affinity.list = list(1)), class = "sharedmem_argument_error")
+})
+
+test_that("bad arguments are argument errors", {
+  for (cores in list(0, -1, NA, "a", NULL, c(1, 2)))
+    expect_error(sharedmem::mclapply(1:2, identity, mc.cores = cores), class = "sharedmem_argument_error")
+  expect_error(sharedmem::pvec(quote(a), sqrt), class = "sharedmem_argument_error")
+  expect_error(sharedmem::mcmapply(rep, 1:2, integer()), class = "sharedmem_argument_error")
+})
+
+test_that("pvec() gives FUN(v) from parts, and warns where lengths do not add up", {
+  for (n in c(0, 1, 2, 3, 7, 100)) for (cores in 1:4)
+    expect_identical(sharedmem::pvec(seq_len(n), sqrt, mc.cores = cores), sqrt(seq_len(n)))
+  expect_warning(sharedmem::pvec(1:10, sum, mc.cores = 2), class = "sharedmem_lost_warning")
+})
+
+test_that("mcmapply() and mcMap() give what mapply() and Map() give", {
+  calls <- list(quote(f(rep, 1:4, 4:1)), quote(f(function(x, y) x + y, c(a = 1, b = 2, c = 3), c(A = 10, B = 0, C = -10))),
+                quote(f(function(x, k) x * k, 1:5, MoreArgs = list(k = 3))), quote(f(nchar, c("a", "bb"))),
+                quote(f(function(x, y) c(x, y), 1:2, 1:4)), quote(f(identity, 1:3, SIMPLIFY = FALSE)), quote(f(identity, 1)),
+                quote(f(function(x) matrix(x, 2, 2), 1:3, SIMPLIFY = "array")), quote(f(identity, c("a", "b"), USE.NAMES = FALSE)))
+  for (call in calls) {
+    want <- eval(call, list(f = mapply))
+    expect_identical(eval(call, list(f = function(...) sharedmem::mcmapply(..., mc.cores = 2))), want, info = deparse(call))
+  }
+  expect_identical(sharedmem::mcMap(function(x, y) x * y, c(a = 1, b = 2), 3:4), Map(function(x, y) x * y, c(a = 1, b = 2), 3:4))
+  r <- quietly(sharedmem::mcmapply(function(i) if (i == 2) stop("no") else i, 1:3, mc.cores = 2))
+  expect_identical(vapply(r, inherits, NA, "try-error"), c(FALSE, TRUE, FALSE))
+})

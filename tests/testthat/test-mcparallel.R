@@ -1,0 +1,49 @@
+test_that("jobs are collected by name or process id", {
+  before <- snapshot_resources()
+  a <- sharedmem::mcparallel(1:10, name = "a")
+  b <- sharedmem::mcparallel(sum(1:3))
+  r <- sharedmem::mccollect(list(a, b))
+  expect_identical(r, structure(list(1:10, 6L), names = c("a", as.character(b$pid))))
+  expect_null(sharedmem::mccollect())
+  k <- sharedmem::mcparallel("k")
+  expect_identical(unname(sharedmem::mccollect(k$pid)), list("k"))
+  rm(a, b, k)
+  gc()
+  expect_map_clean(before)
+})
+
+test_that("without waiting what has come is given, and the rest later", {
+  go <- empty(1, "i4")
+  fast <- sharedmem::mcparallel("fast", name = "fast")
+  slow <- sharedmem::mcparallel({ while (go[1] == 0L) Sys.sleep(0.01); "slow" }, name = "slow")
+  expect_identical(sharedmem::mccollect(list(fast, slow), wait = FALSE, timeout = 30), list(fast = "fast"))
+  expect_null(sharedmem::mccollect(slow, wait = FALSE))
+  go[1] <- 1L
+  seen <- list()
+  expect_identical(sharedmem::mccollect(intermediate = function(r) seen[[length(seen) + 1L]] <<- r), list(slow = "slow"))
+  expect_length(seen, 1L)
+})
+
+test_that("a job that fails is a try-error, one that died names the signal, with a warning", {
+  r <- sharedmem::mccollect(sharedmem::mcparallel(stop("bad"), name = "x"))
+  expect_s3_class(r$x, "try-error")
+  expect_identical(conditionMessage(attr(r$x, "condition")), "bad")
+  k <- sharedmem::mcparallel(tools::pskill(Sys.getpid(), 9), name = "k")
+  expect_warning(r <- sharedmem::mccollect(k), class = "sharedmem_lost_warning")
+  expect_match(conditionMessage(attr(r$k, "condition")), "SIGKILL")
+})
+
+test_that("mc.set.seed = FALSE begins with the session's generator; launching does not move it", {
+  set.seed(3)
+  was <- .Random.seed
+  r <- sharedmem::mccollect(list(sharedmem::mcparallel(runif(2), name = "a", mc.set.seed = FALSE), sharedmem::mcparallel(runif(2), name = "b")))
+  expect_identical(.Random.seed, was)
+  expect_identical(r$a, runif(2))
+  expect_false(identical(r$a, r$b))
+})
+
+test_that("bad arguments are argument errors", {
+  expect_error(sharedmem::mcparallel(1, name = 1:2), class = "sharedmem_argument_error")
+  expect_error(sharedmem::mccollect("a"), class = "sharedmem_argument_error")
+  expect_error(sharedmem::mccollect(list(1)), class = "sharedmem_argument_error")
+})
