@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test install check native sanitize lint docs bench bench-quick coverage clean
+.PHONY: help demo test test-current install check native sanitize lint docs bench bench-quick coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -46,6 +46,10 @@ install: $(LIB)/sharedmem/DESCRIPTION
 test: install
 	@tools/setup.sh test
 	@ONLY='$(ONLY)' tools/test.sh
+
+## test-current the suite and R CMD check on the current R, in a root of Debian unstable (ONLY=regex: some files)
+test-current:
+	@ONLY='$(ONLY)' tools/current.sh
 
 ## native       tests of the C core alone
 native:

@@ -14,7 +14,8 @@
 #' `data` meanwhile, some permutation comes out.
 #'
 #' @param data A vector (numeric, integer, logical, character, raw, factor, Date, POSIXct, difftime, integer64) or a shared
-#'   array of any dtype; one with extents is sorted as the vector of its elements.
+#'   array of any dtype; one with extents is sorted as the vector of its elements. Or a list of such, of one length: several keys, the
+#'   first one deciding before the others, as in `order(a, b)`.
 #' @param out `NULL`, or a shared array of dtype i4, i8 or f8 and of the result's length, which takes the result. If it shares
 #'   memory with `data`, a copy of them is sorted.
 #' @param decreasing `TRUE` for greatest first; equal elements keep their order then too.
@@ -37,15 +38,38 @@ argsort <- function(data, out = NULL, decreasing = FALSE, na_last = TRUE, np = N
   check_flag(decreasing, "decreasing")
   if (!is.logical(na_last) || length(na_last) != 1L)
     abort_argument("na_last", describe_value(na_last), "TRUE, FALSE or NA")
+  if (is.list(data) && (!is.object(data) || is.data.frame(data)))
+    return(place_into(out, argsort_keys(data, decreasing, na_last, np)))
   data <- sortable(data, "data")
   np <- kernel_threads(np, length(data))
-  if (is.complex(data) || (is_shared(data) && dtype(data) == "c16")) {
-    place <- order_complex(as.vector(data), decreasing, na_last)
-    if (is.null(out)) return(place)
-    out[] <- place
-    return(out)
-  }
+  if (is.complex(data) || (is_shared(data) && dtype(data) == "c16"))
+    return(place_into(out, order_complex(as.vector(data), decreasing, na_last)))
   .Call(ffi_argsort_run, data, out, decreasing, na_last, np)
+}
+
+place_into <- function(out, place) {
+  if (is.null(out)) return(place)
+  if (!is_shared(out) || !dtype(out) %in% c("i4", "i8", "f8") || length(out) != length(place))
+    abort_argument("out", if (is_shared(out)) sprintf("one of dtype %s and length %.0f", dtype(out), length(out)) else describe_value(out),
+                   sprintf("a shared array of dtype i4, i8 or f8 and length %d", length(place)))
+  out[] <- place
+  out
+}
+
+# Sorted by the last key first: each sort is stable, so that those before it decide.
+argsort_keys <- function(keys, decreasing, na_last, np) {
+  n <- unique(vapply(keys, function(k) as.double(length(k)), 0))
+  if (length(keys) == 0L || length(n) != 1L)
+    abort_argument("data", sprintf("a list of %d of lengths %s", length(keys), toString(n)), "a list of vectors or shared arrays of one length")
+  keys <- lapply(unname(as.list(keys)), sortable, "data")
+  place <- NULL
+  if (is.na(na_last)) place <- which(!Reduce(`|`, lapply(keys, is.na)))
+  for (key in rev(keys)) {
+    if (!is.null(place)) key <- key[place]
+    o <- argsort(key, decreasing = decreasing, na_last = is.na(na_last) || na_last, np = np)
+    place <- if (is.null(place)) o else place[o]
+  }
+  place
 }
 
 order_complex <- function(z, decreasing, na_last) {

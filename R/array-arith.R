@@ -28,8 +28,14 @@ NULL
 #' @rdname shared_array-arithmetic
 #' @export
 Ops.shared_array <- function(e1, e2) {
-  f <- get(.Generic, envir = baseenv(), mode = "function")
-  if (missing(e2)) f(shared_values(e1)) else f(plain(e1), plain(e2))
+  if (missing(e2) && .Generic == "+") return(+shared_values(e1)) # gives back what it gets
+  e1 <- plain(e1)
+  if (missing(e2)) return(if (.Generic == "-") -e1 else !e1)
+  e2 <- plain(e2)
+  switch(.Generic, # so that warnings and errors speak of e1 + e2
+    "+" = e1 + e2, "-" = e1 - e2, "*" = e1 * e2, "/" = e1 / e2, "^" = e1^e2, "%%" = e1 %% e2, "%/%" = e1 %/% e2,
+    "==" = e1 == e2, "!=" = e1 != e2, "<" = e1 < e2, "<=" = e1 <= e2, ">" = e1 > e2, ">=" = e1 >= e2,
+    "&" = e1 & e2, "|" = e1 | e2)
 }
 
 #' @rdname shared_array-arithmetic
@@ -38,6 +44,11 @@ Math.shared_array <- function(x, ...) {
   f <- get(.Generic, envir = baseenv(), mode = "function")
   f(if (dtype_code(x) == "f8") plain(x) else shared_values(x), ...)
 }
+
+#' @rdname shared_array-arithmetic
+#' @param z a shared array.
+#' @export
+Complex.shared_array <- function(z) get(.Generic, envir = baseenv(), mode = "function")(shared_values(z))
 
 #' @rdname shared_array-arithmetic
 #' @rawNamespace if (getRversion() >= "4.3.0") S3method(matrixOps, shared_array)

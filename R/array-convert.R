@@ -48,7 +48,20 @@ as.character.shared_array <- function(x, ...) as.character(shared_values(x), ...
 
 #' @rdname shared_array-convert
 #' @export
-as.list.shared_array <- function(x, ...) as.list(shared_values(x), ...)
+as.list.shared_array <- function(x, ...) {
+  value <- as.list(shared_values(x), ...)
+  if (is.null(names(value)) && startsWith(dtype_code(x), "S") && names_by_values(sys.nframe(), dim(x))) names(value) <- as.vector(shared_values(x))
+  value
+}
+
+# sapply() and vapply() name by the values of a character vector, which they know by is.character() alone. k: the frame that
+# they call; d: the extents.
+names_by_values <- function(k, d) {
+  at <- sys.parents()[k]
+  if (called_by(base::lapply, k) && called_by(base::sapply, at)) at <- sys.parents()[at]
+  else if (!is.null(d) || !called_by(base::vapply, k)) return(FALSE)
+  isTRUE(get("USE.NAMES", envir = sys.frame(at)))
+}
 
 #' @rdname shared_array-convert
 #' @export
@@ -62,6 +75,7 @@ as.array.shared_array <- function(x, ...) as.array(shared_values(x), ...)
 #' @export
 as.data.frame.shared_array <- function(x, row.names = NULL, optional = FALSE, ..., nm = deparse1(substitute(x))) {
   value <- shared_values(x)
+  if (length(dim(value)) == 1L) value <- c(value)
   if (length(dim(value)) > 1L) as.data.frame(value, row.names = row.names, optional = optional, ...)
   else as.data.frame(value, row.names = row.names, optional = optional, ..., nm = nm)
 }

@@ -48,8 +48,9 @@ like_shape <- function(array) {
 #' @param shape numeric vector: the extents, as in [dim()], each a whole number of at least 0. One number
 #'   gives a plain vector of that length; `integer(0)` or `NULL` gives a scalar.
 #' @param dtype string: the element type by its NumPy code, one of `"f8"`, `"f4"`, `"i1"`, `"i2"`, `"i4"`, `"i8"`,
-#'   `"u1"`, `"u2"`, `"u4"`, `"c16"`, `"b1"`, `"raw"`, `"S<n>"` (strings of up to n bytes), or an R type name
-#'   (`"double"`, `"integer"`, `"logical"`, `"complex"`). In the `_like` functions `NULL` takes that of `array`.
+#'   `"u1"`, `"u2"`, `"u4"`, `"c16"`, `"b1"`, `"raw"`, `"S<n>"` (strings of up to n bytes); also as NumPy writes it otherwise (`"<f8"`,
+#'   `"=i4"`, `"|S5"`, `"float64"`, `"int32"`, `"uint8"`, `"bool"`, `"float"`, and `"int"`, which is `"i8"` there), or an R type
+#'   (`"double"`, `"numeric"`, `"integer"`, `"logical"`, `"complex"`, `"raw"`). In the `_like` functions `NULL` takes that of `array`.
 #' @param array a shared array, or an R vector, matrix, array or list of numbers.
 #' @param value the value or values to fill with, recycled to the length of the array.
 #' @return A shared array (class `shared_array`). An unusable `shape` or `dtype` is an error of class

@@ -163,6 +163,7 @@ check_one <- function(i, x, exact, extent = length(x), nm = names(x), axis = 0L)
   if (n > 1L) fail("attempt to select more than one element")
   if (is.character(i)) {
     at <- if (isFALSE(exact) || is.na(exact)) pmatch(i, nm, duplicates.ok = TRUE) else match(i, nm)
+    if (!nzchar(i)) at <- NA # as in R, no name is ""
     if (is.na(at) || is.na(i)) fail("subscript out of bounds")
     return(at)
   }

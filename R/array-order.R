@@ -32,7 +32,18 @@ sort.shared_array <- function(x, decreasing = FALSE, ...) sort(shared_values(x),
 
 #' @rdname shared_array-order
 #' @export
-xtfrm.shared_array <- function(x) xtfrm(shared_values(x))
+xtfrm.shared_array <- function(x) {
+  if (dtype_code(x) == "i8") int64_key(.Call(ffi_index_get_all, x, TRUE, TRUE)) else xtfrm(shared_values(x))
+}
+
+# bit64 makes generics of these and hands other classes to base R's.
+#' @exportS3Method bit64::order
+order.shared_array <- function(..., na.last = TRUE, decreasing = FALSE) base::order(..., na.last = na.last, decreasing = decreasing)
+
+#' @exportS3Method bit64::rank
+rank.shared_array <- function(x, ...) rank_values(plain(x), ...)
+
+rank_values <- function(x, ...) if (inherits(x, "integer64")) base::rank(int64_key(x), ...) else base::rank(x, ...)
 
 #' @rdname shared_array-order
 #' @export

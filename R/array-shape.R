@@ -26,7 +26,7 @@ set_meta <- function(meta, name, value) {
 `dim<-.shared_array` <- function(x, value) {
   meta <- set_meta(set_meta(array_meta(x), "names", NULL), "dimnames", NULL)
   if (is.null(value)) return(.Call(ffi_array_reshape, x, numeric(), TRUE, meta))
-  if (!is.numeric(value) || anyNA(value) || any(value < 0) || any(value != trunc(value)))
+  if (!is.numeric(value) || length(value) == 0L || anyNA(value) || any(value < 0) || any(value != trunc(value)))
     abort_argument("dim", describe_value(value), "whole numbers, 0 or more")
   if (prod(value) != length(x))
     abort_argument("dim", sprintf("extents of product %.0f", prod(value)), sprintf("extents of product %.0f", length(x)))

@@ -22,7 +22,7 @@ describe_value <- function(x) {
   if (is.null(x)) return("NULL")
   if (is.function(x)) return("a function")
   if (is.atomic(x) && length(x) == 1L && is.null(attributes(x)))
-    return(if (is.character(x)) encodeString(cut_text(x), quote = "\"", na.encode = FALSE) else format(x, digits = 15))
+    return(if (is.character(x) && !is.na(x)) encodeString(cut_text(x), quote = "\"") else format(x, digits = 15))
   if (is.atomic(x)) return(sprintf("%s of length %.0f", class(x)[1L], length(x)))
   sprintf("an object of class <%s>", paste(class(x), collapse = "/"))
 }

@@ -35,8 +35,6 @@ fromfile <- function(file, dtype = "f8", count = -1, offset = 0, endian = .Platf
   check_path(file)
   check_whole(count, "count", -1)
   check_whole(offset, "offset", 0)
-  if (!is.character(dtype) || length(dtype) != 1L || is.na(dtype))
-    abort_argument("dtype", describe_value(dtype), "a dtype such as \"f8\", \"i4\" or \"S8\"")
   if (!is.character(endian) || length(endian) != 1L || !endian %in% c("little", "big", "swap"))
     abort_argument("endian", describe_value(endian), "\"little\", \"big\" or \"swap\"")
   .Call(ffi_file_read, path.expand(file), dtype, as.double(count), as.double(offset), endian != .Platform$endian,

@@ -162,16 +162,16 @@ static bool whole_range(sm_dtype d, int64_t *lo, int64_t *hi) {
 
 static bool has_na(sm_dtype d) { return sm_dtype_info_of(d)->has_na; }
 
-static int64_t check_int(sm_dtype d, const int32_t *v, int64_t n) {
+static int64_t check_int(sm_dtype d, const int32_t *v, int64_t n, bool na64) {
   int64_t lo, hi;
   if (d.code == SM_I4 || !whole_range(d, &lo, &hi)) return -1;
-  bool na = has_na(d);
+  bool na = has_na(d) || (d.code == SM_I8 && na64);
   for (int64_t k = 0; k < n; k++)
     if (v[k] == NA_INT ? !na : v[k] < lo || v[k] > hi) return k;
   return -1;
 }
 
-static int64_t check_double(sm_dtype d, const double *v, int64_t n) {
+static int64_t check_double(sm_dtype d, const double *v, int64_t n, bool na64) {
   if (d.code == SM_F4) {
     for (int64_t k = 0; k < n; k++)
       if (isfinite(v[k]) && fabs(v[k]) > FLT_MAX && isinf((float)v[k])) return k;
@@ -179,9 +179,10 @@ static int64_t check_double(sm_dtype d, const double *v, int64_t n) {
   }
   int64_t lo, hi;
   if (!whole_range(d, &lo, &hi)) return -1;
-  bool na = has_na(d);
-  /* 2^63 is no int64_t, and (double)INT64_MAX is 2^63: hence the strict bound above */
-  double low = (double)lo, above = d.code == SM_I8 ? 9223372036854775808.0 : (double)hi + 1;
+  bool na = has_na(d) || (d.code == SM_I8 && na64);
+  /* 2^63 is no int64_t, and (double)INT64_MAX is 2^63: hence the strict bound above; -2^63 is NA in integer64, hence the next double */
+  double low = d.code == SM_I8 && na64 ? nextafter((double)lo, 0) : (double)lo,
+         above = d.code == SM_I8 ? 9223372036854775808.0 : (double)hi + 1;
   for (int64_t k = 0; k < n; k++)
     if (!(v[k] >= low && v[k] < above && v[k] == trunc(v[k])) && !(na && sm_is_na_real(v[k]))) return k;
   return -1;
@@ -206,8 +207,8 @@ int64_t sm_convert_check(sm_dtype d, sm_rtype t, const void *src, int64_t n, boo
   if (!sm_convert_allowed(d, t)) return 0;
   switch (t) {
   case SM_R_LGL:
-  case SM_R_INT: return check_int(d, src, n);
-  case SM_R_DBL: return check_double(d, src, n);
+  case SM_R_INT: return check_int(d, src, n, na64);
+  case SM_R_DBL: return check_double(d, src, n, na64);
   case SM_R_I64: return check_int64(d, src, n, na64);
   default: return -1;
   }
@@ -225,35 +226,35 @@ int64_t sm_convert_check(sm_dtype d, sm_rtype t, const void *src, int64_t n, boo
   } while (0)
 
 /* ISNA: v is NA; AS_DOUBLE: v as a double */
-#define WRITE_ALL(S, ISNA, AS_DOUBLE)                             \
-  switch ((sm_dtype_code)d.code) {                                \
-  case SM_F8: WRITE_LOOP(S, double, AS_DOUBLE);                   \
-  case SM_F4: {                                                   \
-    const S *in = src;                                            \
-    for (int64_t k = 0; k < n; k++) {                             \
-      S v = in[k];                                                \
-      narrow_f4(AS_DOUBLE, out + (size_t)k * 4);                  \
-    }                                                             \
-    return;                                                       \
-  }                                                               \
-  case SM_I1: WRITE_LOOP(S, int8_t, v);                           \
-  case SM_I2: WRITE_LOOP(S, int16_t, v);                          \
-  case SM_I4: WRITE_LOOP(S, int32_t, ISNA ? NA_INT : (int32_t)v); \
-  case SM_I8: WRITE_LOOP(S, int64_t, v);                          \
-  case SM_U1: WRITE_LOOP(S, uint8_t, v);                          \
-  case SM_U2: WRITE_LOOP(S, uint16_t, v);                         \
-  case SM_U4: WRITE_LOOP(S, uint32_t, v);                         \
-  case SM_B1: WRITE_LOOP(S, uint8_t, ISNA ? SM_B1_NA : v != 0);   \
-  case SM_C16: {                                                  \
-    const S *in = src;                                            \
-    for (int64_t k = 0; k < n; k++) {                             \
-      S v = in[k];                                                \
-      complex_item item = {AS_DOUBLE, 0};                         \
-      memcpy(out + (size_t)k * sizeof item, &item, sizeof item);  \
-    }                                                             \
-    return;                                                       \
-  }                                                               \
-  case SM_STR: return;                                            \
+#define WRITE_ALL(S, ISNA, AS_DOUBLE)                                \
+  switch ((sm_dtype_code)d.code) {                                   \
+  case SM_F8: WRITE_LOOP(S, double, AS_DOUBLE);                      \
+  case SM_F4: {                                                      \
+    const S *in = src;                                               \
+    for (int64_t k = 0; k < n; k++) {                                \
+      S v = in[k];                                                   \
+      narrow_f4(AS_DOUBLE, out + (size_t)k * 4);                     \
+    }                                                                \
+    return;                                                          \
+  }                                                                  \
+  case SM_I1: WRITE_LOOP(S, int8_t, v);                              \
+  case SM_I2: WRITE_LOOP(S, int16_t, v);                             \
+  case SM_I4: WRITE_LOOP(S, int32_t, ISNA ? NA_INT : (int32_t)v);    \
+  case SM_I8: WRITE_LOOP(S, int64_t, ISNA ? INT64_MIN : (int64_t)v); \
+  case SM_U1: WRITE_LOOP(S, uint8_t, v);                             \
+  case SM_U2: WRITE_LOOP(S, uint16_t, v);                            \
+  case SM_U4: WRITE_LOOP(S, uint32_t, v);                            \
+  case SM_B1: WRITE_LOOP(S, uint8_t, ISNA ? SM_B1_NA : v != 0);      \
+  case SM_C16: {                                                     \
+    const S *in = src;                                               \
+    for (int64_t k = 0; k < n; k++) {                                \
+      S v = in[k];                                                   \
+      complex_item item = {AS_DOUBLE, 0};                            \
+      memcpy(out + (size_t)k * sizeof item, &item, sizeof item);     \
+    }                                                                \
+    return;                                                          \
+  }                                                                  \
+  case SM_STR: return;                                               \
   }
 
 static void write_int(sm_dtype d, const void *src, int64_t n, uint8_t *out) {

@@ -6,6 +6,7 @@
 #include <Rinternals.h>
 
 #include "proc_reap.h"
+#include "proc_worker.h"
 
 /* array */
 SEXP ffi_array_dtype(SEXP);
@@ -248,6 +249,7 @@ static const R_ExternalMethodDef sections[] = {
 };
 
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
+  sm_proc_loaded();
   R_registerRoutines(dll, NULL, rows, NULL, sections);
   r_array_register(dll);
   r_view_register(dll);

@@ -3,28 +3,28 @@
  * A segment costs a descriptor, a mapping and some system calls; a block costs neither. Blocks are
  * zero-filled and 16-byte aligned.
  *
- * Ownership: the arena belongs to the process that carves. A block handle (sm_block) is process-local and
- * counted by refs. A forked child inherits the handles; when it drops them nothing happens to the memory. The owner
- * uses a freed block again only when nobody else can still use it:
- *  - a child that was forked while the block lived holds a record lock on that fork's number until it and
- *    its own children have ended; a block freed meanwhile waits in quarantine;
- *  - a process outside the family that attached to the block holds a record lock on its header;
- *  - a block that was sent to another process (sm_block_keep) is never used again by this one.
- * Each block's header carries an id drawn when it is carved, so that a stale handle is recognized.
+ * Ownership: a block belongs to the process that carved it, its owner. A handle (sm_small) belongs to one process and is counted by
+ * refs. A forked child inherits the handles; when it drops one, nothing happens to the memory. The owner gives a freed block out
+ * again only when no other process can still use it; mem_arena.c says how it finds out, with an example:
+ *  - a child that was forked while the block lived holds a record lock on that fork's number until the child and all its own
+ *    children have ended; a block that is freed meanwhile waits in quarantine;
+ *  - a process of another session that attached to the block holds a record lock on the block's first byte;
+ *  - a block that was sent to another process (sm_small_keep) is never given out again by its owner.
+ * Each block's header carries an id drawn when the block is given out, by which a stale handle is recognized.
  */
 #ifndef MEM_ARENA_H
 #define MEM_ARENA_H
 
 #include "mem_segment.h"
 
-#define SM_BLOCK_MAX ((size_t)32768) /* largest block; beyond it a segment of its own */
+#define SM_SMALL_MAX ((size_t)32768) /* largest block; beyond it a segment of its own */
 
-typedef struct sm_block {
+typedef struct sm_small {
   uint8_t *data;   /* the first byte */
   sm_segment *seg; /* where it lies */
   uint64_t id;     /* as its header had it when this handle was made */
-  uint64_t birth;  /* forks before it was carved */
-  uint64_t death;  /* forks before it was freed, while in quarantine */
+  uint64_t birth;  /* number of forks before the block was given out */
+  uint64_t death;  /* number of forks before the block was freed, while it is in quarantine */
   uint32_t offset; /* of data in the segment's payload */
   uint32_t nbytes; /* capacity */
   int32_t refs;
@@ -34,27 +34,27 @@ typedef struct sm_block {
   bool kept, pinned;
   uint32_t epoch;               /* of the process that made this handle */
   struct sm_chunk *chunk;       /* the carver's record of the segment; NULL for blocks of others */
-  struct sm_block *next, *prev; /* free list of its class, or quarantine */
-  struct sm_block *sibling;     /* next block of the chunk */
-} sm_block;
+  struct sm_small *next, *prev; /* free list of its class, or quarantine */
+  struct sm_small *sibling;     /* next block of the chunk */
+} sm_small;
 
-/* Carve a block, refs == 1. nbytes <= SM_BLOCK_MAX. */
-int sm_block_new(size_t nbytes, sm_block **out);
+/* Carve a block, refs == 1. nbytes <= SM_SMALL_MAX. */
+int sm_small_new(size_t nbytes, sm_small **out);
 
-/* A handle for the block at `offset` of a segment of the table, whoever carved it: refs == 1 or one more. SM_EFORMAT
- * if there can be no such block, SM_EGONE if there is none with that id. */
-int sm_block_attach(sm_segment *seg, uint64_t offset, uint64_t id, size_t nbytes, sm_block **out);
+/* A handle for the block at `offset` of a segment of the table, whichever process carved it: refs == 1 or one more. SM_EFORMAT if
+ * there can be no block at that offset, SM_EGONE if the block there has another id. */
+int sm_small_attach(sm_segment *seg, uint64_t offset, uint64_t id, size_t nbytes, sm_small **out);
 
-void sm_block_ref(sm_block *b);
-void sm_block_unref(sm_block *b);
+void sm_small_ref(sm_small *b);
+void sm_small_unref(sm_small *b);
 
 /* True while the block is the one this handle was made for. */
-bool sm_block_valid(const sm_block *b);
+bool sm_small_valid(const sm_small *b);
 
-/* The block is sent to another process: its owner shall never use it for another. */
-void sm_block_keep(sm_block *b);
+/* The block is about to be named in a message to another process: its owner shall never give it out again. */
+void sm_small_keep(sm_small *b);
 
 /* Blocks in use in this process, and their bytes. */
-void sm_block_usage(size_t *count, size_t *nbytes);
+void sm_small_usage(size_t *count, size_t *nbytes);
 
 #endif

@@ -128,14 +128,14 @@ static int find_segment(const sm_descriptor *d, sm_segment **seg, const char **r
   return rc;
 }
 
-int sm_descriptor_attach(const sm_descriptor *d, size_t nbytes, sm_segment **seg, sm_block **block, const char **reason) {
+int sm_descriptor_attach(const sm_descriptor *d, size_t nbytes, sm_segment **seg, sm_small **block, const char **reason) {
   *block = NULL;
   int rc = find_segment(d, seg, reason);
   if (rc < 0) return rc;
   if ((*seg)->kind != (sm_segment_kind)d->kind) {
     rc = SM_EFORMAT;
   } else if (d->block != 0) {
-    rc = sm_block_attach(*seg, d->offset, d->block, nbytes, block);
+    rc = sm_small_attach(*seg, d->offset, d->block, nbytes, block);
   } else if ((*seg)->arena || d->offset > (*seg)->nbytes || nbytes > (*seg)->nbytes - d->offset) {
     rc = SM_EFORMAT;
   }

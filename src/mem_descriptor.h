@@ -42,6 +42,6 @@ int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim
 
 /* Find or open the memory that *d speaks of, nbytes of it: *seg with one ref, or *block with one ref and *seg
  * without one. On failure *reason says why, in words for the user. */
-int sm_descriptor_attach(const sm_descriptor *d, size_t nbytes, sm_segment **seg, sm_block **block, const char **reason);
+int sm_descriptor_attach(const sm_descriptor *d, size_t nbytes, sm_segment **seg, sm_small **block, const char **reason);
 
 #endif

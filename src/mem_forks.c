@@ -23,10 +23,10 @@ static struct {
   uint64_t unwatched; /* the last fork that could not be locked */
   uint64_t alive;     /* one that ran at the last look, or 0 */
   int held;           /* between prepare and parent or child */
-} F = {.fd = -1, .held = -1};
+} forks = {.fd = -1, .held = -1};
 
 #ifdef F_OFD_SETLK
-int64_t sm_lock_find(int fd, int64_t start, int64_t len) {
+int64_t sm_forks_byte_locked(int fd, int64_t start, int64_t len) {
   struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)start, .l_len = (off_t)len};
   if (fcntl(fd, F_OFD_GETLK, &l) < 0) return start;
   return l.l_type == F_UNLCK ? -1 : l.l_start > (off_t)start ? (int64_t)l.l_start : start;
@@ -37,58 +37,58 @@ static int set_lock(int fd, int64_t at, short type) {
   return fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
 }
 
-int sm_lock_byte(int fd, int64_t at, bool exclusive) { return set_lock(fd, at, exclusive ? F_WRLCK : F_RDLCK); }
-int sm_unlock_byte(int fd, int64_t at) { return set_lock(fd, at, F_UNLCK); }
+int sm_forks_byte_lock(int fd, int64_t at, bool exclusive) { return set_lock(fd, at, exclusive ? F_WRLCK : F_RDLCK); }
+int sm_forks_byte_unlock(int fd, int64_t at) { return set_lock(fd, at, F_UNLCK); }
 #else
-int64_t sm_lock_find(int fd, int64_t start, int64_t len) { return (void)fd, (void)len, start; }
-int sm_lock_byte(int fd, int64_t at, bool exclusive) { return (void)fd, (void)at, (void)exclusive, -ENOSYS; }
-int sm_unlock_byte(int fd, int64_t at) { return (void)fd, (void)at, -ENOSYS; }
+int64_t sm_forks_byte_locked(int fd, int64_t start, int64_t len) { return (void)fd, (void)len, start; }
+int sm_forks_byte_lock(int fd, int64_t at, bool exclusive) { return (void)fd, (void)at, (void)exclusive, -ENOSYS; }
+int sm_forks_byte_unlock(int fd, int64_t at) { return (void)fd, (void)at, -ENOSYS; }
 #endif
 
 static void before_fork(void) {
-  if (F.fd < 0 || !F.wanted()) return;
-  F.count++;
+  if (forks.fd < 0 || !forks.wanted()) return;
+  forks.count++;
 #ifdef F_OFD_SETLK
   char path[32];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", F.fd);
-  F.held = open(path, O_RDWR | O_CLOEXEC);
+  snprintf(path, sizeof path, "/proc/self/fd/%d", forks.fd);
+  forks.held = open(path, O_RDWR | O_CLOEXEC);
 #endif
-  if (F.held < 0 || sm_lock_byte(F.held, FORK_BASE + (int64_t)F.count, true) < 0) F.unwatched = F.count;
+  if (forks.held < 0 || sm_forks_byte_lock(forks.held, FORK_BASE + (int64_t)forks.count, true) < 0) forks.unwatched = forks.count;
 }
 
 static void after_fork_parent(void) {
-  if (F.held >= 0) close(F.held);
-  F.held = -1;
+  if (forks.held >= 0) close(forks.held);
+  forks.held = -1;
 }
 
 static void after_fork_child(void) {
-  F.fd = F.held = -1;
-  F.count = F.unwatched = F.alive = 0;
-  if (F.in_child) F.in_child();
+  forks.fd = forks.held = -1;
+  forks.count = forks.unwatched = forks.alive = 0;
+  if (forks.in_child) forks.in_child();
 }
 
 int sm_forks_watch(int fd, bool (*wanted)(void), void (*in_child)(void)) {
   static bool registered = false;
-  F.fd = fd;
-  F.wanted = wanted;
-  F.in_child = in_child;
+  forks.fd = fd;
+  forks.wanted = wanted;
+  forks.in_child = in_child;
   if (registered) return 0;
   int rc = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
   registered = rc == 0;
   return -rc;
 }
 
-uint64_t sm_forks_count(void) { return F.count; }
+uint64_t sm_forks_count(void) { return forks.count; }
 
-void sm_forks_look(void) { F.alive = 0; }
+void sm_forks_look(void) { forks.alive = 0; }
 
 bool sm_forks_alive(uint64_t after, uint64_t upto) {
   if (after >= upto) return false;
-  if (after < F.unwatched) return true;
-  if (F.alive > after && F.alive <= upto) return true;
-  if (F.fd < 0) return false;
-  int64_t at = sm_lock_find(F.fd, FORK_BASE + (int64_t)after + 1, (int64_t)(upto - after));
+  if (after < forks.unwatched) return true;
+  if (forks.alive > after && forks.alive <= upto) return true;
+  if (forks.fd < 0) return false;
+  int64_t at = sm_forks_byte_locked(forks.fd, FORK_BASE + (int64_t)after + 1, (int64_t)(upto - after));
   if (at < 0) return false;
-  F.alive = (uint64_t)(at - FORK_BASE);
+  forks.alive = (uint64_t)(at - FORK_BASE);
   return true;
 }

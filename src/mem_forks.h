@@ -26,8 +26,8 @@ void sm_forks_look(void);
 
 /* Record locks of an open file description (Linux): first byte locked by others at or after `start` within `len` bytes, -1 if none;
  * lock (shared or not) or unlock a byte. */
-int64_t sm_lock_find(int fd, int64_t start, int64_t len);
-int sm_lock_byte(int fd, int64_t at, bool exclusive);
-int sm_unlock_byte(int fd, int64_t at);
+int64_t sm_forks_byte_locked(int fd, int64_t start, int64_t len);
+int sm_forks_byte_lock(int fd, int64_t at, bool exclusive);
+int sm_forks_byte_unlock(int fd, int64_t at);
 
 #endif

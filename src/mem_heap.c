@@ -21,11 +21,11 @@
 #define CAN_RESERVE 1
 #endif
 
-#define KEEP_MAX ((uint64_t)512 << 20)
-#define RESERVE_MAX ((uint64_t)1 << 30)
-#define RESERVE_MIN ((size_t)1 << 26)
-#define HUGE_MIN ((size_t)8 << 20)
-#define WARM_NS 500000000u
+#define RESERVE_MAX ((uint64_t)1 << 30)  /* of one worker: M_TRIM_THRESHOLD and M_TOP_PAD are ints, so less than 2 GiB */
+#define RESERVE_MIN ((size_t)1 << 26)    /* a smaller stretch holds too few vectors to pay for its set-up */
+#define RESERVE_SLACK ((size_t)64 << 20) /* what the heap may hold above the stretch before a free() trims it */
+#define HUGE_MIN ((size_t)8 << 20)       /* below four huge pages the unaligned ends outweigh the gain */
+#define WARM_NS 500000000u               /* a guest reports free blocks to its host one to two seconds after they fell free */
 
 /* Advice for the whole pages of p[0, n). */
 static void advise(void *p, size_t n, int advice) {
@@ -39,57 +39,45 @@ static void advise_huge(void *p, size_t n, bool huge) { advise(p, n, huge ? MADV
 static void advise_huge(void *p, size_t n, bool huge) { (void)p, (void)n, (void)huge; }
 #endif
 
-void sm_heap_advise(void *p, size_t n) {
-  if (n >= HUGE_MIN && sm_huge_pays()) advise_huge(p, n, true);
+void sm_heap_want_huge(void *p, size_t n) {
+  if (n >= HUGE_MIN && sm_huge_is_cheap()) advise_huge(p, n, true);
 }
 
 #ifdef CAN_RESERVE
-static pid_t reserved_by; /* the process that has asked last; its forks inherit the memory, not the wish */
 static bool forks_huge;   /* heaps of processes forked from now on are to come in huge pages */
-static uint64_t freed_ns; /* when forks have given back memory, 0: never */
+static uint64_t freed_ns; /* when forks last gave back memory, 0: never */
 
-size_t sm_heap_prepare(int nproc) {
+size_t sm_heap_before_fork(int nproc) {
   if (!sm_limit_space_is_free()) return 0;
-  void *volatile block = malloc((size_t)1 << 20); /* a large request has glibc merge its free blocks first */
+  void *volatile block = malloc((size_t)1 << 20); /* glibc merges its free blocks before it serves a large request */
   free(block);
   size_t reserve = (size_t)sm_limit_share(4 * (uint64_t)nproc, RESERVE_MAX);
-  forks_huge = sm_huge_pays() || (freed_ns > 0 && sm_clock_ns() - freed_ns < WARM_NS);
+  forks_huge = sm_huge_is_cheap() || (freed_ns > 0 && sm_clock_ns() - freed_ns < WARM_NS);
   return reserve < RESERVE_MIN ? 0 : reserve;
 }
 
-static void set_aside(size_t reserve, bool huge) {
-  reserved_by = sm_pid();
-  size_t keep = reserve + ((size_t)64 << 20);
+void sm_heap_tune_child(size_t reserve) {
+  size_t keep = reserve + RESERVE_SLACK;
   if (reserve == 0 || keep > INT32_MAX || !sm_limit_space_is_free()) return;
   mallopt(M_TRIM_THRESHOLD, (int)keep);
-  mallopt(M_MMAP_THRESHOLD, 32 << 20); /* where glibc itself ends up once a block of that size was freed */
-  mallopt(M_MMAP_MAX, 0);              /* the stretch is to be at the top of the heap, not a mapping of its own */
+  mallopt(M_MMAP_THRESHOLD, 32 << 20); /* glibc's own upper limit: it ends up there once a block of that size was freed */
+  mallopt(M_MMAP_MAX, 0);              /* the stretch is to lie at the top of the heap, not in a mapping of its own */
   void *volatile block = malloc(reserve);
   mallopt(M_MMAP_MAX, 65536);       /* glibc's default */
   mallopt(M_TOP_PAD, (int)reserve); /* what a trim leaves */
   if (block) {
-    advise(block, reserve, MADV_DONTNEED); /* what a parent kept there would have to be copied page by page */
-    advise_huge(block, reserve, huge);
+    advise(block, reserve, MADV_DONTNEED); /* pages inherited from the parent's heap would be copied one by one when written */
+    advise_huge(block, reserve, forks_huge);
   }
   free(block);
 }
 
-void sm_heap_reserve(size_t reserve) { set_aside(reserve, forks_huge); }
-
-void sm_heap_freed(void) { freed_ns = sm_clock_ns(); }
-
-void sm_heap_keep(void) {
-  static bool before;
-  if (reserved_by == sm_pid()) return;
-  if (before || sm_huge_pays()) set_aside((size_t)sm_limit_share(32, KEEP_MAX), true);
-  before = true;
-}
+void sm_heap_forks_ended(void) { freed_ns = sm_clock_ns(); }
 #else
-size_t sm_heap_prepare(int nproc) {
+size_t sm_heap_before_fork(int nproc) {
   (void)nproc;
   return 0;
 }
-void sm_heap_reserve(size_t reserve) { (void)reserve; }
-void sm_heap_freed(void) {}
-void sm_heap_keep(void) {}
+void sm_heap_tune_child(size_t reserve) { (void)reserve; }
+void sm_heap_forks_ended(void) {}
 #endif

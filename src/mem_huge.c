@@ -29,7 +29,7 @@ bool sm_huge_reported_in(const char *folder) {
   return reported;
 }
 
-bool sm_huge_pays(void) {
+bool sm_huge_is_cheap(void) {
   static int reported = -1;
   if (reported < 0) reported = sm_huge_reported_in("/sys/bus/virtio/devices");
   return !reported;

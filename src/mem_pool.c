@@ -89,7 +89,7 @@ static void begin(void) {
   pool.size = size;
   pool.count = 1;
   pool.list[0] = (extent){0, size, false};
-  sm_heap_advise(base, size);
+  sm_heap_want_huge(base, size);
   inherit(&pool.list[0], false);
 }
 
@@ -110,7 +110,7 @@ static int best_fit(size_t n) {
   return best;
 }
 
-int sm_pool_take(size_t nbytes, sm_pool_block *out) {
+int sm_pool_take(size_t nbytes, sm_extent *out) {
   if (pool.owner != sm_pid()) begin();
   if (nbytes == 0 || nbytes > SIZE_MAX / 2) return -ENOMEM;
   size_t n = rounded(nbytes);
@@ -118,8 +118,8 @@ int sm_pool_take(size_t nbytes, sm_pool_block *out) {
   if (i < 0) {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return -errno;
-    sm_heap_advise(p, n);
-    *out = (sm_pool_block){p, n, pool.owner};
+    sm_heap_want_huge(p, n);
+    *out = (sm_extent){p, n, pool.owner};
   } else {
     extent *e = &pool.list[i];
     if (e->n > n) {
@@ -131,7 +131,7 @@ int sm_pool_take(size_t nbytes, sm_pool_block *out) {
     e->used = true;
     drop_shared(e);
     inherit(e, true);
-    *out = (sm_pool_block){pool.base + e->at, n, pool.owner};
+    *out = (sm_extent){pool.base + e->at, n, pool.owner};
   }
   pool.live += n;
   return 0;
@@ -144,7 +144,7 @@ static void join(int i) {
   memmove(e + 1, e + 2, (size_t)(--pool.count - i - 1) * sizeof *e);
 }
 
-void sm_pool_give(sm_pool_block *b) {
+void sm_pool_give(sm_extent *b) {
   if (!b->p) return;
   bool here = b->owner == sm_pid();
   size_t at = (size_t)((uintptr_t)b->p - (uintptr_t)pool.base);

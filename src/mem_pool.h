@@ -13,13 +13,13 @@ typedef struct {
   void *p;
   size_t nbytes; /* what may be used of it */
   pid_t owner;   /* the process that took it */
-} sm_pool_block;
+} sm_extent;
 
 /* A block of at least nbytes, zero-filled or not. -ENOMEM */
-int sm_pool_take(size_t nbytes, sm_pool_block *out);
+int sm_pool_take(size_t nbytes, sm_extent *out);
 
 /* Give it back, in its owner or in a fork of that one, whose part of the mapping goes. A block without memory (p NULL) is none. */
-void sm_pool_give(sm_pool_block *b);
+void sm_pool_give(sm_extent *b);
 
 /* Bytes taken by this process and not given back. */
 size_t sm_pool_live(void);

@@ -49,12 +49,20 @@ static int open_pair(int pair[2]) {
 #endif
 }
 
+static pid_t whole; /* a process whose stdio holds no input that another process's stdio holds too */
+
+void sm_proc_loaded(void) { whole = sm_pid(); }
+
+void sm_proc_flush(void) {
+  if (whole == sm_pid()) fflush(NULL);
+}
+
 /* exit() in foreign code: not a step further. Closing stdio would move the offset of files that the parent reads, and
  * the parent's own exit handlers are not ours to run. The exit status stays where the system lets us give it. */
 #if defined(__GLIBC__) && defined(SYS_exit_group)
 static void leave_at_once(int status, void *arg) {
   (void)arg;
-  fflush(NULL);
+  sm_proc_flush();
   for (;;) syscall(SYS_exit_group, status);
 }
 static void guard_exit(void) { on_exit(leave_at_once, NULL); }
@@ -75,6 +83,7 @@ bool sm_proc_heed(bool heed) {
 }
 
 static void child_setup(pid_t parent) {
+  if (whole == parent) whole = sm_pid();
   guard_exit();
   setpgid(0, 0);
   struct sigaction before;

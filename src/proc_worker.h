@@ -30,7 +30,7 @@ void sm_proc_init(sm_proc *p);
 /* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, it leads a process group, SIGINT is ignored,
  * fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent
  * (Linux); exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs.
- * stdio must be flushed before. */
+ * The caller has called sm_proc_flush(). */
 int sm_proc_spawn(sm_proc *p, int *child_sock);
 
 /* In the child: close the parent's ends of siblings that were spawned earlier. Never touches processes. */
@@ -55,6 +55,15 @@ void sm_proc_close(sm_proc *p);
 /* It has said its last word: SIGKILL, if it still runs, and close. True where somebody has to wait for its pid still: the
  * caller from now on. */
 bool sm_proc_leave(sm_proc *p);
+
+/* The package has been loaded in this process, which was not forked from a process that read ahead from a file. */
+void sm_proc_loaded(void);
+
+/* Before a fork, and before a child ends: write out what stdio has buffered. fflush(NULL) does more: for a file that stdio reads, it
+ * moves the offset back to where the program is. Processes share offsets across a fork. So the session does it before its forks,
+ * after which no child holds a byte that was read ahead; but in a child of another package's fork, which does, it would
+ * have the session read lines of its script or of a connection again. There nothing is done: R writes its console out at once. */
+void sm_proc_flush(void);
 
 /* End this process at once, without running any exit path. Does not return. */
 void sm_proc_end_self(void);

@@ -20,8 +20,8 @@
 
 static R_altrep_class_t class_handle;
 
-static void give_back(sm_segment *seg, sm_block *block) {
-  if (block) sm_block_unref(block);
+static void give_back(sm_segment *seg, sm_small *block) {
+  if (block) sm_small_unref(block);
   else if (seg) sm_segment_unref(seg);
 }
 

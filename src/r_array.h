@@ -36,7 +36,7 @@ typedef struct {
   int64_t *dim;    /* ndim extents, behind this struct */
   uint8_t *data;   /* first element; length * dtype.itemsize bytes lie inside seg */
   sm_segment *seg; /* one ref held by this handle, unless it has a block */
-  sm_block *block; /* of a small array: one ref held by this handle, which keeps seg; else NULL */
+  sm_small *block; /* of a small array: one ref held by this handle, which keeps seg; else NULL */
 } r_array;
 
 #define R_ARRAY_MAGIC 0x534D4152u
@@ -87,7 +87,7 @@ typedef struct {
   const int64_t *dim;
   bool vector, readonly;
   sm_segment *seg; /* one ref of it, or, where there is a block, of that */
-  sm_block *block; /* or NULL */
+  sm_small *block; /* or NULL */
   uint8_t *data;   /* first element; NULL: at the start of block or segment */
 } r_array_spec;
 

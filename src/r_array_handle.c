@@ -75,7 +75,7 @@ static SEXP alias_ptr(const r_array *from, int ndim, const int64_t *dim, bool ve
   if (length != from->length) r_abort_argument("dim", "extents of another product", "extents whose product is the length");
   SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, TYPEOF(meta) == VECSXP && XLENGTH(meta) > 0 ? meta : R_NilValue));
   r_array_own(ptr);
-  if (from->block) sm_block_ref(from->block);
+  if (from->block) sm_small_ref(from->block);
   else sm_segment_ref(from->seg);
   r_array_make(ptr, &(r_array_spec){from->dtype, ndim, dim, vector, from->readonly, from->seg, from->block, from->data});
   UNPROTECT(1);
@@ -112,7 +112,7 @@ r_array *r_array_get(SEXP x, const char *arg) {
   const char *reason = "its memory was released";
   if (!a) a = attach(ptr, &reason);
   bool good = a && a->magic == R_ARRAY_MAGIC;
-  if (!good || (a->block && !sm_block_valid(a->block))) r_abort("sharedmem_unattached_error", "shared array is not attached: %s", reason);
+  if (!good || (a->block && !sm_small_valid(a->block))) r_abort("sharedmem_unattached_error", "shared array is not attached: %s", reason);
   return adopt_shape(x, a);
 }
 
@@ -128,7 +128,7 @@ int r_array_travel_fd(SEXP ptr, pid_t me) {
   if (!r_array_ptr_is(ptr)) return -1;
   r_array *a = R_ExternalPtrAddr(ptr);
   if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY || a->seg->creator != me) return -1;
-  if (a->block) sm_block_keep(a->block);
+  if (a->block) sm_small_keep(a->block);
   return a->seg->fd;
 }
 

@@ -24,12 +24,12 @@ static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *a
 static void memory_get(r_array_spec *spec, size_t nbytes, bool backed) {
   uint64_t available = UINT64_MAX;
   r_memory_collect_before(nbytes);
-  bool small = nbytes <= SM_BLOCK_MAX;
-  int rc = small ? sm_block_new(nbytes, &spec->block) : segment_get(nbytes, backed, &spec->seg, &available);
+  bool small = nbytes <= SM_SMALL_MAX;
+  int rc = small ? sm_small_new(nbytes, &spec->block) : segment_get(nbytes, backed, &spec->seg, &available);
   if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {
     R_gc();
     sm_pool_trim();
-    rc = small ? sm_block_new(nbytes, &spec->block) : segment_get(nbytes, backed, &spec->seg, &available);
+    rc = small ? sm_small_new(nbytes, &spec->block) : segment_get(nbytes, backed, &spec->seg, &available);
   }
   if (rc == SM_EINTR) {
     r_interrupt_raise();
@@ -86,11 +86,19 @@ int r_array_shape_arg(SEXP shape, sm_dtype dtype, int64_t *dim) {
   return ndim;
 }
 
+static const char dtype_expected[] = "one of f8, f4, i1, i2, i4, i8, u1, u2, u4, c16, b1, raw, S<n> (as NumPy writes them too: \"<f8\", "
+                                     "\"|S5\"), a NumPy name (float64, float32, "
+                                     "float, int8, int16, int32, int64, int, uint8, uint16, uint32, complex128, bool) or an R type "
+                                     "(double, numeric, integer, logical, complex, "
+                                     "raw, integer64)";
+
 sm_dtype r_array_dtype_arg(SEXP dtype) {
   sm_dtype d;
+  if (TYPEOF(dtype) == REALSXP || TYPEOF(dtype) == INTSXP)
+    r_abort_argument_value("dtype", dtype, "a dtype such as \"f8\" (all extents go into `shape`: empty(c(5, 3)))");
   if (TYPEOF(dtype) != STRSXP || XLENGTH(dtype) != 1 || STRING_ELT(dtype, 0) == NA_STRING ||
       sm_dtype_parse(CHAR(STRING_ELT(dtype, 0)), &d) < 0)
-    r_abort_argument_value("dtype", dtype, "one of f8, f4, i1, i2, i4, i8, u1, u2, u4, c16, b1, raw, S<n> or an R type name");
+    r_abort_argument_value("dtype", dtype, dtype_expected);
   return d;
 }
 

@@ -10,7 +10,7 @@
 
 #include "r_here.h"
 
-sm_trace_shm *r_trace_block = NULL;
+sm_trace_shm *r_trace_target = NULL;
 int r_trace_rank = 0;
 
 static struct {
@@ -18,7 +18,7 @@ static struct {
   uintptr_t chain;   /* number of the chain that counts; others, inherited, end */
   double spent;      /* gc.time() so far, in seconds */
   uint64_t ended_ns; /* end of the last recorded collection */
-} G;
+} collections;
 
 static double gc_seconds(void) {
   SEXP call = PROTECT(Rf_lang1(Rf_install("gc.time")));
@@ -31,45 +31,45 @@ static double gc_seconds(void) {
 static void collection_ended(SEXP x);
 
 static void watch_collections(void) {
-  SEXP x = PROTECT(R_MakeExternalPtr((void *)G.chain, R_NilValue, R_NilValue));
+  SEXP x = PROTECT(R_MakeExternalPtr((void *)collections.chain, R_NilValue, R_NilValue));
   R_RegisterCFinalizerEx(x, collection_ended, FALSE);
   UNPROTECT(1);
 }
 
 static void collection_ended(SEXP x) {
-  if ((uintptr_t)R_ExternalPtrAddr(x) != G.chain) return;
-  if (!r_trace_block || G.pid != sm_pid()) {
-    G.pid = 0;
+  if ((uintptr_t)R_ExternalPtrAddr(x) != collections.chain) return;
+  if (!r_trace_target || collections.pid != sm_pid()) {
+    collections.pid = 0;
     return;
   }
   uint64_t now = sm_clock_ns();
-  double spent = gc_seconds(), took = spent - G.spent;
-  G.spent = spent;
+  double spent = gc_seconds(), took = spent - collections.spent;
+  collections.spent = spent;
   watch_collections();
   if (!(took > 0) || took > 1e6) return;
   uint64_t ns = (uint64_t)(took * 1e9), t0 = now > ns ? now - ns : 0;
-  if (t0 < G.ended_ns) t0 = G.ended_ns;
-  G.ended_ns = now;
-  sm_trace_record(r_trace_block, r_trace_rank, SM_TRACE_GC, r_here.item, t0, now);
+  if (t0 < collections.ended_ns) t0 = collections.ended_ns;
+  collections.ended_ns = now;
+  sm_trace_record(r_trace_target, r_trace_rank, SM_TRACE_GC, r_here.item, t0, now);
 }
 
 void r_trace_attach(sm_trace_shm *t, int rank) {
-  bool same = t == r_trace_block;
-  r_trace_block = t;
+  bool same = t == r_trace_target;
+  r_trace_target = t;
   r_trace_rank = rank;
   if (!t || same) return;
-  G.spent = gc_seconds();
-  G.ended_ns = sm_clock_ns();
-  if (G.pid == sm_pid()) return;
-  G.pid = sm_pid();
-  G.chain++;
+  collections.spent = gc_seconds();
+  collections.ended_ns = sm_clock_ns();
+  if (collections.pid == sm_pid()) return;
+  collections.pid = sm_pid();
+  collections.chain++;
   watch_collections();
 }
 
 void r_trace_leave(void) {
-  if (!r_trace_block) return;
+  if (!r_trace_target) return;
   uint64_t cpu, starved;
   sm_trace_cpu(&cpu, &starved);
-  sm_trace_add_cpu(r_trace_block, r_trace_rank, cpu, starved);
-  sm_trace_set_memory(r_trace_block, r_trace_rank, sm_trace_private_bytes());
+  sm_trace_add_cpu(r_trace_target, r_trace_rank, cpu, starved);
+  sm_trace_set_memory(r_trace_target, r_trace_rank, sm_trace_private_bytes());
 }

@@ -68,11 +68,10 @@ static void fetch_matrix(const void *src, int64_t from, int64_t n, int64_t *out)
     for (int j = 0; j < s->ncol; j++) {
       R_xlen_t cell = (R_xlen_t)j * s->nrow + (R_xlen_t)(from + k);
       int64_t v = s->ip ? (s->ip[cell] == NA_INTEGER ? SM_INDEX_NA : s->ip[cell]) : whole_number(s->dp[cell]);
-      if (v == SM_INDEX_NA) {
-        at = at == 0 ? 0 : SM_INDEX_NA;
-      } else if (v == 0) {
-        at = 0;
-      } else if (at > 0) {
+      if (at <= 0) break; /* the first 0 or NA of a row decides, as in R */
+      if (v == SM_INDEX_NA || v == 0) {
+        at = v;
+      } else {
         at += (v - 1) * stride;
       }
       stride *= s->dim[j];
@@ -82,11 +81,11 @@ static void fetch_matrix(const void *src, int64_t from, int64_t n, int64_t *out)
 }
 
 static void matrix_check(const index_src *s) {
-  for (int j = 0; j < s->ncol; j++)
-    for (R_xlen_t r = 0; r < s->nrow; r++) {
+  for (R_xlen_t r = 0; r < s->nrow; r++)
+    for (int j = 0; j < s->ncol; j++) {
       R_xlen_t cell = (R_xlen_t)j * s->nrow + r;
       int64_t v = s->ip ? (s->ip[cell] == NA_INTEGER ? SM_INDEX_NA : s->ip[cell]) : whole_number(s->dp[cell]);
-      if (v == SM_INDEX_NA) continue;
+      if (v == SM_INDEX_NA || v == 0) break; /* it decides, whatever follows in the row */
       if (v < 0)
         r_abort_index("negative values are not allowed in a matrix subscript", (double)r + 1, Rf_ScalarReal((double)v), (double)s->dim[j],
                       j + 1);

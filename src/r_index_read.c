@@ -117,13 +117,12 @@ static SEXP read_plan(const r_array *a, sm_plan *p, bool wide) {
   sm_rtype t = wide && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
   if (p->n > R_XLEN_T_MAX) r_abort("sharedmem_memory_error", "%.0f elements are more than an R vector holds", (double)p->n);
   size_t nbytes = (size_t)p->n * sm_rtype_size(t);
-  if (nbytes >= ((size_t)1 << 20)) sm_heap_keep();
   SEXP ans = PROTECT(Rf_allocVector(sexp_type(t), (R_xlen_t)p->n));
   if (t == SM_R_STR) {
     read_strings(a, p, ans);
   } else if (p->n > 0) {
     read_job j = {a, p, t, vector_data(ans), false};
-    sm_heap_advise(j.dst, nbytes);
+    sm_heap_want_huge(j.dst, nbytes);
     r_array_access(a, run_read, &j);
     if (a->dtype.code == SM_I8 && t == SM_R_DBL) warn_lossy(&j, j.dst, p->n);
   }

@@ -239,6 +239,7 @@ static bool aligned(const void *p, sm_rtype t) {
 
 static SEXP view_make(SEXP x, const r_array *a, int64_t from, int64_t n) {
   SEXP meta = r_array_meta(x);
+  if (r_meta_is_integer64(meta)) r_call1("load_bit64", r_list_get(meta, "class"));
   SEXP p = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, x));
   R_RegisterCFinalizerEx(p, info_finalize, FALSE);
   view_info *v = calloc(1, sizeof *v);

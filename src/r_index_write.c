@@ -74,7 +74,13 @@ SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
   if (r_list_get(meta, "class") != R_NilValue) value = r_call2("prepare_value", meta, value);
   UNPROTECT(1);
   PROTECT(value);
-  if (a->dtype.code == SM_STR && TYPEOF(value) != STRSXP && Rf_isVectorAtomic(value)) value = r_call1("as.character", value);
+  if (Rf_isVectorAtomic(value) && TYPEOF(value) != RAWSXP) { /* text and complex numbers as R itself coerces to them */
+    bool wide = Rf_inherits(value, "integer64");
+    if (a->dtype.code == SM_STR && wide) value = r_call1("as.character", value);
+    else if (a->dtype.code == SM_STR && TYPEOF(value) != STRSXP) value = Rf_coerceVector(value, STRSXP);
+    else if (a->dtype.code == SM_C16 && !wide && TYPEOF(value) != CPLXSXP && TYPEOF(value) != STRSXP)
+      value = Rf_coerceVector(value, CPLXSXP);
+  }
   UNPROTECT(1);
   PROTECT(value);
   out->value = value;

@@ -100,8 +100,7 @@ static SEXP read_body(void *arg) {
 SEXP ffi_file_read(SEXP path, SEXP dtype, SEXP count, SEXP offset, SEXP swap, SEXP np) {
   const void *top = vmaxget();
   file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .count = Rf_asReal(count), .offset = Rf_asReal(offset)};
-  if (sm_dtype_parse(CHAR(STRING_ELT(dtype, 0)), &c.dtype) < 0)
-    r_abort_argument_value("dtype", dtype, "a dtype such as \"f8\", \"i4\" or \"S8\"");
+  c.dtype = r_array_dtype_arg(dtype);
   c.swap = Rf_asLogical(swap) == TRUE ? sm_dtype_info_of(c.dtype)->swap : 1;
   c.work = r_kernel_work(&c.stop, np, false);
   SEXP x = r_kernel_clean(read_body, file_clean, &c);

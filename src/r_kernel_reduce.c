@@ -5,6 +5,7 @@
  */
 #include <float.h>
 #include <limits.h>
+#include <math.h>
 
 #include "kern_prod.h"
 #include "kern_reduce.h"
@@ -37,6 +38,7 @@ static SEXP reduce_prod(const sm_numbers *v, const sm_work *work) {
   sm_tally t;
   long double p;
   r_kernel_check(sm_prod(v, work, &t, &p), "prod");
+  if (!is_double(v->d) && isnan(p)) return R_NilValue;
   return Rf_ScalarReal(!v->skip && (t.na || t.nan) ? missing_double(&t) : narrow(p));
 }
 

@@ -69,7 +69,7 @@ static SEXP argsort_body(void *arg) {
   } else {
     result = PROTECT(Rf_allocVector(to.type == SM_PLACE_F8 ? REALSXP : INTSXP, (R_xlen_t)length));
     to.at = to.type == SM_PLACE_F8 ? (void *)REAL(result) : (void *)INTEGER(result);
-    sm_heap_advise(to.at, (size_t)length * (to.type == SM_PLACE_F8 ? 8 : 4));
+    sm_heap_want_huge(to.at, (size_t)length * (to.type == SM_PLACE_F8 ? 8 : 4));
   }
   c->rc = sm_argsort_run(&c->plan, missing, to);
   UNPROTECT(1);
@@ -117,7 +117,6 @@ SEXP ffi_argsort_run(SEXP data, SEXP out, SEXP decreasing, SEXP na_last, SEXP np
                      .decreasing = Rf_asLogical(decreasing) == TRUE};
   r_kernel_align(&c.view, data);
   if (c.keys.type != SM_KEY_PTR && out_is_data(out, data)) r_kernel_own(&c.view, data);
-  if (c.view.n >= 1 << 20) sm_heap_keep();
   c.work = r_kernel_work(&c.stop, np, fragile || c.view.fragile);
   SEXP result = PROTECT(argsort_once(&c));
   if (c.rc == SM_ECHANGED && c.keys.type != SM_KEY_PTR) {

@@ -22,7 +22,7 @@ void r_map_end(r_map *m) {
   if (m->owner != sm_pid() || m->np == 0 || !m->mem) return;
   atomic_store(&m->ctl->team.failed, 1);
   sm_queue_stop(m->queue);
-  if (m->spawned_ns > 0 && sm_clock_ns() - m->spawned_ns > WORKED_NS) sm_heap_freed();
+  if (m->spawned_ns > 0 && sm_clock_ns() - m->spawned_ns > WORKED_NS) sm_heap_forks_ended();
   m->spawned_ns = 0;
   r_template_end(m);
   r_team_end(&m->team);
@@ -87,7 +87,7 @@ static const char *fork_advice(int rc) {
 SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_map *m = r_map_get(ptr);
   r_memory_collect_before(0); /* what is collected while workers run they would still have */
-  m->reserve = sm_heap_prepare(m->np);
+  m->reserve = sm_heap_before_fork(m->np);
   m->spawned_ns = sm_clock_ns();
   int rc = r_team_begin_forks(&m->team);
   if (rc == 0 && m->respawn) rc = r_template_spawn(m, main, jumped);

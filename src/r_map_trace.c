@@ -43,7 +43,7 @@ SEXP ffi_trace_open(SEXP ptr, SEXP nranks, SEXP capacity) {
 
 void r_trace_close(r_map *m) {
   if (!m->trace) return;
-  if (r_trace_block == m->trace) r_trace_attach(m->trace_outer, m->trace_outer_rank);
+  if (r_trace_target == m->trace) r_trace_attach(m->trace_outer, m->trace_outer_rank);
   sm_anon_unmap(m->trace, m->trace_nbytes);
   m->trace = NULL;
 }
@@ -52,8 +52,8 @@ void r_trace_close(r_map *m) {
 SEXP ffi_trace_begin_here(SEXP ptr, SEXP rank, SEXP item) {
   r_map *m = r_map_get(ptr);
   int r = Rf_asInteger(rank);
-  if (m->trace && r_trace_block != m->trace) {
-    m->trace_outer = r_trace_block;
+  if (m->trace && r_trace_target != m->trace) {
+    m->trace_outer = r_trace_target;
     m->trace_outer_rank = r_trace_rank;
   }
   if (!m->trace || r < 0 || (uint32_t)r >= m->trace->nworkers) r_abort("sharedmem_misuse_error", "no such trace");

@@ -43,11 +43,11 @@ static void check_worker(void) {
 }
 
 void r_worker_run(r_map *m, int rank, SEXP main, SEXP jumped) {
-  sm_heap_reserve(m->reserve);
+  sm_heap_tune_child(m->reserve);
   memset(&worker, 0, sizeof worker);
   worker.map = m;
   worker.batch_target = FRAME_FIRST;
-  r_trace_block = NULL;
+  r_trace_target = NULL;
   r_team_work w = {m, sm_queue_slot(m->queue, rank), main, jumped, r_trace_leave};
   r_team_work_as(&m->team, rank, &w);
 }
@@ -232,7 +232,7 @@ static void bind_item(const item_caller *c, int64_t i) {
 
 static void begin_trace(void) {
   r_map *m = worker.map;
-  if (!m->trace || r_trace_block) return;
+  if (!m->trace || r_trace_target) return;
   r_trace_attach(m->trace, r_here.rank);
   r_trace_end(SM_TRACE_STARTUP, -1, m->team.member[r_here.rank].forked_ns);
 }
@@ -244,7 +244,7 @@ static bool refill(void) {
   channel()->defer_wake = false;
   uint64_t now = sm_clock_ns();
   int rc = sm_queue_refill(worker.map->queue, r_here.rank, &worker.pace, now, &r_here.watch);
-  if (r_trace_block) r_trace_end(SM_TRACE_DISPATCH, -1, now);
+  if (r_trace_target) r_trace_end(SM_TRACE_DISPATCH, -1, now);
   check_sent(rc);
   worker.flushed_ns = worker.pace.began_ns;
   if (rc > 0) r_channel_wake(channel()); /* else the end of the ring wakes the owner */
@@ -285,7 +285,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     }
     r_here.item = item;
     r_kill_point(R_KILL_TAKEN);
-    worker.traced_ns = r_trace_block ? now : 0;
+    worker.traced_ns = r_trace_target ? now : 0;
     r_rng_begin_item(item);
     bind_item(&c, item);
     SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));

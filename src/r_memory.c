@@ -25,7 +25,7 @@ void r_abort_memory(double asked, double available, const char *reason) {
 static size_t live_nbytes(void) {
   size_t count, segments, blocks;
   sm_segment_usage(&count, &segments);
-  sm_block_usage(&count, &blocks);
+  sm_small_usage(&count, &blocks);
   return segments + blocks + sm_pool_live();
 }
 

@@ -119,12 +119,12 @@ SEXP ffi_node_new(SEXP n, SEXP output) {
 SEXP ffi_node_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_cluster *c = cluster_owned(ptr);
   r_memory_collect_before(0);
-  size_t reserve = sm_heap_prepare(c->n);
+  size_t reserve = sm_heap_before_fork(c->n);
   int rc = r_team_begin_forks(&c->team), i = -1;
   while (rc == 0 && ++i < c->n) {
     rc = r_team_spawn(&c->team, i);
     if (rc == 1) {
-      sm_heap_reserve(reserve);
+      sm_heap_tune_child(reserve);
       c->down[i].sock = c->team.member[i].chan.sock;
       c->down[i].peer = c->owner;
       r_team_work work = {c, NULL, main, jumped, nothing};

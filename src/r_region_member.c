@@ -24,12 +24,12 @@ static void nothing(void) {}
 /* Fork ranks 1, 2, ...: each evaluates main(rank), or jumped() after a jump to top level, and ends. */
 SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_region *r = r_region_get(ptr, "spawn");
-  size_t reserve = sm_heap_prepare(r->nproc);
+  size_t reserve = sm_heap_before_fork(r->nproc);
   int rc = r_team_begin_forks(&r->team), i = 0;
   while (rc == 0 && ++i < r->nproc) {
     rc = r_team_spawn(&r->team, i);
     if (rc == 1) {
-      sm_heap_reserve(reserve);
+      sm_heap_tune_child(reserve);
       r_region_take_place(r, i);
       r_team_work w = {r, NULL, main, jumped, nothing};
       r_team_work_as(&r->team, i, &w);

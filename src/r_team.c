@@ -55,7 +55,7 @@ void r_team_set_rings(r_team *t, void *mem, uint64_t capacity, r_team_shm *shm) 
 }
 
 int r_team_begin_forks(r_team *t) {
-  fflush(NULL);
+  sm_proc_flush();
   r_stream(*out)[2] = malloc((size_t)t->n * sizeof *out);
   if (!out) return -ENOMEM;
   for (int i = 0; i < t->n; i++) memcpy(out[i], t->member[i].out, sizeof out[i]);
@@ -279,7 +279,7 @@ const sm_watch r_team_orphans = {NULL, orphan_check, NULL};
 
 void r_team_leave(bool quit) {
   r_channel *c = &self.team->member[r_here.rank].chan;
-  fflush(NULL);
+  sm_proc_flush();
   self.work->last();
   if (quit) r_frame_send(c, R_FRAME_QUIT, R_NilValue, r_here.item, 0, &r_team_orphans);
   else sm_ring_close(&c->ring);

@@ -43,16 +43,16 @@ static struct {
     bool by_pointer;
   } found[SETTERS * (LIBRARIES + 1)];
   int nfound;
-} F;
+} loaded;
 
 static void note(void *lib) {
   for (size_t k = 0; k < SETTERS; k++) {
     void *f = dlsym(lib, setters[k].name);
     bool known = !f;
-    for (int i = 0; i < F.nfound; i++) known = known || F.found[i].f == f;
+    for (int i = 0; i < loaded.nfound; i++) known = known || loaded.found[i].f == f;
     if (known) continue;
-    F.found[F.nfound].f = f;
-    F.found[F.nfound++].by_pointer = setters[k].by_pointer;
+    loaded.found[loaded.nfound].f = f;
+    loaded.found[loaded.nfound++].by_pointer = setters[k].by_pointer;
   }
 }
 
@@ -73,11 +73,11 @@ SEXP ffi_threads_find(void) {
 #ifdef __linux__
   dl_iterate_phdr(loader_state, state);
 #endif
-  if (F.done && state[0] == F.adds && state[1] == F.subs) return R_NilValue;
-  F.done = true;
-  F.adds = state[0];
-  F.subs = state[1];
-  F.nfound = 0;
+  if (loaded.done && state[0] == loaded.adds && state[1] == loaded.subs) return R_NilValue;
+  loaded.done = true;
+  loaded.adds = state[0];
+  loaded.subs = state[1];
+  loaded.nfound = 0;
   note(RTLD_DEFAULT);
   for (size_t i = 0; i < LIBRARIES; i++) {
     void *lib = dlopen(libraries[i], RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
@@ -89,14 +89,14 @@ SEXP ffi_threads_find(void) {
 }
 
 void r_threads_set(int n) {
-  for (int i = 0; i < F.nfound; i++) {
-    if (F.found[i].by_pointer) {
+  for (int i = 0; i < loaded.nfound; i++) {
+    if (loaded.found[i].by_pointer) {
       setter_ptr g;
-      *(void **)&g = F.found[i].f;
+      *(void **)&g = loaded.found[i].f;
       g(&n);
     } else {
       setter_int g;
-      *(void **)&g = F.found[i].f;
+      *(void **)&g = loaded.found[i].f;
       g(n);
     }
   }

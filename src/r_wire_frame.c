@@ -39,7 +39,7 @@ static out_state *writing; /* for name_array(): R hands its hook no more than an
 static int wait_for_room(r_channel *c, const sm_watch *watch) {
   r_channel_wake(c);
   r_kill_point(R_KILL_RING_FULL);
-  uint64_t t0 = r_trace_begin(r_trace_block);
+  uint64_t t0 = r_trace_begin(r_trace_target);
   int rc = sm_ring_wait(&c->ring, watch);
   r_trace_end(SM_TRACE_WAIT_RING, -1, t0);
   return rc;
@@ -179,7 +179,7 @@ static int send_offer(out_state *o, const message *m) {
   sm_ring_offer_open(&c->ring, at);
   int rc = send_frame(o, m, &head);
   if (rc < 0) return rc;
-  uint64_t end = atomic_load(&c->ring.shm->head), t0 = r_trace_begin(r_trace_block);
+  uint64_t end = atomic_load(&c->ring.shm->head), t0 = r_trace_begin(r_trace_target);
   uint32_t ms = offer_ms(c->moved.nbytes);
   do rc = sm_ring_wait_released(&c->ring, end, ms, o->watch);
   while (rc == SM_EAGAIN && !sm_ring_offer_move(&c->ring, at, SM_OFFER_OPEN, SM_OFFER_WITHDRAWN));

@@ -22,14 +22,14 @@
 static R_altrep_class_t class_int, class_real, class_lgl, class_cplx, class_raw;
 
 static void block_finalize(SEXP ptr) {
-  sm_pool_block *b = R_ExternalPtrAddr(ptr);
+  sm_extent *b = R_ExternalPtrAddr(ptr);
   if (!b) return;
   R_ClearExternalPtr(ptr);
   sm_pool_give(b);
   free(b);
 }
 
-static void *data_of(SEXP x) { return ((const sm_pool_block *)R_ExternalPtrAddr(R_altrep_data1(x)))->p; }
+static void *data_of(SEXP x) { return ((const sm_extent *)R_ExternalPtrAddr(R_altrep_data1(x)))->p; }
 
 static R_xlen_t vector_length(SEXP x) { return (R_xlen_t)REAL_ELT(R_altrep_data2(x), 0); }
 static void *vector_dataptr(SEXP x, Rboolean writable) {
@@ -40,7 +40,7 @@ static const void *vector_dataptr_or_null(SEXP x) { return data_of(x); }
 
 static Rboolean vector_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree)(SEXP, int, int, int)) {
   (void)pre, (void)deep, (void)pvec, (void)subtree;
-  Rprintf(" kept %.0f bytes\n", (double)((const sm_pool_block *)R_ExternalPtrAddr(R_altrep_data1(x)))->nbytes);
+  Rprintf(" kept %.0f bytes\n", (double)((const sm_extent *)R_ExternalPtrAddr(R_altrep_data1(x)))->nbytes);
   return TRUE;
 }
 
@@ -80,7 +80,7 @@ static R_altrep_class_t class_for(SEXPTYPE type, size_t *size) {
   }
 }
 
-static bool take(sm_pool_block *b, size_t nbytes) {
+static bool take(sm_extent *b, size_t nbytes) {
   uint64_t available;
   return sm_limit_check(nbytes, &available) == 0 && sm_pool_take(nbytes, b) == 0;
 }
@@ -95,7 +95,7 @@ SEXP r_vector_new(SEXPTYPE type, R_xlen_t n) {
   R_RegisterCFinalizerEx(ptr, block_finalize, FALSE);
   SEXP length = PROTECT(Rf_ScalarReal((double)n));
   SEXP x = PROTECT(R_new_altrep(class, ptr, length));
-  sm_pool_block *b = calloc(1, sizeof *b);
+  sm_extent *b = calloc(1, sizeof *b);
   if (!b) r_abort("sharedmem_memory_error", "no memory for a vector");
   R_SetExternalPtrAddr(ptr, b);
   if (!take(b, nbytes)) {

@@ -21,7 +21,7 @@ static int holds(const uint8_t *p, size_t n, uint8_t v) {
 
 /* Random takes and gives; every block keeps what was written into it. */
 static void churn(void) {
-  sm_pool_block b[BLOCKS] = {{0}};
+  sm_extent b[BLOCKS] = {{0}};
   size_t live = 0;
   int good = 1;
   for (int round = 0; round < 5000; round++) {
@@ -46,7 +46,7 @@ static void churn(void) {
 }
 
 static void again(void) {
-  sm_pool_block a, b;
+  sm_extent a, b;
   check(sm_pool_take((size_t)20 << 20, &a) == 0, "a block");
   fill(a.p, a.nbytes, 7);
   void *at = a.p;
@@ -65,7 +65,7 @@ static int is_mapped(void *p) {
 }
 
 static void forks(void) {
-  sm_pool_block used, freed, own;
+  sm_extent used, freed, own;
   check(sm_pool_take((size_t)3 << 20, &used) == 0 && sm_pool_take((size_t)3 << 20, &freed) == 0, "two blocks");
   fill(used.p, used.nbytes, 1);
   fill(freed.p, freed.nbytes, 2);
@@ -95,7 +95,7 @@ static void forks(void) {
 
 /* A child has what was in use when it was forked, whatever becomes of it here meanwhile. */
 static void used_again(void) {
-  sm_pool_block b;
+  sm_extent b;
   int go[2];
   check(pipe(go) == 0 && sm_pool_take((size_t)5 << 20, &b) == 0, "a block");
   fill(b.p, b.nbytes, 1);
@@ -127,7 +127,7 @@ static size_t resident(void) {
 }
 
 static void trim(void) {
-  sm_pool_block a, b;
+  sm_extent a, b;
   check(sm_pool_take((size_t)20 << 20, &a) == 0 && sm_pool_take((size_t)20 << 20, &b) == 0, "two blocks");
   fill(a.p, a.nbytes, 1);
   fill(b.p, b.nbytes, 2);

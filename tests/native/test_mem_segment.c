@@ -111,7 +111,7 @@ static int try_bytes(const uint8_t *buf, size_t n) {
   int64_t dim[SM_DESCRIPTOR_NDIM];
   size_t nbytes;
   sm_segment *seg;
-  sm_block *block;
+  sm_small *block;
   const char *reason = NULL;
   if (sm_descriptor_read(buf, n, &d, dim, &nbytes) < 0) return 0;
   if (sm_descriptor_attach(&d, nbytes, &seg, &block, &reason) < 0) {
@@ -121,12 +121,12 @@ static int try_bytes(const uint8_t *buf, size_t n) {
   volatile uint8_t sum = 0;
   const uint8_t *data = (block ? block->seg : seg)->payload + d.offset;
   for (size_t i = 0; i < nbytes; i++) sum = (uint8_t)(sum + data[i]);
-  if (block) sm_block_unref(block);
+  if (block) sm_small_unref(block);
   else sm_segment_unref(seg);
   return 2;
 }
 
-static size_t describe(sm_segment *seg, sm_block *block, uint8_t *buf) {
+static size_t describe(sm_segment *seg, sm_small *block, uint8_t *buf) {
   int64_t dim[3] = {2, 3, 4};
   sm_descriptor d = {.segment = {seg->id[0], seg->id[1]},
                      .block = block ? block->id : 0,
@@ -142,9 +142,9 @@ static size_t describe(sm_segment *seg, sm_block *block, uint8_t *buf) {
 
 static void test_descriptor(void) {
   sm_segment *seg;
-  sm_block *block;
+  sm_small *block;
   sm_segment_new(192, &seg);
-  sm_block_new(192, &block);
+  sm_small_new(192, &block);
   srand(11);
   for (int kind = 0; kind < 2; kind++) {
     uint8_t good[512], bad[512];
@@ -165,7 +165,7 @@ static void test_descriptor(void) {
     for (size_t cut = 0; cut < n; cut++) ok &= try_bytes(good, cut) == 0;
     check(ok, "a descriptor cut short is refused");
   }
-  sm_block_unref(block);
+  sm_small_unref(block);
   sm_segment_unref(seg);
 }
 
@@ -180,7 +180,7 @@ static void test_open(void) {
     int64_t dim[SM_DESCRIPTOR_NDIM];
     size_t nbytes;
     sm_segment *s;
-    sm_block *b;
+    sm_small *b;
     const char *reason;
     ssize_t n = read(to[0], buf, sizeof buf);
     if (n < 1 || sm_descriptor_read(buf, (size_t)n, &d, dim, &nbytes) < 0) exit(1);

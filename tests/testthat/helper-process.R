@@ -3,6 +3,8 @@
 # start_script() writes the code to a directory and starts `sh run.sh` as leader of a new process
 # group; run.sh runs Rscript and writes its exit status. A watchdog in a group of its own kills the
 # whole group with SIGKILL when the time is up, also when the process that started it is gone.
+# A shell starts what runs in its background with SIGINT ignored and cannot undo that itself, and R obeys it from version
+# 4.6 on; so perl gives SIGINT its default action back.
 
 # Runs `code` (braces, quoted braces, or lines of R source) in a fresh Rscript that has the package attached.
 # `vars`: a named list of values the code finds as variables. In the code `answer(x)` hands `x` back.
@@ -72,7 +74,8 @@ start_source <- function(source, timeout, env, vars, package) {
   handle$dir <- dir
   handle$timeout <- timeout
   handle$start <- proc.time()[["elapsed"]]
-  system(sprintf("%s sh %s </dev/null >/dev/null 2>&1", group, shQuote(at("run.sh"))), wait = FALSE)
+  system(sprintf("%s perl -e '$SIG{INT} = \"DEFAULT\"; exec @ARGV' -- sh %s </dev/null >/dev/null 2>&1", group,
+                 shQuote(at("run.sh"))), wait = FALSE)
   wait_until(file.exists(at("pgid")), 30)
   handle$pgid <- as.integer(readLines(at("pgid")))
   makeActiveBinding("pid", function() script_pid(handle), handle)

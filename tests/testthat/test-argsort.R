@@ -215,7 +215,7 @@ test_that("an `out` that is the data, by whatever mapping, takes the permutation
 
 test_that("bad arguments are errors that name them", {
   arg <- function(...) expect_error(argsort(...), class = "sharedmem_argument_error")$arg
-  expect_identical(arg(list(1, 2)), "data")
+  expect_identical(arg(list(1, 1:2)), "data")
   expect_identical(arg(sum), "data")
   expect_identical(arg(NULL), "data")
   expect_identical(arg(1, decreasing = NA), "decreasing")
@@ -248,4 +248,29 @@ test_that("an interrupt ends argsort(), and the next one works", {
   expect_true(r$value$ended)
   expect_true(r$value$works)
   if (dir.exists("/proc/self/task")) expect_lte(r$value$threads, 2)
+})
+
+test_that("several keys sort as in order(), the first one deciding", {
+  set.seed(31)
+  a <- sample(c(1:3, NA), 500, TRUE)
+  b <- sample(c("x", "y", "z", NA), 500, TRUE)
+  d <- round(rnorm(500), 1)
+  for (decreasing in c(FALSE, TRUE)) for (na_last in c(TRUE, FALSE, NA)) {
+    want <- order(a, b, d, decreasing = decreasing, na.last = na_last, method = "radix")
+    expect_identical(argsort(list(a, copy(b), copy(d)), decreasing = decreasing, na_last = na_last), want)
+    expect_identical(argsort(data.frame(a, b, d), decreasing = decreasing, na_last = na_last), want)
+  }
+  out <- empty(500, "i4")
+  argsort(list(copy(a), b), out = out)
+  expect_identical(out[], order(a, b, method = "radix"))
+  for (bad in list(list(), list(1, 1:2), list(1, list())))
+    expect_error(argsort(bad), class = "sharedmem_argument_error")
+})
+
+test_that("complex places go into an `out` of their length only", {
+  z <- copy(c(2 + 0i, 1 + 0i))
+  expect_error(argsort(z, out = empty(5, "i4")), class = "sharedmem_argument_error")
+  out <- empty(2, "i4")
+  argsort(z, out = out)
+  expect_identical(out[], 2:1)
 })

@@ -64,3 +64,21 @@ test_that("a new array is zero and full() fills", {
   expect_error(full(3, NULL), class = "sharedmem_argument_error")
   expect_error(full(3, sum), class = "sharedmem_argument_error")
 })
+
+test_that("a dtype is known by NumPy's names and typestrings and by R's types, wherever one is taken", {
+  spellings <- list(f8 = c("f8", "<f8", "=f8", "float64", "float", "double", "numeric"), f4 = c("<f4", "float32"), i1 = c("|i1", "int8"),
+                    i2 = c("<i2", "int16"), i4 = c("=i4", "int32", "integer"), i8 = c("<i8", "int64", "int"), u1 = c("|u1", "uint8"),
+                    u2 = c("<u2", "uint16"), u4 = c("<u4", "uint32"), c16 = c("<c16", "complex128", "complex"), b1 = c("|b1", "bool", "logical"),
+                    raw = "raw", S5 = c("S5", "|S5"))
+  if (.Platform$endian == "big") spellings <- lapply(spellings, function(s) sub("<", ">", s, fixed = TRUE))
+  path <- tempfile()
+  writeBin(raw(80), path)
+  for (code in names(spellings)) for (s in spellings[[code]]) {
+    all <- list(empty(2, s), empty_like(1:2, s), if (code != "S5" && code != "raw") full(2, 1, s), memmap(path, s), fromfile(path, s))
+    expect_true(all(vapply(Filter(Negate(is.null), all), dtype, "") == code), label = s)
+  }
+  for (bad in list("f9", ">f8", "<", "", "S0", "float16", "u8", "character", NA_character_, c("f8", "f4"), TRUE))
+    for (f in list(function(d) empty(2, d), function(d) full_like(1, 1, d), function(d) memmap(path, d), function(d) fromfile(path, d)))
+      expect_error(f(bad), "f8, f4.*S<n>.*float64.*double", class = "sharedmem_argument_error")
+  unlink(path)
+})

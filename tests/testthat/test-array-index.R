@@ -384,3 +384,25 @@ test_that("positions past 2^31 are read and written", {
   n <- 2^31 + 10
   expect_identical(r$value, list(n, c(9L, 0L, 1L, 2L, 3L, 7L), 9L, 7L, c(3L, 7L), 9L, TRUE))
 })
+
+test_that("names that are empty, rows with NA and 0, and values of other types are taken as R takes them", {
+  x <- copy(c(a = 1, 2))
+  expect_error(x[[""]], class = "sharedmem_index_error")
+  expect_error(x[[""]] <- 3, class = "sharedmem_index_error")
+  expect_identical(x[], c(a = 1, 2))
+  m <- matrix(1:6, 2)
+  for (i in list(rbind(c(NA, 0L), 2:3), rbind(c(0L, NA), 2:3), rbind(c(NA, 99L), 1:2), rbind(c(0L, 99L), 1:2)))
+    expect_identical(copy(m)[i], m[i])
+  z <- complex(2)
+  z[1] <- NA
+  y <- copy(complex(2))
+  y[1] <- NA
+  expect_identical(y[], z)
+  for (value in list(factor("b"), as.Date("2024-01-01"), 1.5, TRUE, NA, 1e5, 123456789012)) {
+    s <- c("a", "b")
+    t <- empty(2, "S20")
+    t[] <- s
+    s[1] <- t[1] <- value
+    expect_identical(t[], s)
+  }
+})

@@ -83,7 +83,8 @@ test_that("missing values in sums, means and products give NA or NaN as in R", {
       got <- f(x, na.rm = na.rm)
       expected <- f(w, na.rm = na.rm)
       expect_equal(got, expected, tolerance = 1e-14)
-      expect_identical(is.nan(got), is.nan(expected))
+      # which of the two NaN and NA together give depends on the compiler, as ?NaN says
+      if (!(any(is.nan(put)) && any(is.na(put) & !is.nan(put)))) expect_identical(is.nan(got), is.nan(expected))
     }
   }
 })

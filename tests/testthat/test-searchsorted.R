@@ -63,3 +63,21 @@ test_that("bad arguments are errors that name them", {
   expect_identical(arg(1i, 1), "data")
   expect_identical(arg(1:3, 1, np = -1), "np")
 })
+
+test_that("units and classes of data and needle are brought together, or refused", {
+  hours <- as.difftime(1:3, units = "hours")
+  days <- as.Date(c("2024-01-01", "2024-02-01"))
+  f <- factor(c("a", "b", "c"))
+  for (shared in c(FALSE, TRUE)) {
+    s <- if (shared) copy else identity
+    expect_identical(searchsorted(s(hours), s(as.difftime(90, units = "mins"))), 2L)
+    expect_identical(searchsorted(s(days), s(as.POSIXct("2024-01-15", tz = "UTC"))), 2L)
+    expect_identical(searchsorted(s(as.POSIXct(days)), s(as.Date("2024-01-15"))), 2L)
+    expect_identical(searchsorted(s(f), s(factor("c"))), 3L)
+    expect_identical(searchsorted(s(f), "b"), 2L)
+    for (bad in list(list(f, factor("z")), list(f, 2), list(1:3, f), list(days, hours), list(hours, days), list(days, "2024-01-15"),
+                     list(as.numeric_version("1.2"), as.numeric_version("1.10"))))
+      expect_error(searchsorted(if (is.list(bad[[1L]])) bad[[1L]] else s(bad[[1L]]), bad[[2L]]), class = "sharedmem_argument_error")
+  }
+  expect_identical(searchsorted(days, unclass(days[2])), 2L)
+})

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# The current R: a root of Debian unstable, made by debootstrap from the mirror that this machine's apt uses, in which
+# the suite and R CMD check run on a copy of this checkout.
+#
+#   tools/current.sh            the tests of R/ and of the core, and R CMD check (ONLY=regex: those test files alone)
+#   tools/current.sh root       makes the root where there is none, and brings an old one up to date
+#   tools/current.sh run CMD... copies the checkout into the root, installs it there, and runs CMD in the copy
+#
+# The root is kept in SHAREDMEM_ROOT (/var/cache/sharedmem-current) for the next run; it is made anew where it is damaged.
+# What runs in it lives in namespaces of its own, so its processes and its mounts end with this script, however that ends.
+# Where there is no root or no debootstrap, the script counts as skipped. Last line: `N passed, N failed, N skipped`.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+. tools/counts.sh
+root=${SHAREDMEM_ROOT:-/var/cache/sharedmem-current}
+copy=/checkout/$(basename "$PWD")
+packages="r-base-dev ca-certificates make procps git"
+# what the tests and R CMD check need: the packages of Suggests that Debian has, and three programs
+suggests=$(sed -n '/^Suggests:/,/^[^ ]/p' DESCRIPTION | sed 's/^Suggests://; s/([^)]*)//g; /^[A-Z].*:/d' | tr ',\n' '  ')
+for p in $suggests; do packages="$packages r-cran-$(echo "$p" | tr '[:upper:]' '[:lower:]')"; done
+packages="$packages pandoc tidy qpdf"
+max_age_days=14
+
+need() {
+  [ "$(id -u)" = 0 ] || { echo "only root can make a root"; return 1; }
+  command -v unshare >/dev/null || { echo "there is no unshare"; return 1; }
+  [ -e "$root/.complete" ] && return 0
+  command -v debootstrap >/dev/null || apt-get -qq -y -o DPkg::Lock::Timeout=300 install debootstrap >/dev/null 2>&1
+  command -v debootstrap >/dev/null || { echo "there is no debootstrap"; return 1; }
+}
+
+# inside COMMAND: in the root, as process 1's child of a new pid namespace (so that orphans are reaped and all end together)
+inside() {
+  # shellcheck disable=SC2016
+  unshare --mount --pid --fork --kill-child --propagation private sh -c '
+    root=$1; shift
+    mount -t proc proc "$root/proc" && mount --bind /dev "$root/dev" && mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" &&
+      mount --bind "$root/dev/pts/ptmx" "$root/dev/ptmx" && mount -t tmpfs -o mode=1777 shm "$root/dev/shm" || exit 125
+    mount -t sysfs -o ro sysfs "$root/sys" 2>/dev/null
+    chroot "$root" /usr/bin/env -u R_HOME -u R_LIBS -u ONLY -u COUNTS -u LD_PRELOAD \
+      HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"
+    exit $?' sh "$root" "$@"
+}
+
+install_inside() {
+  inside apt-get -qq update </dev/null &&
+    inside env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 "$@" </dev/null
+}
+
+# The mirror of Debian's main component that apt uses on this machine.
+mirror() {
+  apt-get indextargets --format '$(SITE) $(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' 2>/dev/null |
+    awk '!/security/ { print $2; exit }'
+}
+
+make_root() {
+  local from
+  from=$(mirror)
+  [ -n "$from" ] || { apt-get -qq update >/dev/null 2>&1; from=$(mirror); }
+  [ -n "$from" ] || { echo "apt names no mirror of Debian"; return 1; }
+  echo "current: making a root of Debian unstable in $root"
+  rm -rf "$root.new" && mkdir -p "$root.new" || return 1
+  debootstrap --variant=minbase unstable "$root.new" "$from" >.build/debootstrap.log 2>&1 ||
+    { tail -n 20 .build/debootstrap.log; return 1; }
+  # apt's and R's settings and the certificates are this machine's
+  apt-config dump | grep '^Acquire::' >"$root.new/etc/apt/apt.conf.d/00machine"
+  echo 'APT::Install-Recommends "false";' >>"$root.new/etc/apt/apt.conf.d/00machine"
+  cp /etc/resolv.conf /etc/hosts "$root.new/etc/"
+  rm -rf "$root" && mv "$root.new" "$root" || return 1
+  # shellcheck disable=SC2086
+  install_inside install $packages >.build/current-install.log 2>&1 || { tail -n 20 .build/current-install.log; return 1; }
+  settle
+}
+
+settle() {
+  local site
+  mkdir -p "$root/etc/ssl/certs" "$root/usr/local/share/ca-certificates"
+  cp -a /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates/" 2>/dev/null
+  inside update-ca-certificates >/dev/null 2>&1
+  site=$(R RHOME 2>/dev/null)/etc/Rprofile.site
+  [ ! -e "$site" ] || cp -L "$site" "$root/etc/R/Rprofile.site"
+  whole || { echo "current: R does not start in the new root"; return 1; }
+  echo "$packages" >"$root/.complete"
+}
+
+# Does R start in the root, and are the packages there?
+whole() {
+  # shellcheck disable=SC2086
+  [ -x "$root/usr/bin/R" ] && inside Rscript --vanilla -e 'stopifnot(all(vapply(commandArgs(TRUE), requireNamespace, NA, quietly = TRUE)))' \
+    $suggests >/dev/null 2>&1
+}
+
+ready() {
+  mkdir -p .build "$(dirname "$root")"
+  exec 8>"$root.lock"
+  flock 8
+  if [ -e "$root/.complete" ] && [ "$(cat "$root/.complete")" = "$packages" ] && whole; then
+    [ -n "$(find "$root/.complete" -mtime +$max_age_days)" ] || { flock -u 8; return 0; }
+    echo "current: bringing $root up to date"
+    if install_inside dist-upgrade >.build/current-install.log 2>&1 && settle; then flock -u 8; return 0; fi
+  fi
+  make_root
+  local status=$?
+  flock -u 8
+  return $status
+}
+
+# The checkout as it stands, without what was built; what was built in the copy before stays there.
+copy_checkout() {
+  mkdir -p "$root$copy"
+  find "$root$copy" -mindepth 1 -maxdepth 1 ! -name .lib ! -name .build -exec rm -rf {} +
+  tar -c --exclude=./.git --exclude=./.lib --exclude=./.build --exclude=./.demo-lib --exclude='*.o' --exclude='*.so' . |
+    tar -x -C "$root$copy"
+}
+
+in_copy() { inside sh -c 'cd "$1" || exit 2; shift; R_LIBS=$PWD/.lib; export R_LIBS; "$@"; exit $?' sh "$copy" "$@"; }
+
+# count NAME LOG COMMAND...: the command's closing line is added to the counts
+count() {
+  local name=$1 log=$2 status line
+  shift 2
+  in_copy "$@" >"$log" 2>&1 </dev/null
+  status=$?
+  line=$(tail -n 1 "$log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p')
+  sed "s/^/  /" "$log"
+  # shellcheck disable=SC2086
+  if [ -n "$line" ]; then add $line; else failed "$name on the current R: no result (status $status)"; fi
+}
+
+why=$(need) || { skipped "the current R: $why"; totals; exit; }
+case ${1:-all} in
+  root) ready; exit ;;
+  run)
+    shift
+    ready >&2 && copy_checkout && in_copy make -s install >&2 || exit 2
+    in_copy "$@"
+    exit ;;
+  all) ;;
+  *) echo "usage: tools/current.sh [root | run COMMAND...]" >&2; exit 2 ;;
+esac
+
+ready || { failed "the current R: its root cannot be made"; totals; exit 1; }
+copy_checkout
+inside Rscript --version
+in_copy make -s install </dev/null || { failed "the package does not install on the current R"; totals; exit 1; }
+count "the suite" .build/current-test.log env ONLY="${ONLY:-}" tools/test.sh
+[ -n "${ONLY:-}" ] || count "R CMD check" .build/current-check.log tools/check.sh --no-tests
+totals
