@@ -53,8 +53,10 @@ int64_key <- function(value) {
 # The value of an assignment in terms of what lies in memory.
 prepare_value <- function(meta, value) {
   cls <- meta$class
+  if (!is.atomic(value) && !inherits(value, "POSIXlt")) return(value) # refused by its type
   if ("integer64" %in% cls && is.character(value) && requireNamespace("bit64", quietly = TRUE)) return(bit64::as.integer64(value))
   if ("factor" %in% cls) return(prepare_factor(meta$levels, value))
+  if (any(c("Date", "POSIXct") %in% cls) && is.numeric(value) && !is.object(value)) return(value) # as R has it from 4.3 on
   if ("Date" %in% cls) return(unclass(as.Date(value)))
   if ("POSIXct" %in% cls) return(as.vector(unclass(as.POSIXct(value))))
   if ("difftime" %in% cls) {

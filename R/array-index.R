@@ -195,7 +195,8 @@ match_names <- function(i, nm, axis) {
   lost <- if (axis != 0L) is.na(at) else is.na(at) & !is.na(i)
   if (any(lost)) {
     k <- which(lost)[1L]
-    abort_index(NULL, k, i[k], length(nm), max(axis, 0L))
+    none <- if (is.null(nm)) sprintf("subscript %s: the array has no %s", describe_value(i[k]), if (axis > 0L) "dimnames there" else "names")
+    abort_index(none, k, i[k], length(nm), max(axis, 0L))
   }
   at
 }
@@ -231,7 +232,8 @@ subset_dimnames <- function(dn, subs, d) {
 abort_index <- function(message, position, index, extent, axis) {
   if (is.null(message)) {
     what <- if (axis > 0L) sprintf("extent %.0f of dimension %d", extent, axis) else sprintf("length %.0f", extent)
-    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s", describe_value(index), position, what)
+    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s (a shared array does not grow: make a longer one by empty())",
+                       describe_value(index), position, what)
   }
   abort_class("sharedmem_index_error", message, position = position, index = index, extent = extent, axis = axis)
 }

@@ -78,6 +78,9 @@ new_relay <- function(hide = function() NULL) {
   list(give = give, end = end)
 }
 
+# Conditions that are given on the way to a failure: one that becomes an error here (`warn = 2`) does not take its place.
+beside_failure <- function(expr) tryCatch(expr, error = function(e) NULL)
+
 # Conditions that package future names so do not wait for items before theirs, and are not counted.
 is_immediate <- function(cond) inherits(cond, "immediateCondition")
 

@@ -57,7 +57,7 @@ item_palette <- function(n = 256L) grDevices::hcl.colors(n, "Viridis")[seq_len(n
 # Neighbouring items differ in lightness, far ones in hue.
 item_colours <- function(item, nitems) {
   pal <- grDevices::col2rgb(item_palette())
-  at <- pmin(256, floor((item - 1) / max(1, nitems) * 230) + 24)
+  at <- pmin(256, pmax(1, floor((item - 1) / max(1, nitems) * 230) + 24)) # an average over items may round to item 0
   at[is.na(at)] <- 128
   light <- ifelse(item %% 2 == 0, 0.28, 0.10)
   light[is.na(light)] <- 0.2
@@ -181,9 +181,8 @@ coverage <- function(e, x0, px, n) {
   t <- edge(b)
   length_in <- numeric(n + 1L)
   add <- function(at, v) {
-    sums <- rowsum(v, at)
-    i <- as.integer(rownames(sums))
-    length_in[i] <<- length_in[i] + sums[, 1L]
+    i <- unique(at)
+    length_in[i] <<- length_in[i] + rowsum(v, at, reorder = FALSE)[, 1L]
   }
   # full columns from start to end, minus the part before the start, plus the part up to the end
   add(s$at, rep(1, length(a)))
@@ -198,9 +197,9 @@ coverage <- function(e, x0, px, n) {
 # Mean item of each column; NA where none starts.
 column_items <- function(e, x0, px, n) {
   at <- pmin(n, pmax(1, floor((e$start - x0) / px) + 1))
-  sums <- rowsum(cbind(e$item, 1), at)
+  sums <- rowsum(cbind(e$item, 1), at, reorder = FALSE)
   out <- rep(NA_real_, n)
-  out[as.integer(rownames(sums))] <- sums[, 1L] / sums[, 2L]
+  out[unique(at)] <- sums[, 1L] / sums[, 2L]
   known <- which(!is.na(out))
   if (length(known)) out[is.na(out)] <- out[known[pmax(1L, findInterval(which(is.na(out)), known))]]
   out

@@ -64,6 +64,14 @@ read_trace <- function(map, n, names) {
   if (!is.null(raw)) new_trace(raw, n, names = names)
 }
 
+# Of a map without items, which has run nowhere.
+empty_trace <- function(names) {
+  map <- .Call(ffi_map_new, 0L, 1, NULL, NA_integer_, Inf, constants$output[["inherit"]])
+  on.exit(.Call(ffi_map_end, map))
+  .Call(ffi_trace_open, map, 1L, 1)
+  read_trace(map, 0, names)
+}
+
 trace_title <- function(trace) sprintf("map of %s on %s", count_of(trace$nitems, "item"), count_of(trace$np, "worker"))
 
 events_dropped <- function(trace) sum(trace$dropped$n)
@@ -95,8 +103,7 @@ trace_totals <- function(trace) {
   ok <- !is.na(cell)
   if (any(ok)) {
     n <- tabulate(cell[ok], length(n))
-    sums <- rowsum(e$end[ok] - e$start[ok], cell[ok])
-    total[as.integer(rownames(sums))] <- sums
+    total[unique(cell[ok])] <- rowsum(e$end[ok] - e$start[ok], cell[ok], reorder = FALSE)
   }
   shape <- function(v) matrix(v, trace$np, dimnames = list(NULL, trace_kinds))
   list(n = shape(n) + trace$dropped$n, total = shape(total) + trace$dropped$total)

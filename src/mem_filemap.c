@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 int sm_filemap_open(const char *path, sm_filemap_mode mode, int *fd, uint64_t *size) {
@@ -74,6 +75,13 @@ int sm_filemap_map(int fd, sm_filemap_mode mode, uint64_t offset, size_t nbytes,
   rc = sm_segment_enlist(&s, out);
   if (rc < 0) munmap(base, size);
   return rc;
+}
+
+int sm_filemap_why(const sm_segment *s) {
+  struct stat st;
+  struct statvfs disk;
+  if (s->fd < 0 || fstat(s->fd, &st) < 0 || (uint64_t)st.st_size < s->start + s->nbytes) return SM_ESHORT;
+  return fstatvfs(s->fd, &disk) == 0 && disk.f_bavail == 0 ? -ENOSPC : -EIO;
 }
 
 int sm_filemap_flush(sm_segment *s) { return msync(s->base, s->mapped, MS_SYNC) < 0 ? -errno : 0; }

@@ -23,6 +23,10 @@ int sm_filemap_open(const char *path, sm_filemap_mode mode, int *fd, uint64_t *s
  * On success fd belongs to the segment; on failure it stays the caller's. */
 int sm_filemap_map(int fd, sm_filemap_mode mode, uint64_t offset, size_t nbytes, sm_segment **out);
 
+/* Why an access to a mapped file met SIGBUS: SM_ESHORT where the file ends before, -ENOSPC where its disk has no room for what
+ * it leaves out, else -EIO. */
+int sm_filemap_why(const sm_segment *s);
+
 /* Write changed pages to the file and wait until they are there. */
 int sm_filemap_flush(sm_segment *s);
 

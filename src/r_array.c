@@ -13,6 +13,7 @@
 
 #include "mem_descriptor.h"
 #include "mem_fault.h"
+#include "mem_filemap.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
 #include "r_array_handle.h"
@@ -140,10 +141,15 @@ void r_array_access(const r_array *a, void (*fn)(void *), void *ctx) {
     fn(ctx);
     return;
   }
-  if (sm_fault_guard(fn, ctx) < 0) r_array_abort_shrunk();
+  if (sm_fault_guard(fn, ctx) < 0) r_array_abort_fault(a);
 }
 
-void r_array_abort_shrunk(void) {
+void r_array_abort_fault(const r_array *a) {
+  int why = a && r_array_fragile(a) ? sm_filemap_why(a->seg) : SM_ESHORT;
+  if (why == -ENOSPC)
+    r_abort("sharedmem_file_error",
+            "the disk behind the shared array's file is full: there is no room for a part that the file leaves out");
+  if (why == -EIO) r_abort("sharedmem_file_error", "the file behind the shared array cannot be read or written: %s", sm_error_text(why));
   r_abort("sharedmem_file_error", "the file behind the shared array has become shorter: this part of it is no longer there");
 }
 

@@ -62,8 +62,8 @@ void r_array_meta_init(SEXP x, SEXP meta);
  * does; see sm_fault_guard(). */
 void r_array_access(const r_array *a, void (*fn)(void *), void *ctx);
 
-/* Raise the sharedmem_file_error that says that the file has become shorter. */
-void r_array_abort_shrunk(void)
+/* Raise the sharedmem_file_error that says why the file behind an array could not be touched; NULL: it has become shorter. */
+void r_array_abort_fault(const r_array *a)
 #if defined(__GNUC__)
     __attribute__((noreturn))
 #endif

@@ -34,7 +34,7 @@ SEXP r_kernel_clean(SEXP (*fun)(void *), void (*clean)(void *), void *arg) { ret
 void r_kernel_check(int rc, const char *what) {
   if (rc == 0) return;
   if (rc == SM_EINTR) r_interrupt_raise();
-  if (rc == SM_ECHANGED) r_array_abort_shrunk();
+  if (rc == SM_ECHANGED) r_array_abort_fault(NULL);
   if (rc == -ENOMEM || rc == SM_ENOROOM) r_abort("sharedmem_memory_error", "%s: not enough memory for scratch", what);
   r_abort("sharedmem_kernel_error", "%s: %s", what, sm_error_text(rc));
 }

@@ -75,7 +75,7 @@ test_that("nodes end with a session that is killed, and with a cluster that is g
     gc()
     answer(pids)
     cl <- make_shared_cluster(2)
-    saveRDS(unlist(parallel::clusterEvalQ(cl, Sys.getpid())), "pids.rds")
+    parallel::clusterEvalQ(cl, Sys.getpid())
     tools::pskill(Sys.getpid(), 9)
     Sys.sleep(60)
   }, grace = 5)

@@ -61,3 +61,20 @@ test_that("Ctrl-C while a pool waits for background work leaves the work running
   expect_script_ok(r)
   expect_identical(r$value, list("interrupted", TRUE, "done"))
 })
+
+test_that("a time limit is an error in kernels too, and Ctrl-C stays an interrupt", {
+  r <- run_script({
+    x <- copy(runif(5e6))
+    limit <- tryCatch({ setTimeLimit(elapsed = 0.1, transient = TRUE); repeat argsort(x, np = 1) }, error = conditionMessage)
+    setTimeLimit()
+    system(sprintf("(sleep 0.3; kill -INT %d) &", Sys.getpid()))
+    how <- tryCatch(repeat argsort(x, np = 1), interrupt = function(i) "interrupted", error = function(e) conditionMessage(e))
+    map <- tryCatch({ setTimeLimit(elapsed = 0.5, transient = TRUE); MapReduce(np = 2)$map(function(i) Sys.sleep(30), 1:2) },
+                    error = conditionMessage)
+    answer(list(limit, how, map))
+  })
+  expect_script_ok(r)
+  expect_match(r$value[[1]], "reached elapsed time limit")
+  expect_identical(r$value[[2]], "interrupted")
+  expect_match(r$value[[3]], "reached elapsed time limit")
+})

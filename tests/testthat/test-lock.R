@@ -154,3 +154,22 @@ test_that("StopProcessGroup ends a map whose workers wait in ordered and critica
 test_that("a section prints how it is used", {
   expect_output(print(MapReduce(np = 1)$critical), "section")
 })
+
+test_that("a lock that is held by a process that waits for the one that asks is an error that names it", {
+  r <- run_script({
+    lock <- Lock()
+    pool <- MapReduce(np = 2)
+    p <- Parallel(num_threads = 2)
+    held <- function(code) tryCatch(lock(code), error = function(e) list(class(e$reason)[1L], conditionMessage(e)))
+    map <- held(pool$map(function(i) lock(i), 1:2))
+    nested <- held(pool$map(function(i) MapReduce(np = 2)$map(function(j) lock(j), 1:2), 1:2))
+    region <- held(with(p, if (p$rank == 1) lock(1)))
+    bg <- lock({ b <- background(function() lock("waited")); Sys.sleep(0.3); b })$wait()
+    answer(list(map, nested, region, bg, Sys.getpid()))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value[[1]][[1]], "sharedmem_lock_error")
+  expect_identical(r$value[[3]][[1]], "sharedmem_lock_error")
+  for (k in 1:3) expect_match(r$value[[k]][[2]], sprintf("held by process %d", r$value[[5]]))
+  expect_identical(r$value[[4]], "waited")
+})

@@ -233,3 +233,19 @@ test_that("the calls end where the user's do: no handler, no frame of ours that 
   expect_identical(last_call(function(i) { x <- empty(3); x[4] }), "`[.shared_array`(x, 4)")
   expect_identical(last_call(function(i) do.call(function(z) stop("deep"), list(1))), "(function (z) ")
 })
+
+test_that("a result too deep to send, and a signal, are told with their item", {
+  deep <- function(n) { l <- list(); for (k in seq_len(n)) l <- list(l); l }
+  for (pool in list(MapReduce(np = 2), MapReduce(np = 2, on_error = "collect"))) {
+    e <- tryCatch(pool$map(function(i) if (i == 2) deep(1e6) else i, 1:3), error = identity)
+    if (!inherits(e, "error")) {
+      expect_identical(e[-2], list(1L, 3L))
+      e <- e[[2]]
+    }
+    expect_s3_class(e, "WorkerException")
+    expect_equal(e$item, 2)
+    expect_match(conditionMessage(e), "cannot be sent.*(C stack|nested)")
+  }
+  e <- tryCatch(MapReduce(np = 2)$map(function(i) { tools::pskill(Sys.getpid(), 24); Sys.sleep(5) }, 1:2), error = identity)
+  expect_match(conditionMessage(e), "SIGXCPU.*item [12]")
+})

@@ -230,3 +230,15 @@ test_that("printed exceptions name the reason, the item, the rank and the calls"
   for (what in c("bottom", "item 1", "worker 0", "deep(i)")) expect_true(grepl(what, out, fixed = TRUE))
   expect_false(grepl("withCallingHandlers|worker_items|ffi_", out))
 })
+
+test_that("lines longer than any buffer stay whole, of successors too", {
+  out <- capture.output(invisible(MapReduce(np = 2)$map(function(i) for (k in 1:20) cat(strrep(letters[i], 1e5), "\n", sep = ""), 1:4)))
+  expect_identical(nchar(out), rep(100000L, 80))
+  once <- full(4, 0, "i4")
+  out <- capture.output(invisible(MapReduce(np = 2, retries = 1)$map(function(i) {
+    for (k in 1:5) cat(strrep(letters[i], 1e5), "\n", sep = "")
+    if (atomic_add(once, i, 1) == 1) tools::pskill(Sys.getpid(), 9)
+  }, 1:4)))
+  expect_identical(nchar(out), rep(100000L, 40))
+  expect_true(all(grepl("^(a*|b*|c*|d*)$", out)))
+})

@@ -1,25 +1,53 @@
 # What a worker finds when it starts, and what of the master's it leaves alone.
 
-test_that("temporary files of workers lie below the master's directory, differ, and go with the map however it ends", {
-  before <- snapshot_resources()
-  files <- function(i) { f <- tempfile(); writeLines("x", f); Sys.sleep(0.005); f }
+test_that("temporary files of workers lie in the session's directory, differ, and stay however the map ends", {
+  there <- empty(1, "i4")
+  files <- function(i) { f <- tempfile("of-worker-"); stopifnot(!file.exists(f)); writeLines("x", f); atomic_add(there, 1, 1L); Sys.sleep(0.005); f }
   ends <- list(
     done = function() MapReduce(np = 3)$map(files, 1:12),
     failed = function() MapReduce(np = 2)$map(function(i) { files(i); stop("x") }, 1:4),
     killed = function() MapReduce(np = 2)$map(function(i) { files(i); tools::pskill(Sys.getpid(), 9) }, 1:4),
     retried = function() { n <- full(8, 0, "i4"); MapReduce(np = 2, retries = 1)$map(function(i) { f <- files(i); if (atomic_add(n, i, 1) == 1) tools::pskill(Sys.getpid(), 9); f }, 1:8) },
-    reduced = function() MapReduce(np = 2)$map(files, 1:4, reduce = function(f) stop("in reduce")))
+    reduced = function() MapReduce(np = 2)$map(files, 1:4, reduce = function(f) stop("in reduce")),
+    background = function() background(files, 1)$wait(),
+    here = function() MapReduce(np = 0)$map(files, 1:2))
   for (end in ends) {
+    there[] <- 0L
     r <- tryCatch(end(), error = identity)
-    if (!inherits(r, "error")) {
-      expect_true(all(startsWith(unlist(r), file.path(tempdir(), "workers-"))))
-      expect_identical(anyDuplicated(unlist(r)), 0L)
-    }
-    expect_length(list.files(tempdir(), "^workers-"), 0)
+    made <- list.files(tempdir(), "^of-worker-", full.names = TRUE)
+    expect_length(made, there[1])
+    if (!inherits(r, "error")) expect_true(all(unlist(r) %in% made))
+    unlink(made)
   }
-  b <- background(function() { writeLines("x", tempfile()); tempdir() })
-  expect_true(startsWith(b$wait(), tempdir()))
-  expect_nothing_left(before, "files")
+  p <- Parallel(Shared(ok = logical(2)), num_threads = 2)
+  with(p, p$var$ok[p$rank + 1] <- identical(tempdir(), dirname(tempfile())))
+  expect_identical(p$var$ok[], c(TRUE, TRUE))
+})
+
+test_that("workers that begin with the same random numbers make different file names", {
+  r <- MapReduce(np = 4)$map(function(i) { set.seed(1); vapply(1:50, function(k) tempfile(), "") }, 1:16)
+  expect_identical(anyDuplicated(unlist(r)), 0L)
+  expect_identical(anyDuplicated(unlist(parallel::mclapply(1:4, function(i) tempfile(), mc.cores = 2, mc.preschedule = FALSE))), 0L)
+})
+
+test_that("a worker's console is empty, and the session's script goes on once", {
+  saved <- tempfile()
+  r <- run_script({
+    fit <- function(i) {
+      if (i == 3) browser()
+      list(readLines(stdin(), 1), scan(quiet = TRUE), readline("? "), i * 10)
+    }
+    a <- MapReduce(np = 2)$map(fit, 1:4)
+    b <- background(function() readLines(stdin(), 1))$wait()
+    p <- Parallel(Shared(n = integer(2)), num_threads = 2)
+    with(p, if (p$rank == 1) p$var$n[2] <- length(readLines(stdin(), 1)) + 10L)
+    cat("session\n", file = saved, append = TRUE)
+    answer(list(a, b, p$var$n[2]))
+  }, vars = list(saved = saved))
+  expect_script_ok(r)
+  expect_identical(r$value, list(lapply(1:4, function(i) list(character(), numeric(), "", i * 10)), character(), 10L))
+  expect_identical(readLines(saved), "session")
+  unlink(saved)
 })
 
 test_that("a file in the master's temporary directory is seen by workers and stays", {

@@ -60,3 +60,20 @@ test_that("bad arguments are named", {
   expect_error(plot(trace, legend = NA), class = "sharedmem_argument_error")
   expect_error(plot(trace, xlim = c(1, 0)), class = "sharedmem_argument_error")
 })
+
+test_that("maps of few short items are drawn, whatever numbers look like as text", {
+  file <- tempfile(fileext = ".png")
+  grDevices::png(file)
+  on.exit({ grDevices::dev.off(); unlink(file) })
+  pool <- MapReduce(np = 2, trace = TRUE)
+  for (n in c(1, 2, 6, 6, 6, 30)) {
+    pool$map(function(i) i^2, seq_len(n))
+    expect_silent(plot(pool$trace))
+  }
+  want <- summary(pool$trace)
+  old <- options(OutDec = ",", scipen = -9)
+  on.exit(options(old), add = TRUE)
+  expect_silent(plot(pool$trace))
+  expect_identical(summary(pool$trace)$workers, want$workers)
+  for (item in 0:3) expect_match(sharedmem:::item_colours(item, 3), "^#[0-9A-F]{6}$")
+})
