@@ -207,16 +207,10 @@ static const r_array *writable(SEXP x) {
 
 /* One number to one place. False where R's rules must be looked at more closely. */
 static bool write_scalar(SEXP x, SEXP i, SEXP value) {
-<<<<<<< /tmp/h_2.c
-=======
-  if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i) || Rf_isObject(value)) return false;
-  const r_array *a = R_ExternalPtrAddr(x);
-  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || a->dtype.code == SM_C16 || R_ExternalPtrProtected(x) != R_NilValue) return false;
->>>>>>> /tmp/h_3.c
   int64_t at;
   SEXP ptr;
   const r_array *a = r_index_fast(x, i, &ptr, &at);
-  if (!a || a->readonly || R_ExternalPtrProtected(ptr) != R_NilValue || Rf_isObject(value)) return false;
+  if (!a || a->readonly || a->dtype.code == SM_C16 || R_ExternalPtrProtected(ptr) != R_NilValue || Rf_isObject(value)) return false;
   union {
     double d;
     int i;

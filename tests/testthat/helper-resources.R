@@ -17,7 +17,8 @@ process_table <- function() {
   stat <- unlist(stat)
   rest <- strsplit(sub("^.*\\) ", "", stat), " ")      # the command's name may hold anything
   data.frame(pid = as.integer(names(stat)), ppid = as.integer(vapply(rest, `[`, "", 2L)),
-             pgid = as.integer(vapply(rest, `[`, "", 3L)), session = as.integer(vapply(rest, `[`, "", 4L)), state = vapply(rest, `[`, "", 1L))
+             pgid = as.integer(vapply(rest, `[`, "", 3L)), session = as.integer(vapply(rest, `[`, "", 4L)),
+             state = vapply(rest, `[`, "", 1L))
 }
 
 # Every process that runs; a zombie does not.

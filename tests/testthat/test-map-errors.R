@@ -20,7 +20,8 @@ test_that("the first error stops the map and says what, where and who", {
 test_that("an error stops the others between items", {
   pool <- MapReduce(np = 2)
   started <- full(1, 0, "i4")
-  expect_error(pool$map(function(i) { atomic_add(started, 1, 1); if (i == 1) stop("x"); Sys.sleep(0.01) }, 1:10000), class = "WorkerException")
+  expect_error(pool$map(function(i) { atomic_add(started, 1, 1); if (i == 1) stop("x"); Sys.sleep(0.01) }, 1:10000),
+               class = "WorkerException")
   expect_lt(started[1], 5000)
 })
 
@@ -74,7 +75,8 @@ test_that("q() in a worker, a region or the background neither calls .Last() nor
     setwd(dir)
     called <- full(1, 0, "i4")
     .Last <- function() called[1] <- called[1] + 1L
-    quitters <- list(function() q("yes"), function() quit("yes", 3), function() base::q("yes", runLast = TRUE), function() do.call("q", list("yes")))
+    quitters <- list(function() q("yes"), function() quit("yes", 3), function() base::q("yes", runLast = TRUE),
+                     function() do.call("q", list("yes")))
     ended <- unlist(lapply(quitters, function(leave) {
       p <- Parallel(num_threads = 2)
       c(tryCatch(MapReduce(np = 2)$map(function(i) leave(), 1:2), error = function(e) class(e)[1]),
@@ -155,7 +157,8 @@ test_that("a condition that cannot be serialized keeps its message and a LostExc
   for (i in 1:1e6) deep <- list(deep)
   w <- NULL
   e <- withCallingHandlers(
-    raised(pool$map(function(i) stop(structure(class = c("mine", "error", "condition"), list(message = "its message", call = NULL, deep = deep))), 1)),
+    raised(pool$map(function(i) stop(structure(class = c("mine", "error", "condition"),
+                                               list(message = "its message", call = NULL, deep = deep))), 1)),
     warning = function(c) { w <<- c; invokeRestart("muffleWarning") })
   expect_s3_class(e, "WorkerException")
   expect_s3_class(w, "LostExceptionType")

@@ -265,7 +265,8 @@ test_that("a finished item never runs again: its result is published before its 
 })
 
 test_that("values of every type arrive as they are where results are published one by one", {
-  values <- list(NULL, TRUE, NA, 1L, NA_integer_, pi, NaN, NA_real_, -0, 1i, "a", NA_character_, "", "\u00e9", raw(), as.raw(1:3), integer(),
+  values <- list(NULL, TRUE, NA, 1L, NA_integer_, pi, NaN, NA_real_, -0, 1i, "a", NA_character_, "", "\u00e9", raw(), as.raw(1:3),
+                 integer(),
                  1:10, c(a = 1), c("x", NA, "\u20ac"), factor("a"), as.Date("2020-01-01"), list(1, "b"), quote(f(x)), strrep("z", 5000),
                  numeric(500), structure(1, own = "attribute"), matrix(1:4, 2), mean, tuple(1, 2), `Encoding<-`("\xe9", "latin1"))
   r <- MapReduce(np = 2, on_error = "collect")$map(function(i) values[[i]], seq_along(values))
