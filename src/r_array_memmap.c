@@ -30,21 +30,18 @@ static bool whole_file(uint64_t size, uint64_t offset, uint32_t itemsize, int64_
 
 static sm_segment *map(const char *path, sm_filemap_mode mode, uint64_t offset, uint32_t itemsize, int64_t *length) {
   char message[256] = "";
-  int fd = -1;
-  uint64_t size = 0;
+  sm_filemap_file file;
   sm_segment *seg = NULL;
-  int rc = sm_filemap_open(path, mode, &fd, &size);
+  int rc = sm_filemap_open(path, mode, &file);
   if (rc < 0) abort_file(path, rc == SM_EFORMAT ? "is no regular file" : sm_error_text(rc));
-  if (*length < 0 && !whole_file(size, offset, itemsize, length, message, sizeof message)) {
-    close(fd);
-    abort_file(path, message);
-  }
-  rc = sm_filemap_map(fd, mode, offset, (size_t)*length * itemsize, &seg);
-  if (rc == 0) return seg;
-  close(fd);
-  if (rc != SM_ESHORT) abort_file(path, sm_error_text(rc));
-  snprintf(message, sizeof message, "has %.0f bytes, but %.0f from offset %.0f on were asked for", (double)size, (double)*length * itemsize,
-           (double)offset);
+  bool fits = *length >= 0 || whole_file(file.size, offset, itemsize, length, message, sizeof message);
+  if (fits) rc = sm_filemap_map(&file, mode, offset, (size_t)*length * itemsize, &seg);
+  if (fits && rc == 0) return seg;
+  sm_filemap_drop(&file, path);
+  if (fits && rc != SM_ESHORT) abort_file(path, rc == -EFBIG ? "files are limited to less (ulimit -f)" : sm_error_text(rc));
+  if (fits)
+    snprintf(message, sizeof message, "has %.0f bytes, but %.0f from offset %.0f on were asked for", (double)file.size,
+             (double)*length * itemsize, (double)offset);
   abort_file(path, message);
   return NULL;
 }

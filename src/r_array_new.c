@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "mem_file.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
 #include "r_memory.h"
@@ -20,8 +21,24 @@ static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *a
   return rc;
 }
 
+<<<<<<< HEAD
 /* Memory for `spec`, with one ref. */
 static void memory_get(r_array_spec *spec, size_t nbytes, bool backed) {
+=======
+static const char *reason_of(int rc) {
+  switch (rc) {
+  case -EMFILE: return "this process has no more file descriptors (raise ulimit -n)";
+  case -ENFILE: return "the system has no more file descriptors";
+  case -EFBIG: return "it lies in files, whose size is limited here (raise ulimit -f)";
+  case -ENOMEM: return "no address space, or too many mappings (ulimit -v, sysctl vm.max_map_count)";
+  default: return sm_error_text(rc);
+  }
+}
+
+static void memory_get(SEXP x, r_array *a, size_t nbytes, bool backed) {
+  sm_segment *seg = NULL;
+  sm_small *block = NULL;
+>>>>>>> main
   uint64_t available = UINT64_MAX;
   r_memory_collect_before(nbytes);
   bool small = nbytes <= SM_SMALL_MAX;
@@ -34,9 +51,15 @@ static void memory_get(r_array_spec *spec, size_t nbytes, bool backed) {
   if (rc == SM_EINTR) {
     r_interrupt_raise();
   }
+<<<<<<< HEAD
   if (rc < 0)
     r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available,
                    rc == -EMFILE ? "this process has no more file descriptors" : sm_error_text(rc));
+=======
+  if (rc == -EFBIG) available = sm_size_limit();
+  if (rc < 0) r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available, reason_of(rc));
+  r_array_bind(x, a, small ? block->seg : seg, block, small ? block->data : seg->payload);
+>>>>>>> main
 }
 
 static SEXP array_make(sm_dtype dtype, int ndim, const int64_t *dim, bool vector, bool backed) {

@@ -110,7 +110,7 @@ static void warn_lossy(read_job *j, const double *v, int64_t n) {
   bool past = false;
   for (int64_t k = 0; k < n; k++) past |= v[k] > 9007199254740991.0 || v[k] < -9007199254740991.0;
   if (past) r_array_access(j->a, run_lossy, j);
-  if (j->lossy) Rf_warningcall(R_NilValue, "i8 values past 2^53 lose digits as double; as.integer64() keeps them");
+  if (j->lossy) r_call1("warn_lossy", R_NilValue);
 }
 
 static SEXP read_plan(const r_array *a, sm_plan *p, bool wide) {

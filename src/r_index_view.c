@@ -275,6 +275,28 @@ static void set_attributes(SEXP ans, SEXP x, SEXP from, SEXP n) {
   UNPROTECT(1);
 }
 
+typedef struct {
+  const r_array *a;
+  int64_t from, n;
+  bool lossy;
+} lossy_job;
+
+static void run_lossy(void *ctx) {
+  lossy_job *j = ctx;
+  j->lossy = sm_convert_lossy(j->a->data + (size_t)j->from * 8, j->n);
+}
+
+/* A view converts an i8 element by element, and cannot warn later. */
+static void warn_lossy(const r_array *a, int64_t from, int64_t n) {
+  lossy_job j = {a, from, 0, false};
+  for (int64_t end = from + n; j.from < end && !j.lossy; j.from += j.n) {
+    j.n = end - j.from < 1 << 20 ? end - j.from : 1 << 20;
+    r_array_access(a, run_lossy, &j);
+    R_CheckUserInterrupt();
+  }
+  if (j.lossy) r_call1("warn_lossy", R_NilValue);
+}
+
 /* A view of elements from .. from + n - 1 (0-based); with all attributes if n is NULL. */
 SEXP ffi_view_new(SEXP x, SEXP from, SEXP n) {
   const r_array *a = r_array_get(x, "x");
@@ -282,6 +304,7 @@ SEXP ffi_view_new(SEXP x, SEXP from, SEXP n) {
   if (at < 0 || count < 0 || at > a->length || count > a->length - at)
     r_abort_argument("from", "a stretch past the end", "within the array");
   SEXP ans = PROTECT(view_make(x, a, at, count));
+  if (a->dtype.code == SM_I8 && info_of(ans)->type == SM_R_DBL) warn_lossy(a, at, count);
   set_attributes(ans, x, from, n);
   MARK_NOT_MUTABLE(ans);
   UNPROTECT(1);

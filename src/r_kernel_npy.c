@@ -86,7 +86,8 @@ static SEXP read_turned(npy_call *c, const sm_npy *h, const struct stat *before)
   size_t nbytes = (size_t)h->length * h->dtype.itemsize;
   SEXP x = PROTECT(r_array_new(h->dtype, h->ndim, h->dim, false));
   const r_array *a = r_array_get(x, "x");
-  int rc = sm_filemap_map(c->fd, SM_FILEMAP_READ, (uint64_t)c->at + h->offset, nbytes, &c->seg);
+  sm_filemap_file file = {c->fd, (uint64_t)before->st_size, false};
+  int rc = sm_filemap_map(&file, SM_FILEMAP_READ, (uint64_t)c->at + h->offset, nbytes, &c->seg);
   if (rc < 0) r_file_abort_code(c->path, rc);
   c->fd = -1;
   sm_turn t = {.from = c->seg->payload, .to = a->data, .ndim = h->ndim, .dim = h->dim, .itemsize = h->dtype.itemsize, .swap = h->swap};
