@@ -4,15 +4,12 @@
 # All values with all attributes, as x[].
 shared_values <- function(x) .Call(ffi_index_get_all, x, FALSE, FALSE)
 
-<<<<<<< HEAD
-=======
 warn_lossy <- function(unused)
   warn_class("sharedmem_value_warning", "i8 values past 2^53 lose digits as double; as.integer64() keeps them")
 
 # All values without attributes.
 bare_values <- function(x) .Call(ffi_index_get_all, x, TRUE, FALSE)
 
->>>>>>> main
 dtype_code <- function(x) .Call(ffi_array_about, x)$dtype
 
 array_meta <- function(x) .Call(ffi_array_meta, x)

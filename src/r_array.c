@@ -88,42 +88,18 @@ SEXP r_array_blank(void) {
   return x;
 }
 
-<<<<<<< HEAD
 static void write_descriptor(SEXP ptr, const r_array *a) {
-  sm_descriptor d = {
-    .segment = {a->seg->id[0], a->seg->id[1]},
-    .block = a->block ? a->block->id : 0,
-    .offset = (uint64_t)(a->data - a->seg->payload),
-    .fd = a->seg->fd,
-=======
-void r_array_own(SEXP x) { R_RegisterCFinalizerEx(x, array_finalize, FALSE); }
-
-SEXP r_array_handle(void) {
-  SEXP x = PROTECT(r_array_shell());
-  r_array_own(x);
-  UNPROTECT(1);
-  return x;
-}
-
-void r_array_bind(SEXP x, r_array *a, sm_segment *seg, sm_small *block, uint8_t *data) {
-  a->seg = seg;
-  a->block = block;
-  a->data = data;
-  if (seg->readonly) a->readonly = true;
-  if (seg->fragile || (block && seg->opened)) a->magic = SM_ARRAY_CHECKED;
-  sm_descriptor d = {.segment = {seg->id[0], seg->id[1]},
-                     .block = block ? block->id : 0,
-                     .offset = (uint64_t)(data - seg->payload),
-                     .fd = seg->fd,
->>>>>>> main
-    .itemsize = a->dtype.itemsize,
-    .code = a->dtype.code,
-    .raw = a->dtype.raw,
-    .vector = a->vector,
-    .readonly = a->readonly,
-    .ndim = (uint32_t)a->ndim,
-    .kind = a->seg->kind
-  };
+  sm_descriptor d = {.segment = {a->seg->id[0], a->seg->id[1]},
+                     .block = a->block ? a->block->id : 0,
+                     .offset = (uint64_t)(a->data - a->seg->payload),
+                     .fd = a->seg->fd,
+                     .itemsize = a->dtype.itemsize,
+                     .code = a->dtype.code,
+                     .raw = a->dtype.raw,
+                     .vector = a->vector,
+                     .readonly = a->readonly,
+                     .ndim = (uint32_t)a->ndim,
+                     .kind = a->seg->kind};
   SEXP tag = Rf_allocVector(RAWSXP, (R_xlen_t)sm_descriptor_size(a->ndim));
   R_SetExternalPtrTag(ptr, tag);
   sm_descriptor_write(&d, a->dim, RAW(tag));
@@ -139,7 +115,7 @@ r_array *r_array_make(SEXP ptr, const r_array_spec *spec) {
   *a = (r_array){.magic = R_ARRAY_MAGIC,
                  .readonly = spec->readonly || seg->readonly,
                  .vector = spec->vector,
-                 .fragile = seg->kind == SM_SEGMENT_FILE,
+                 .fragile = seg->fragile,
                  .dtype = spec->dtype,
                  .ndim = spec->ndim,
                  .length = 1,
@@ -158,11 +134,7 @@ r_array *r_array_make(SEXP ptr, const r_array_spec *spec) {
 
 /* ---- access ---- */
 
-<<<<<<< HEAD
 bool r_array_fragile(const r_array *a) { return a->fragile; }
-=======
-bool r_array_fragile(const r_array *a) { return a->seg->fragile; }
->>>>>>> main
 
 void r_array_access(const r_array *a, void (*fn)(void *), void *ctx) {
   if (!r_array_fragile(a)) {

@@ -21,10 +21,6 @@ static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *a
   return rc;
 }
 
-<<<<<<< HEAD
-/* Memory for `spec`, with one ref. */
-static void memory_get(r_array_spec *spec, size_t nbytes, bool backed) {
-=======
 static const char *reason_of(int rc) {
   switch (rc) {
   case -EMFILE: return "this process has no more file descriptors (raise ulimit -n)";
@@ -35,10 +31,8 @@ static const char *reason_of(int rc) {
   }
 }
 
-static void memory_get(SEXP x, r_array *a, size_t nbytes, bool backed) {
-  sm_segment *seg = NULL;
-  sm_small *block = NULL;
->>>>>>> main
+/* Memory for `spec`, with one ref. */
+static void memory_get(r_array_spec *spec, size_t nbytes, bool backed) {
   uint64_t available = UINT64_MAX;
   r_memory_collect_before(nbytes);
   bool small = nbytes <= SM_SMALL_MAX;
@@ -51,15 +45,8 @@ static void memory_get(SEXP x, r_array *a, size_t nbytes, bool backed) {
   if (rc == SM_EINTR) {
     r_interrupt_raise();
   }
-<<<<<<< HEAD
-  if (rc < 0)
-    r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available,
-                   rc == -EMFILE ? "this process has no more file descriptors" : sm_error_text(rc));
-=======
   if (rc == -EFBIG) available = sm_size_limit();
   if (rc < 0) r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available, reason_of(rc));
-  r_array_bind(x, a, small ? block->seg : seg, block, small ? block->data : seg->payload);
->>>>>>> main
 }
 
 static SEXP array_make(sm_dtype dtype, int ndim, const int64_t *dim, bool vector, bool backed) {
