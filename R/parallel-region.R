@@ -122,7 +122,7 @@ print.sharedmem_region <- function(x, ...) {
 # `p$var$a <- v` ends with an assignment of p$var itself, which is where it was.
 #' @export
 `$<-.sharedmem_region` <- function(x, name, value) {
-  if (!identical(name, "var") || !identical(value, x$var))
+  if (!identical(name, "var") || !base::identical(value, x$var))
     abort_class("sharedmem_region_error", sprintf("`%s` of a region cannot be assigned; its variables are p$var$<name>", name))
   x
 }
@@ -207,9 +207,13 @@ region_settle <- function(vars, ptr, out, end) {
   failure <- if (is.na(end$failed)) region_agreement(out, results) else region_failure(end, of_type("error"), .Call(ffi_region_pids, ptr))
   if (is.null(failure)) variables_combine(vars, lapply(results, function(f) f$value$partial))
   relay <- new_relay()
-  for (f in of_type("condition")) relay$give(f$value)
-  relay$end(Reduce(`+`, lapply(results, function(f) f$value$suppressed), c(0, 0)))
-  if (!is.null(failure)) raise_failure(failure)
+  give_all <- function() {
+    for (f in of_type("condition")) relay$give(f$value)
+    relay$end(Reduce(`+`, lapply(results, function(f) f$value$suppressed), c(0, 0)))
+  }
+  if (is.null(failure)) return(give_all())
+  beside_failure(give_all())
+  raise_failure(failure)
 }
 
 # Of the rank that failed first: its error, or how it ended.

@@ -18,7 +18,8 @@
 #' unlink(file)
 #' @export
 write_trace <- function(trace, file) {
-  if (!inherits(trace, "sharedmem_trace")) abort_argument("trace", describe_value(trace), "a trace: pool$trace of a pool made with trace = TRUE")
+  if (!inherits(trace, "sharedmem_trace"))
+    abort_argument("trace", describe_value(trace), "a trace: pool$trace of a pool made with trace = TRUE")
   check_path(file)
   con <- tryCatch(suppressWarnings(file(file, "wb")), error = function(e)
     abort_class("sharedmem_file_error", sprintf("cannot write %s", file), path = file))

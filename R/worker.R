@@ -37,7 +37,8 @@ worker_unsendable <- function(e, item) {
 # Called from C after a jump to top level: what R says of it is all there is.
 worker_jumped <- function() {
   if (!isTRUE(the$worker$collect)) .Call(ffi_worker_stop_all)
-  report_failure(send_failure, jump_reason(the$worker$message_before), character())
+  e <- jump_reason(the$worker$message_before)
+  report_failure(send_failure, if (.Call(ffi_worker_returned)) unsendable(e) else e, character())
 }
 
 # The loop of a worker. `item` is set by C before each call of `func(item, ...)`. Handlers are established once for all items. To

@@ -49,7 +49,7 @@ void r_worker_run(r_map *m, int rank, SEXP main, SEXP jumped) {
   worker.map = m;
   worker.batch_target = FRAME_FIRST;
   r_trace_target = NULL;
-  r_team_work w = {m, sm_queue_slot(m->queue, rank), main, jumped, r_trace_leave};
+  r_team_work w = {m, sm_queue_slot(m->queue, rank), m->team.output != R_OUTPUT_SPOOL, main, jumped, r_trace_leave};
   r_team_work_as(&m->team, rank, &w);
 }
 

@@ -6,7 +6,10 @@ everywhere <- function(run) {
   on.exit(set_debug(FALSE))
   c(out, list(debug = run(MapReduce(np = 1))))
 }
-outcome <- function(expr) tryCatch(expr, error = function(e) list(class(e), if (inherits(e, "WorkerException")) list(class(e$reason), conditionMessage(e$reason), e$item) else conditionMessage(e)))
+outcome <- function(expr) tryCatch(expr, error = function(e) {
+  of_worker <- inherits(e, "WorkerException")
+  list(class(e), if (of_worker) list(class(e$reason), conditionMessage(e$reason), e$item) else conditionMessage(e))
+})
 expect_alike <- function(run, debug_too = TRUE) {
   out <- everywhere(run)
   if (!debug_too) out$debug <- NULL
@@ -15,7 +18,8 @@ expect_alike <- function(run, debug_too = TRUE) {
 }
 
 test_that("StopProcessGroup ends a map in the same way from func, and is raised as it is from reduce", {
-  r <- expect_alike(function(pool) outcome(pool$map(function(i) if (i == 3) stop(StopProcessGroup()) else i, c(a = 1, b = 2, c = 3, d = 4))))
+  r <- expect_alike(function(pool) outcome(pool$map(function(i) if (i == 3) stop(StopProcessGroup()) else i,
+                                                    c(a = 1, b = 2, c = 3, d = 4))))
   expect_identical(r, structure(list(a = 1, b = 2, c = NULL, d = NULL), stopped = TRUE))
   r <- expect_alike(function(pool) outcome(pool$map(identity, 1:4, reduce = function(v) stop(StopProcessGroup()))))
   expect_identical(r[[1L]][1L], "StopProcessGroup")
@@ -25,7 +29,8 @@ test_that("errors, of whatever class and however deep, arrive with the same reas
   mine <- function() stop(structure(class = c("mine", "error", "condition"), list(message = "m", call = NULL)))
   f <- function(i) if (i == 2) mine() else if (i == 4) log("a") else i
   r <- expect_alike(function(pool) outcome(pool$map(f, 1:5)), debug_too = FALSE)
-  expect_identical(r, list(c("WorkerException", "SlaveException", "sharedmem_error", "error", "condition"), list(c("mine", "error", "condition"), "m", 2)))
+  expect_identical(r, list(c("WorkerException", "SlaveException", "sharedmem_error", "error", "condition"),
+                           list(c("mine", "error", "condition"), "m", 2)))
   collected <- function(backend, np) {
     r <- MapReduce(backend, np = np, on_error = "collect")$map(f, 1:5, reduce = function(v) v * 10)
     lapply(r, function(v) if (inherits(v, "WorkerException")) list(class(v$reason), v$item) else v)
@@ -66,7 +71,8 @@ test_that("a time limit ends an item in the session too, counts each item anew, 
 test_that("a handler of the session's that leaves the map leaves its generator, its pool and its trace whole", {
   pool <- MapReduce(np = 0, trace = TRUE)
   set.seed(3)
-  got <- withCallingHandlers(tryCatch(pool$map(function(i) { runif(1); if (i == 2) signalCondition(structure(class = c("jump", "condition"), list(message = "", call = NULL))); i }, 1:3),
+  jump <- structure(class = c("jump", "condition"), list(message = "", call = NULL))
+  got <- withCallingHandlers(tryCatch(pool$map(function(i) { runif(1); if (i == 2) signalCondition(jump); i }, 1:3),
                                       jump = function(c) "left"))
   after <- runif(1)
   expect_identical(got, "left")

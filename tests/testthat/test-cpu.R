@@ -31,7 +31,12 @@ test_that("options count before variables, and variables in their order", {
 
 test_that("one message a session says that OMP_NUM_THREADS=1 hides what the scheduler gives", {
   r <- run_script({
-    count <- function() { told <- 0; n <- withCallingHandlers(cpu_count(), sharedmem_message = function(m) { told <<- told + 1; invokeRestart("muffleMessage") }); c(n, told) }
+    count <- function() {
+      told <- 0
+      note <- function(m) { told <<- told + 1; invokeRestart("muffleMessage") }
+      n <- withCallingHandlers(cpu_count(), sharedmem_message = note)
+      c(n, told)
+    }
     first <- count()
     answer(list(first, count(), { options(sharedmem.np = 3); count() }))
   }, env = c(OMP_NUM_THREADS = "1", SLURM_CPUS_PER_TASK = "16"))
@@ -90,7 +95,8 @@ test_that("without variables it is what the affinity and the quota allow", {
   expect_null(a(character()))
   skip_if(!nzchar(Sys.which("taskset")), "no taskset")
   r <- system(sprintf("taskset -c 0 %s -e %s", shQuote(file.path(R.home("bin"), "Rscript")),
-                      shQuote(sprintf(".libPaths(c('%s', .libPaths())); cat(sharedmem::cpu_count())", dirname(getNamespaceInfo("sharedmem", "path"))))), intern = TRUE)
+                      shQuote(sprintf(".libPaths(c('%s', .libPaths())); cat(sharedmem::cpu_count())",
+                                      dirname(getNamespaceInfo("sharedmem", "path"))))), intern = TRUE)
   expect_identical(r[length(r)], "1")
 })
 

@@ -141,7 +141,7 @@ steps <- list(
          else order(if (is.raw(v)) as.integer(v) else v, decreasing = decreasing, method = "radix")
     if (!same(argsort(w$x, decreasing = decreasing, np = 2L), o)) return("argsort")
     if (!same(attempt(sort(w$x, decreasing = decreasing)), attempt(sort(shown(m, w), decreasing = decreasing)))) return("sort")
-    if (!same(attempt(order(w$x)), attempt(order(shown(m, w))))) "order"
+    if (m$code != "raw" && !same(attempt(order(w$x)), attempt(order(shown(m, w))))) "order"
   },
   search = function(m) {
     if (m$code %in% c("c16", "raw")) return(NULL)

@@ -171,7 +171,8 @@ test_that("draws, those in reduce too, and the generator afterwards are the same
     list(r, runif(1), get(".Random.seed", globalenv()))
   }
   reduce <- function(v) c(v, runif(1), rnorm(1))
-  pools <- list(MapReduce(np = 1), MapReduce(np = 0), MapReduceByThread(2), MapReduce(np = 1, retries = 1), MapReduce(np = 1, on_error = "collect"))
+  pools <- list(MapReduce(np = 1), MapReduce(np = 0), MapReduceByThread(2), MapReduce(np = 1, retries = 1),
+                MapReduce(np = 1, on_error = "collect"))
   old <- RNGkind()
   on.exit(suppressWarnings(do.call(RNGkind, as.list(old))))
   for (kind in list(c("Mersenne-Twister", "Inversion"), c("L'Ecuyer-CMRG", "Ahrens-Dieter"), c("Wichmann-Hill", "Box-Muller"))) {
@@ -192,7 +193,8 @@ test_that("an error, StopProcessGroup or an interrupted reduce leaves the sessio
   })
   fails <- list(list(function(i) { runif(1); stop("x") }), list(function(i) { runif(1); stop(StopProcessGroup()) }),
                 list(function(i) { runif(1); set.seed(i); RNGkind("Wichmann-Hill"); i }), list(identity, function(v) stop("y")),
-                list(function(i) { runif(1); tryCatch(MapReduce(np = 0)$map(function(j) { runif(1); stop("z") }, 1), error = function(e) runif(1)) }))
+                list(function(i) { runif(1); tryCatch(MapReduce(np = 0)$map(function(j) { runif(1); stop("z") }, 1),
+                                                      error = function(e) runif(1)) }))
   for (f in fails) {
     ref <- suppressWarnings(do.call(after, c(1, f)))
     expect_identical(suppressWarnings(do.call(after, c(0, f))), ref)
@@ -222,7 +224,8 @@ test_that("a session that has never drawn maps too, and then has a generator", {
 test_that("what an item does to the generator ends with the item", {
   ref <- with_seed(10, MapReduce(np = 0)$map(draw, 1:12))
   meddle <- list(function() set.seed(1), function() RNGkind("Marsaglia-Multicarry"), function() rm(".Random.seed", envir = globalenv()),
-                 function() assign(".Random.seed", 5L, envir = globalenv()), function() RNGkind(normal.kind = "Box-Muller"), function() runif(1e4))
+                 function() assign(".Random.seed", 5L, envir = globalenv()), function() RNGkind(normal.kind = "Box-Muller"),
+                 function() runif(1e4))
   for (np in c(0, 1)) {
     got <- with_seed(10, MapReduce(np = np)$map(function(i) {
       v <- draw(i)

@@ -70,5 +70,6 @@ test_that("anything but a trace and a path is an error", {
 test_that("a file that is no path, or none at all, is an argument error", {
   pool <- MapReduce(np = 0, trace = TRUE)
   pool$map(sqrt, 1:3)
-  for (file in list("", NA_character_, character(), 1, NULL)) expect_error(write_trace(pool$trace, file), class = "sharedmem_argument_error")
+  for (file in list("", NA_character_, character(), 1, NULL)) 
+    expect_error(write_trace(pool$trace, file), class = "sharedmem_argument_error")
 })

@@ -22,7 +22,13 @@ test_that("options, working directory and environment of a worker are the master
   options(sm_test_option = 5)
   on.exit(options(sm_test_option = NULL))
   here <- getwd()
-  r <- pool$map(function(i) { o <- getOption("sm_test_option"); options(sm_test_option = 6); setwd("/"); Sys.setenv(SM_TEST_ENV = "x"); o }, 1)
+  r <- pool$map(function(i) {
+    o <- getOption("sm_test_option")
+    options(sm_test_option = 6)
+    setwd("/")
+    Sys.setenv(SM_TEST_ENV = "x")
+    o
+  }, 1)
   expect_identical(r, list(5))
   expect_identical(getOption("sm_test_option"), 5)
   expect_identical(getwd(), here)
