@@ -10,7 +10,7 @@ warn_lossy <- function(unused)
 # All values without attributes.
 bare_values <- function(x) .Call(ffi_index_get_all, x, TRUE, FALSE)
 
-dtype_code <- function(x) .Call(ffi_array_about, x)$dtype
+dtype_code <- function(x) .Call(ffi_array_dtype, x)
 
 array_meta <- function(x) .Call(ffi_array_meta, x)
 
