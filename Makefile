@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check native sanitize lint docs bench bench-quick coverage clean
+.PHONY: help demo test test-current install check suites native sanitize lint docs bench bench-quick coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -46,6 +46,11 @@ install: $(LIB)/sharedmem/DESCRIPTION
 test: install
 	@tools/setup.sh test
 	@ONLY='$(ONLY)' tools/test.sh
+
+## suites       other packages' own tests on our back ends (ONLY=name: one of tools/suites; ALL=1: also the long ones that take turns)
+suites: install
+	@tools/setup.sh suites
+	@ONLY='$(ONLY)' ALL='$(ALL)' tools/suites.sh
 
 ## test-current the suite and R CMD check on the current R, in a root of Debian unstable (ONLY=regex: some files)
 test-current:
@@ -93,4 +98,4 @@ coverage:
 
 ## clean        remove what the targets made
 clean:
-	@rm -rf .lib .demo-lib .build src/*.o src/*.so
+	@rm -rf .lib .demo-lib .suites-lib .build src/*.o src/*.so

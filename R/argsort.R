@@ -50,7 +50,7 @@ argsort <- function(data, out = NULL, decreasing = FALSE, na_last = TRUE, np = N
 place_into <- function(out, place) {
   if (is.null(out)) return(place)
   if (!is_shared(out) || !dtype(out) %in% c("i4", "i8", "f8") || length(out) != length(place))
-    abort_argument("out", if (is_shared(out)) sprintf("one of dtype %s and length %.0f", dtype(out), length(out)) else describe_value(out),
+    abort_argument("out", if (is_shared(out)) sprintf("of dtype %s and length %.0f", dtype(out), length(out)) else describe_value(out),
                    sprintf("a shared array of dtype i4, i8 or f8 and length %d", length(place)))
   out[] <- place
   out
@@ -60,7 +60,8 @@ place_into <- function(out, place) {
 argsort_keys <- function(keys, decreasing, na_last, np) {
   n <- unique(vapply(keys, function(k) as.double(length(k)), 0))
   if (length(keys) == 0L || length(n) != 1L)
-    abort_argument("data", sprintf("a list of %d of lengths %s", length(keys), toString(n)), "a list of vectors or shared arrays of one length")
+    abort_argument("data", sprintf("a list of %d of lengths %s", length(keys), toString(n)),
+                   "a list of vectors or shared arrays of one length")
   keys <- lapply(unname(as.list(keys)), sortable, "data")
   place <- NULL
   if (is.na(na_last)) place <- which(!Reduce(`|`, lapply(keys, is.na)))

@@ -41,8 +41,9 @@ Ops.shared_array <- function(e1, e2) {
 #' @rdname shared_array-arithmetic
 #' @export
 Math.shared_array <- function(x, ...) {
-  f <- get(.Generic, envir = baseenv(), mode = "function")
-  f(if (dtype_code(x) == "f8") plain(x) else shared_values(x), ...)
+  x <- if (dtype_code(x) == "f8") plain(x) else shared_values(x) # others may come back as they are
+  if (...length()) eval(as.call(c(as.name(.Generic), quote(x), lapply(list(...), plain))))
+  else eval(call(.Generic, quote(x))) # so that errors speak of sqrt(x)
 }
 
 #' @rdname shared_array-arithmetic

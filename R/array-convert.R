@@ -50,7 +50,8 @@ as.character.shared_array <- function(x, ...) as.character(shared_values(x), ...
 #' @export
 as.list.shared_array <- function(x, ...) {
   value <- as.list(shared_values(x), ...)
-  if (is.null(names(value)) && startsWith(dtype_code(x), "S") && names_by_values(sys.nframe(), dim(x))) names(value) <- as.vector(shared_values(x))
+  if (is.null(names(value)) && startsWith(dtype_code(x), "S") && names_by_values(sys.nframe(), dim(x)))
+    names(value) <- as.vector(shared_values(x))
   value
 }
 

@@ -10,7 +10,8 @@
 #' @param ... further arguments of the function for ordinary vectors; of `cbind()` and `rbind()`: shared arrays, vectors and matrices (a
 #'   data frame among them: write `x[]`).
 #' @param deparse.level as in [cbind()].
-#' @param value of `levels<-`: as many names as there are levels. The codes in the memory stay as they are, and so do the levels that other handles have.
+#' @param value of `levels<-`: as many names as there are levels. The codes in the memory stay as they are, and so do the levels that other
+#'   handles have.
 #' @param name a name. Shared arrays have no components: `$` gives what a NumPy array has under that name (`shape`, `dtype`, `size`,
 #'   `nbytes`, `ndim`, `T`), else an error.
 #' @return What the function gives for the ordinary R object; `levels<-` a shared array over the same memory.
@@ -127,7 +128,8 @@ is.array.shared_array <- function(x) {
 `$<-.shared_array` <- function(x, name, value) abort_component(name)
 
 abort_component <- function(name) {
-  abort_argument("x", "a shared array", sprintf("a list to have a component `%s`; elements are x[i] and x[[i]], the shape is dim(x), the type dtype(x)", name))
+  abort_argument("x", "a shared array",
+                 sprintf("a list to have a component `%s`; elements are x[i] and x[[i]], the shape is dim(x), the type dtype(x)", name))
 }
 
 #' @rdname shared_array-generics

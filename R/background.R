@@ -40,27 +40,25 @@ start_background <- function(`<func>`, ...) {
   bg$started <- Sys.time()
   bg$ended <- NULL
   bg$map <- NULL
-  bg$value <- bg$error <- bg$setup <- NULL
+  bg$value <- bg$error <- NULL
   bg$pid <- Sys.getpid()
   bg$is_alive <- function() background_alive(bg)
   bg$wait <- function(timeout = Inf) background_wait(bg, timeout)
   bg$cancel <- function() background_cancel(bg)
   class(bg) <- "sharedmem_background"
   if (get_debug() || !fork_is_safe()) {
-    bg$value <- func(...)
+    bg$value <- with_stream(map_seed("background"), func(...))
     background_settle(bg, "done")
     return(bg)
   }
   map <- .Call(ffi_map_new, 1L, 1, NULL, NA_integer_, Inf, constants$output[["spool"]])
-  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, list(seed = FALSE, threads = 1L))
-  bg$setup <- setup
-  draws <- background_draws()
+  setup <- worker_plan(max(1, the$worker$budget - 1), FALSE, map_seed("background"))
   main <- function(rank) {
     worker_setup(setup)
-    draws()
     worker_loop(function(item) func(...), list(NULL), FALSE)
   }
   bg$map <- map
+  collect_garbage_before_fork()
   .Call(ffi_map_spawn, map, main, worker_jumped)
   bg$pid <- .Call(ffi_map_pids, map)
   the$session$background <- c(the$session$background, list(bg))
@@ -73,7 +71,6 @@ background_settle <- function(bg, state) {
   bg$ended <- Sys.time()
   if (!is.null(bg$map)) .Call(ffi_map_end, bg$map)
   bg$map <- NULL
-  if (!is.null(bg$setup)) unlink_worker_files(bg$setup)
   the$session$background <- Filter(function(other) !identical(other, bg), the$session$background)
 }
 
@@ -101,7 +98,7 @@ background_wait <- function(bg, timeout) {
   if (!background_drive(bg, timeout))
     abort_class("sharedmem_timeout_error", sprintf("process %d still runs after %s seconds", bg$pid, format(timeout)),
                 timeout = timeout, pid = bg$pid)
-  if (!is.null(bg$error)) stop(bg$error)
+  if (!is.null(bg$error)) raise_failure(bg$error)
   bg$value
 }
 

@@ -36,9 +36,11 @@ make_shared_cluster <- function(n = NULL, output = "relay", threads = 1L) {
   cl$ptr <- .Call(ffi_node_new, n, constants$output[[output]])
   cl$answers <- vector("list", n)
   cl$owed <- cl$stale <- integer(n) # answers that are to come from each node, and those among them for which nobody waits any more
-  plan <- worker_plan(max(1, floor(min(the$worker$budget, cpu_count()) / n)), FALSE, list(seed = FALSE, threads = threads))
+  plan <- worker_plan(max(1, floor(min(the$worker$budget, cpu_count()) / n)), FALSE, NULL, threads)
+  seeds <- member_seeds(map_seed(FALSE), n)
   main <- function(rank) {
     worker_setup(plan)
+    set.seed(seeds[rank + 1L])
     node_loop(cl$ptr)
   }
   collect_garbage_before_fork()

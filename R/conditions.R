@@ -10,6 +10,32 @@ warn_class <- function(class, message, ..., call = NULL) {
                     list(message = message, call = call, ...)))
 }
 
+inform_class <- function(class, message, ..., call = NULL) {
+  message(structure(class = c(class, "sharedmem_message", "message", "condition"),
+                    list(message = paste0(message, "\n"), call = call, ...)))
+}
+
+# What a map, a region or a background call has failed with goes to the caller, and is kept for last_error().
+raise_failure <- function(e) {
+  the$session$last_error <- e
+  stop(e)
+}
+
+#' The last failure of a worker
+#'
+#' Gives the last [WorkerException] that a map, a region or a background call has raised in this session. Printed, it shows the
+#' calls in the worker, which `traceback()` cannot: they ran in another process.
+#'
+#' @return A [WorkerException], or `NULL` if there was none yet.
+#' @source No counterpart in the Python package.
+#' @seealso [WorkerException]
+#' @examples
+#' f <- function(i) if (i == 3) stop("bad input") else i
+#' try(MapReduce(np = 2)$map(f, 1:4), silent = TRUE)
+#' last_error()
+#' @export
+last_error <- function() the$session$last_error
+
 # Names the argument, what came and what was expected.
 abort_argument <- function(arg, got, expected, call = NULL) {
   abort_class("sharedmem_argument_error",
@@ -79,12 +105,12 @@ SlaveException <- WorkerException
 #' @rdname WorkerException
 #' @export
 StopProcessGroup <- function(message = "the map is ended early")
-  structure(class = c("StopProcessGroup", "error", "condition"), list(message = message, call = NULL))
+  structure(class = c("StopProcessGroup", "sharedmem_error", "error", "condition"), list(message = message, call = NULL))
 
 #' @rdname WorkerException
 #' @export
 LostExceptionType <- function(message = "a worker's condition could not be serialized; its class is lost")
-  structure(class = c("LostExceptionType", "warning", "condition"), list(message = message, call = NULL))
+  structure(class = c("LostExceptionType", "sharedmem_warning", "warning", "condition"), list(message = message, call = NULL))
 
 # The message of a condition, also where the class has a broken conditionMessage().
 message_of <- function(cond) {

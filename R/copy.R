@@ -34,6 +34,7 @@ copy <- function(a) {
 }
 
 copy_atomic <- function(a) {
+  if (inherits(a, "POSIXlt")) abort_argument("a", "a POSIXlt, which is a list", "a POSIXct: copy(as.POSIXct(a))")
   if (is.null(a) || !is.atomic(a) || isS4(a))
     abort_argument("a", describe_value(a), "an atomic vector, a shared array, or a list or data frame of these")
   kept <- attributes(a)
@@ -56,6 +57,8 @@ copy_list <- function(a) {
 }
 
 abort_lost <- function(kind, what) {
-  what <- paste(what, collapse = ", ")
-  abort_argument("a", sprintf("one with %s '%s'", kind, what), sprintf("an object without %s that shared memory cannot keep", kind))
+  abort_argument("a", sprintf("one with %s %s", kind, paste0("'", what, "'", collapse = ", ")),
+                 sprintf("without attributes and classes that shared memory does not keep (it keeps %s): copy(%s) drops them",
+                         paste(c(setdiff(kept_attributes, "class"), kept_classes), collapse = " "),
+                         if (kind == "class") "unclass(a)" else "as.vector(a)"))
 }

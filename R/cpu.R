@@ -1,21 +1,38 @@
 # How many processors and how much memory this process may use.
 
-# A positive number from an environment variable, or NULL. Only the first of "4,2" counts.
-env_count <- function(name) {
-  text <- Sys.getenv(name, "")
-  if (!nzchar(text)) return(NULL)
-  n <- suppressWarnings(as.numeric(trimws(strsplit(text, ",", fixed = TRUE)[[1L]][1L])))
-  if (is.na(n) || n < 1 || n != floor(n) || n > .Machine$integer.max) {
-    warning(sprintf("%s is \"%s\", not a positive number: passed over", name, text), call. = FALSE)
-    return(NULL)
-  }
-  as.integer(n)
+# Where a user or a scheduler may have said how many processors to use, in the order in which they count.
+np_options <- c("sharedmem.np", "mc.cores")
+np_variables <- c("MC_CORES", "OMP_NUM_THREADS", "PBS_NUM_PPN", "SLURM_CPUS_PER_TASK", "NSLOTS", "LSB_DJOB_NUMPROC")
+
+# A positive whole number, or NULL, with a warning where there is a value that is none.
+count_from <- function(name, value) {
+  n <- if (is.character(value)) suppressWarnings(as.numeric(trimws(value))) else value
+  if (is.numeric(n) && length(n) == 1L && !is.na(n) && n >= 1 && n == floor(n) && n <= .Machine$integer.max) return(as.integer(n))
+  warn_class("sharedmem_value_warning", sprintf("%s is %s, not a positive number: passed over", name, describe_value(value)), name = name)
+  NULL
 }
 
-read_file <- function(path) {
-  if (!file.exists(path)) return(character())
-  tryCatch(readLines(path, warn = FALSE), error = function(e) character(), warning = function(w) character())
+option_count <- function(name) if (!is.null(value <- getOption(name))) count_from(sprintf("options(%s)", name), value)
+
+# Only the first of "4,2" counts.
+env_count <- function(name) {
+  text <- Sys.getenv(name, "")
+  if (nzchar(text)) count_from(name, if (name == "OMP_NUM_THREADS") sub(",.*$", "", text) else text)
 }
+
+# Once a session: OMP_NUM_THREADS=1, which many clusters set for the sake of BLAS, hides what the scheduler gives.
+tell_hidden_cores <- function() {
+  if (the$session$cores_told) return()
+  given <- Sys.getenv(setdiff(np_variables, c("MC_CORES", "OMP_NUM_THREADS")))
+  n <- suppressWarnings(as.numeric(given))
+  if (!any(n > 1, na.rm = TRUE)) return()
+  the$session$cores_told <- TRUE
+  best <- names(given)[which.max(n)]
+  told <- "OMP_NUM_THREADS is 1, so one worker is used, though %s is %s: options(sharedmem.np = %s) or MapReduce(np = %s) uses them all"
+  inform_class("sharedmem_cores_message", sprintf(told, best, given[[best]], given[[best]], given[[best]]))
+}
+
+read_file <- function(path) .Call(ffi_file_lines, path)
 
 # Processors this process may run on ("0-3,8"), or NULL.
 affinity_count <- function(status = read_file("/proc/self/status")) {
@@ -60,10 +77,11 @@ quota_count <- function(dirs = cgroup_dirs("cpu")) {
 
 #' Number of processors to use
 #'
-#' Gives the number of processors that this process may use: the first of the environment variables
-#' `OMP_NUM_THREADS` (its first number), `PBS_NUM_PPN` and `SLURM_CPUS_PER_TASK` that holds a positive
-#' number; otherwise the processors in its CPU affinity, at most its cgroup's CPU quota, rounded down.
-#' A value that is not a positive number is passed over with a warning.
+#' Gives the number of processors that this process may use: the first of `options(sharedmem.np = )`, `options(mc.cores = )`
+#' and the environment variables `MC_CORES`, `OMP_NUM_THREADS` (its first number), `PBS_NUM_PPN`, `SLURM_CPUS_PER_TASK`, `NSLOTS` and
+#' `LSB_DJOB_NUMPROC` that holds a positive number; otherwise the processors in its CPU affinity, at most its cgroup's CPU
+#' quota, rounded down. A value that is not a positive number is passed over with a warning of class `sharedmem_warning`. Where
+#' `OMP_NUM_THREADS=1` hides a scheduler's larger number, one message a session says so.
 #'
 #' Under `R CMD check` (`_R_CHECK_LIMIT_CORES_`), maps use at most two workers whatever this gives.
 #'
@@ -74,8 +92,11 @@ quota_count <- function(dirs = cgroup_dirs("cpu")) {
 #' cpu_count()
 #' @export
 cpu_count <- function() {
-  for (name in c("OMP_NUM_THREADS", "PBS_NUM_PPN", "SLURM_CPUS_PER_TASK"))
-    if (!is.null(n <- env_count(name))) return(n)
+  for (name in np_options) if (!is.null(n <- option_count(name))) return(n)
+  for (name in np_variables) if (!is.null(n <- env_count(name))) {
+    if (n == 1L && name == "OMP_NUM_THREADS") tell_hidden_cores()
+    return(n)
+  }
   n <- affinity_count()
   if (is.null(n)) n <- parallel::detectCores()
   if (is.na(n)) n <- 1L
@@ -119,8 +140,9 @@ fork_is_safe <- function() {
   if (!is_gui_session()) return(TRUE)
   if (!the$session$fork_warned) {
     the$session$fork_warned <- TRUE
-    warning("forking this session of ", .Platform$GUI, " is known to hang it: the work runs in one process. ",
-            "Use Rscript or R in a terminal, or set options(sharedmem.fork = TRUE)", call. = FALSE)
+    warn_class("sharedmem_fork_warning",
+               paste0("forking this session of ", .Platform$GUI, " is known to hang it: the work runs in one process. ",
+                      "Use Rscript or R in a terminal, or set options(sharedmem.fork = TRUE)"))
   }
   FALSE
 }

@@ -3,6 +3,7 @@
 # wait until all items before theirs are done; it gives the number that wait.
 map_events <- function(collect, timeout = Inf, progress = progress_off) {
   waiting <- list()
+  failed <- FALSE
   relay <- new_relay(progress$hide)
   release <- function(below) {
     items <- vapply(waiting, `[[`, 0, "item")
@@ -16,17 +17,22 @@ map_events <- function(collect, timeout = Inf, progress = progress_off) {
     else waiting[[length(waiting) + 1L]] <<- frame
     length(waiting)
   }
+  end <- function(frame, below) {
+    release(below)
+    relay$end(frame$value)
+  }
   function(frame, below) {
     switch(frame$type,
       progress = return(progress$tick(frame$value)),
       condition = return(hold(frame, below)),
       release = return(release(below)),
       end = {
-        release(below)
-        relay$end(frame$value)
+        if (failed) beside_failure(end(frame, below)) else end(frame, below)
         return(0)
       })
     e <- failure_from(frame, timeout)
-    if (collect && !is.na(frame$item)) structure(list(e), class = "sharedmem_collected") else e
+    if (collect && !is.na(frame$item)) return(structure(list(e), class = "sharedmem_collected"))
+    failed <<- TRUE
+    e
   }
 }

@@ -71,7 +71,7 @@ dopar <- function(obj, expr, envir, data) {
     on.exit(detach("exportEnv"))
   }
   pool <- dopar_pool(told, if (stops) "stop" else "collect")
-  seed <- map_seed(list(seed = told$seed))
+  seed <- if (told$seed) map_seed(TRUE)
   code <- compiled_body(expr, envir)
   # results in a list, in order, are what a map gives
   listed <- is_default_combine(obj) && is.null(told$progress) && !isTRUE(obj$verbose)
@@ -121,16 +121,10 @@ settle <- function(out, before, handling, failed) {
 # The function that a round maps over 1 ... n: item j of the round is item before + j of the loop. Streams of random numbers
 # are the loop's, whatever the rounds are.
 dopar_item <- function(code, envir, args, before, seed, stops) {
-  owner <- Sys.getpid()
   evaluate <- if (stops) function(j) eval(code, args(j), envir)
               else function(j) tryCatch(eval(code, args(j), envir), error = function(e) e)
   if (is.null(seed)) return(evaluate)
-  function(j) {
-    stream <- seed_here(seed)
-    if (Sys.getpid() == owner) on.exit(stream$restore())
-    stream$item(before + j)
-    evaluate(j)
-  }
+  function(j) with_stream(seed, evaluate(j), before + j)
 }
 
 compiled_body <- function(expr, envir)

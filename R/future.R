@@ -45,7 +45,8 @@ future_internal <- function(name) {
   ns <- getNamespace("future")
   if (!exists(name, envir = ns, mode = "function", inherits = FALSE))
     abort_class("sharedmem_package_error",
-                sprintf("package future %s has no %s(), which plan(sharedmem::sharedmem) needs: use plan(multicore) until sharedmem has caught up",
+                sprintf(paste0("package future %s has no %s(), which plan(sharedmem::sharedmem) needs: use plan(multicore) until ",
+                               "sharedmem has caught up"),
                         utils::packageVersion("future"), name),
                 package = "future", needed = NULL, installed = as.character(utils::packageVersion("future")))
   get(name, envir = ns)

@@ -9,11 +9,12 @@
 #'
 #' @section What differs from parallel:
 #' - An item that fails gives a `try-error` in its own place, under `mc.preschedule = TRUE` too, where parallel fails the whole share
-#'   of a core. So does one whose worker died (parallel gives `NULL`): the condition behind it is the [WorkerException] that names the signal.
+#'   of a core. So does one whose worker died (parallel gives `NULL`): the condition behind it is the [WorkerException] that names the
+#'   signal.
 #'   A warning of class `sharedmem_lost_warning` counts both.
-#' - Random numbers: with `mc.set.seed = TRUE` each item draws from a generator of its own, derived from the session's, which moves on by one
-#'   step. So results depend on `set.seed()` alone, whatever the kind of generator, `mc.cores` and the scheduling. With `FALSE` each item
-#'   begins with the session's generator as it stands.
+#' - Random numbers: with `mc.set.seed = TRUE` each item draws from a generator of its own, derived from the session's, which moves on by
+#'   one step. So results depend on `set.seed()` alone, whatever the kind of generator, `mc.cores` and the scheduling. With `FALSE` each
+#'   item begins with the session's generator as it stands.
 #' - With one core or fewer than two items everything runs in the session and an error is raised as it is, as parallel does.
 #' - Warnings, messages and output of workers reach the session; see [MapReduce()].
 #' - A call inside a worker gets no more workers than the machine has processors left.

@@ -67,7 +67,7 @@ write_npy <- function(x, file, order = "F", np = NULL) {
   turned <- longer && order == "C"
   header <- npy_header(dtype(x), dim, longer && order == "F")
   if (turned) x <- .Call(ffi_npy_turn, x, dtype(x), rev(dim), c(1L, 1L), np)
-  .Call(ffi_file_write, x, path.expand(file), header, np)
+  replace_file(x, file, header, np)
   invisible(given)
 }
 

@@ -122,7 +122,7 @@ print.sharedmem_region <- function(x, ...) {
 # `p$var$a <- v` ends with an assignment of p$var itself, which is where it was.
 #' @export
 `$<-.sharedmem_region` <- function(x, name, value) {
-  if (!identical(name, "var") || !identical(value, x$var))
+  if (!identical(name, "var") || !base::identical(value, x$var))
     abort_class("sharedmem_region_error", sprintf("`%s` of a region cannot be assigned; its variables are p$var$<name>", name))
   x
 }
@@ -153,8 +153,7 @@ region_run <- function(p, state, code, frame) {
   region_place(p, 0L, nproc)
   if (!debug) code <- region_compile(code, frame)
   if (nproc > 1L) {
-    plan <- worker_plan(the$worker$budget, FALSE, list(seed = TRUE, threads = 1L))
-    on.exit(unlink_worker_files(plan), add = TRUE)
+    plan <- worker_plan(the$worker$budget, FALSE, map_seed(TRUE))
     region_spawn(p, ptr, nproc, plan, code, frame)
   }
   out <- withRestarts({
@@ -208,9 +207,13 @@ region_settle <- function(vars, ptr, out, end) {
   failure <- if (is.na(end$failed)) region_agreement(out, results) else region_failure(end, of_type("error"), .Call(ffi_region_pids, ptr))
   if (is.null(failure)) variables_combine(vars, lapply(results, function(f) f$value$partial))
   relay <- new_relay()
-  for (f in of_type("condition")) relay$give(f$value)
-  relay$end(Reduce(`+`, lapply(results, function(f) f$value$suppressed), c(0, 0)))
-  if (!is.null(failure)) stop(failure)
+  give_all <- function() {
+    for (f in of_type("condition")) relay$give(f$value)
+    relay$end(Reduce(`+`, lapply(results, function(f) f$value$suppressed), c(0, 0)))
+  }
+  if (is.null(failure)) return(give_all())
+  beside_failure(give_all())
+  raise_failure(failure)
 }
 
 # Of the rank that failed first: its error, or how it ended.
@@ -233,7 +236,7 @@ region_agreement <- function(out, frames) {
 # ---- the members ----
 
 region_spawn <- function(p, ptr, nproc, plan, code, frame) {
-  seeds <- vapply(seq_len(nproc - 1L), function(rank) .Call(ffi_rng_stream, plan$seed, as.double(rank))[2L], 1L)
+  seeds <- member_seeds(plan$seed, nproc)
   plan["seed"] <- list(NULL)
   suppressed <- c(0, 0)
   send <- function(type) function(value) .Call(ffi_region_send, ptr, constants$frame[[type]], value)
@@ -245,7 +248,7 @@ region_spawn <- function(p, ptr, nproc, plan, code, frame) {
   main <- function(rank) {
     worker_setup(plan)
     region_place(p, rank, nproc)
-    set.seed(seeds[rank]) # of the same kind as rank 0's
+    set.seed(seeds[rank + 1L]) # of the same kind as rank 0's
     withCallingHandlers({
       eval(code, frame)
       .Call(ffi_region_leave, ptr)

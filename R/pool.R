@@ -41,7 +41,8 @@
 #'   time, ranks taken in turn). A number here is `np`: `MapReduce(4)`.
 #' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
-#' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind it are matched whole.
+#' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind
+#'   it are matched whole.
 #' @param retries Whole number: after a worker's death the item it was running runs again in a fresh worker that sees
 #'   the same snapshot as the first ones, up to so many times an item. What an item had written into shared arrays before
 #'   its worker died stands, so let items write their own places.
@@ -59,8 +60,10 @@
 #' @param progress `TRUE` shows how many items are done, items a second and time left: a bar in a terminal (once
 #'   half a second has passed), sparse lines in a log, both on stderr; or through progressr, where its handlers are in use.
 #' @param trace `TRUE` records when each item ran where, and each wait; `pool$trace` is then the
-#'   [trace][sharedmem_trace] of the last map: `plot(pool$trace)` draws its time line, `summary(pool$trace)` says where the time went.
-#' @return An object of class `sharedmem_pool` (an environment, whose members cannot be assigned). Bad arguments give an error of class `sharedmem_argument_error`.
+#'   [trace][sharedmem_trace] of the last map: `plot(pool$trace)` draws its time line, `summary(pool$trace)` says where the time
+#'   went.
+#' @return An object of class `sharedmem_pool` (an environment, whose members cannot be assigned). Bad arguments give an error
+#'   of class `sharedmem_argument_error`.
 #' @source `sharedmem.MapReduce` and `sharedmem.MapReduceByThread` of the Python package.
 #' @seealso [sharedmem_trace], [plot.sharedmem_trace()], [tuple()], [background()], [WorkerException], [set_debug()]
 #' @examples
@@ -94,7 +97,7 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ..., retries = 0L, on
 # The members are locked; `state` alone changes: the map that runs and its item, `local`, the trace of the last map.
 new_pool <- function(backend, np, options) {
   state <- new.env(parent = emptyenv())
-  state$map <- state$trace <- NULL
+  state$map <- state$trace <- state$seed <- NULL
   state$item <- NA_real_
   state$local <- new_local(0L)
   pool <- new.env(parent = emptyenv())
@@ -127,20 +130,53 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
   sequence <- `<sequence>`
   n <- check_length(sequence)
   names <- item_names(sequence, n)
-  if (n == 0L) return(empty_results(n, names))
-  np <- if (n < `<minlength>` || get_debug() || pool$backend$name != "process") 0L else min(resolve_np(pool$np), n)
-  if (np > 0L && !fork_is_safe()) np <- 0L
-  if (np > 0L) func <- compiled(func, n > 2 * np)
+  if (n == 0L) {
+    if (pool$options$trace) state$trace <- empty_trace(names)
+    return(empty_results(n, names))
+  }
   # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
-  each <- if (`<star>`) function(item) do.call(func, c(as.list(item), list(...)), quote = TRUE)
-          else if (...length()) function(item) func(item, ...)
-          else func
+  each <- function(func) {
+    if (`<star>`) function(item) call_spread(func, as.list(item), list(...))
+    else if (...length()) function(item) func(item, ...)
+    else func
+  }
+  job <- list(func = func, each = each, sequence = sequence, n = n, names = names, reduce = with_advice(`<reduce>`),
+              here = n < `<minlength>` || get_debug(), options = pool$options, state = state)
   # a map inside a worker of the same pool has the pool to itself until it ends
-  outer <- list(map = state$map, item = state$item, local = state$local)
+  outer <- mget(c("map", "item", "local", "seed"), envir = state)
   on.exit(list2env(outer, state))
   sweep_background()
-  if (np == 0L) map_here(pool, state, each, sequence, n, names, `<reduce>`)
-  else map_forked(pool, state, func, each, sequence, n, names, `<reduce>`, np)
+  run_map(pool$backend, pool, job)
+}
+
+# star = TRUE: func(item[[1]], item[[2]], ..., further arguments).
+call_spread <- function(func, item, more) {
+  takes <- formals(args(func))
+  if (!is.null(takes) && !"..." %in% names(takes) && length(item) + length(more) > length(takes))
+    abort_class("sharedmem_argument_error",
+                sprintf("star = TRUE spreads each item over func's arguments: this one has %s, %d more are given, and func takes %d",
+                        count_of(length(item), "value"), length(more), length(takes)),
+                arg = "func", got = "more values than arguments", expected = "an argument for each")
+  advised(do.call(func, c(item, more), quote = TRUE), func,
+          sprintf("star = TRUE spreads each item over func's arguments, and this one has %s", count_of(length(item), "value")))
+}
+
+# A reduce() that takes two arguments is mostly meant to accumulate. The error that it then gives says what to do.
+with_advice <- function(reduce) {
+  if (!is.function(reduce) || is.primitive(reduce)) return(reduce)
+  needed <- vapply(formals(reduce), identical, NA, quote(expr = ))
+  if (sum(needed & names(needed) != "...") < 2L) return(reduce)
+  function(...) advised(reduce(...), reduce, paste("reduce is called with one result, a tuple()'s parts spread over its arguments;",
+                                                   "to combine results two by two call Reduce() on what map() gives"))
+}
+
+# An argument of f itself that is missing becomes an error with advice.
+advised <- function(expr, f, advice) {
+  missing_text <- sprintf(gettext("argument \"%s\" is missing, with no default", domain = "R"), names(formals(args(f))))
+  withCallingHandlers(expr, error = function(e)
+    if (conditionMessage(e) %in% missing_text)
+      abort_class("sharedmem_argument_error", paste0(conditionMessage(e), ": ", advice), call = conditionCall(e),
+                  arg = "func", got = "too few arguments", expected = advice))
 }
 
 nothing_to_close <- function(...)
@@ -150,20 +186,9 @@ nothing_to_close <- function(...)
 #' @export
 MapReduceByThread <- function(np = NULL, ...) MapReduce(backend = ThreadBackend, np = np, ...)
 
-#' @rdname MapReduce
-#' @format NULL
-#' @export
-ProcessBackend <- structure(list(name = "process"), class = "sharedmem_backend")
-
-#' @rdname MapReduce
-#' @format NULL
-#' @export
-ThreadBackend <- structure(list(name = "thread"), class = "sharedmem_backend")
-
 #' @export
 print.sharedmem_backend <- function(x, ...) {
-  cat(switch(x$name, process = "<ProcessBackend: forked worker processes>",
-             thread = "<ThreadBackend: the calling process, one item at a time>"), "\n", sep = "")
+  cat(format(x), "\n", sep = "")
   invisible(x)
 }
 
@@ -236,7 +261,7 @@ check_map <- function(func, sequence, reduce, star, minlength, given) {
       if (any(c("X", "FUN") %in% given)) " takes the function first and has no X and FUN: pool$map(FUN, X)"),
       arg = if (missing(func)) "func" else "sequence", got = "nothing", expected = "a function and something with length() and [[")
   if (!is.function(func))
-    abort_argument("func", describe_value(func), if (is.function(sequence)) "a function: map(func, sequence) takes it first" else "a function")
+    abort_argument("func", describe_value(func), paste0("a function", if (is.function(sequence)) ": map(func, sequence) takes it first"))
   if (is.function(sequence) || is.symbol(sequence) || (is.environment(sequence) && !is.object(sequence)))
     abort_argument("sequence", describe_value(sequence), "something with length() and [[")
   if (!is.null(reduce) && !is.function(reduce)) abort_argument("reduce", describe_value(reduce), "NULL or a function")

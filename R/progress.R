@@ -114,7 +114,8 @@ progress_log <- function(total, label, put = function(text) cat(text, file = std
   }
   done <- function() {
     took <- clock() - began
-    if (!ended && written) put(sprintf("%s: %s in %s, %s/s\n", label, count_of(total, "item"), format_clock(took), format_rate(total / max(took, 1e-9))))
+    if (!ended && written) put(sprintf("%s: %s in %s, %s/s\n", label, count_of(total, "item"), format_clock(took),
+                                       format_rate(total / max(took, 1e-9))))
     ended <<- TRUE
     invisible()
   }

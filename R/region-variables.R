@@ -24,8 +24,8 @@
 #'
 #' @param ... Variables, by name. `Shared`: atomic vectors, arrays, data frames, or shared arrays (which are
 #'   used as they are). `Private`: any R values. `Reduction`: numbers, vectors or arrays; any R values if `op` is a function.
-#' @param op The first argument without a name, unless it is given by its whole name. The operation: `"+"`, `"*"`, `"min"`, `"max"`, `"&"`, `"|"`, the function of that name, or any function of two values. It
-#'   should be associative.
+#' @param op The first argument without a name, unless it is given by its whole name. The operation: `"+"`, `"*"`, `"min"`, `"max"`, `"&"`,
+#'   `"|"`, the function of that name, or any function of two values. It should be associative.
 #' @param identity The starting value for a function that is not one of these.
 #' @return A clause for [Parallel()]. Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `Shared`, `Private` and `Reduction` of the Python package's 0.2 line (where reductions start at the given
@@ -177,7 +177,7 @@ write_variable <- function(v, name, value) {
   if (is.null(shared)) {
     if (is.null(.subset2(.subset2(v, "value"), name))) clause_of(v, name)
     assign(name, value, envir = .subset2(v, "value"))
-  } else if (!identical(shared, value)) write_shared(shared, name, value)
+  } else if (!base::identical(shared, value)) write_shared(shared, name, value)
   v
 }
 

@@ -45,7 +45,7 @@ own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "
 
 # The calls between the item's call and the handler that asks, as text; without our own frames.
 calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
-  is_item <- vapply(calls[seq_len(last)], function(cl) identical(cl, item_call), NA)
+  is_item <- vapply(calls[seq_len(last)], function(cl) base::identical(cl, item_call), NA)
   from <- if (any(is_item)) max(which(is_item)) else 1L
   ours <- function(cl) identical(cl, quote(h(simpleError(msg, call)))) ||
     is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% own_frames
@@ -77,6 +77,9 @@ new_relay <- function(hide = function() NULL) {
   }
   list(give = give, end = end)
 }
+
+# Conditions that are given on the way to a failure: one that becomes an error here (`warn = 2`) does not take its place.
+beside_failure <- function(expr) tryCatch(expr, error = function(e) NULL)
 
 # Conditions that package future names so do not wait for items before theirs, and are not counted.
 is_immediate <- function(cond) inherits(cond, "immediateCondition")

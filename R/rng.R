@@ -1,29 +1,23 @@
-# A random stream of its own for each item: L'Ecuyer-CMRG, derived from the master's generator by one step of it.
+# A generator of its own for each item: L'Ecuyer-CMRG, its state hashed from the map's base and the item's number.
 
-# NULL where the pool leaves R's generator alone.
-map_seed <- function(options) if (isTRUE(options$seed)) .Call(ffi_rng_base)
+# seed: TRUE, where the base comes from the session's generator, which moves on by one step; FALSE, where it comes from nothing that
+# repeats, and the session's generator is left untouched; "background", where it comes from the session's state as it stands and
+# the number of background calls that have found it so.
+map_seed <- function(seed)
+  .Call(ffi_rng_base, if (isTRUE(seed)) "step" else if (identical(seed, "background")) "background" else "nothing")
 
 # In a worker, `.Random.seed` is an active binding until somebody looks; this is its function.
 seed_binding <- function(value) .Call(ffi_rng_touch, if (missing(value)) NULL else value)
 
-# In the master's process: each item's stream is put in place by the function this gives; `restore` puts the
-# generator back as it stood.
-seed_here <- function(base) {
-  if (is.null(base)) return(list(item = function(i) NULL, restore = function() NULL))
-  old <- get(".Random.seed", envir = globalenv(), inherits = FALSE)
-  list(item = function(i) .Call(ffi_rng_restart, .Call(ffi_rng_stream, base, as.double(i))),
-       restore = function() .Call(ffi_rng_restart, old))
+# expr with the random numbers of an item; afterwards they are as they were.
+with_stream <- function(base, expr, item = 1) {
+  old <- .Call(ffi_rng_swap, .Call(ffi_rng_stream, base, as.double(item)))
+  on.exit(.Call(ffi_rng_swap, old))
+  expr
 }
 
-# A function that gives a new background process its stream: of those that belong to the state of the session's generator, which
-# stays where it is, the next one.
-background_draws <- function() {
-  old <- globalenv()$.Random.seed
-  session <- the$session
-  if (!.Call(ffi_rng_same, old, session$background_seed)) session$background_begun <- 0
-  session$background_seed <- old
-  session$background_begun <- number <- session$background_begun + 1
-  base <- .Call(ffi_rng_base)
-  if (is.null(old)) rm(".Random.seed", envir = globalenv()) else assign(".Random.seed", old, envir = globalenv())
-  function() .Call(ffi_rng_restart, .Call(ffi_rng_stream, base, number))
-}
+# Seeds for set.seed() in members that keep the session's kind of generator, one a rank (0 ... n - 1).
+member_seeds <- function(base, n) vapply(seq_len(n), function(i) {
+  bits <- .Call(ffi_rng_stream, base, as.double(i))[2L]
+  if (is.na(bits)) 0L else bits
+}, 1L)

@@ -56,7 +56,8 @@ search_pair <- function(data, needle) {
   else if (same("POSIXct", "Date")) needle <- as.double(unclass(plain(needle))) * 86400
   else if (kind[1L] != kind[2L] && (kind[2L] != "" || is.character(plain(needle))) ||
            !all(kind %in% c("", "Date", "POSIXct", "difftime")) && !is.numeric(unclass(data)))
-    abort_argument("needle", sprintf("of class %s", if (nzchar(kind[2L])) kind[2L] else typeof(needle)), sprintf("of class %s, as `data`", kind[1L]))
+    abort_argument("needle", sprintf("of class %s", if (nzchar(kind[2L])) kind[2L] else typeof(needle)),
+                   sprintf("of class %s, as `data`", kind[1L]))
   list(data = data, needle = needle)
 }
 

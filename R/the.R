@@ -6,12 +6,9 @@ the$session$debug <- FALSE
 the$session$background <- list()   # running background processes, kept alive until they end
 the$session$jobs <- list()         # jobs of mcparallel() that have not been collected, by process id
 the$session$replaced <- list()     # parallel's functions in whose place ours stand; see use_for_parallel()
-the$session$background_begun <- 0  # how many were started since the session's generator last moved
-the$session$background_seed <- NULL # its state at that time
 the$session$fork_warned <- FALSE
 the$session$cores_told <- FALSE    # that OMP_NUM_THREADS hides a scheduler's number
 the$session$regions <- 0L          # regions begun: their numbers
-the$session$maps <- 0              # maps begun, for names of directories
 the$session$exit_guard <- NULL
 the$session$last_error <- NULL     # the last WorkerException, for last_error()
 
@@ -25,8 +22,6 @@ the$worker$quit <- NULL            # R's own quit(), which workers call by anoth
 # What is kept because finding it again costs time.
 the$cache$collected_at <- 0        # private bytes after the last collection before a fork
 the$cache$compiled <- list()       # functions compiled lately, with their originals
-the$cache$workers_of <- NULL       # session's directory and pid that workers_prefix is for
-the$cache$workers_prefix <- NULL   # path of their directories, but for the number of the map
 
 # The numbers that R and C share, by name; read when the package is loaded.
 constants <- list()

@@ -5,8 +5,8 @@
 #' Items and waits too narrow for the device are drawn together, column by column: the filled height is the share of that
 #' moment spent in items, the hatched height on top of it the share spent waiting, what stays empty was idle. A dark
 #' line along the bottom of a lane is time inside a critical or ordered section, a red one garbage collection. The text beside a lane is
-#' the worker's busy time as a share of the map's. Where events found no room in the trace (see [sharedmem_trace]), the lane is dotted grey from
-#' there on.
+#' the worker's busy time as a share of the map's. Where events found no room in the trace (see [sharedmem_trace]), the lane is dotted grey
+#' from there on.
 #'
 #' @param x A trace, of class `sharedmem_trace`: `pool$trace`.
 #' @param main Character: title. `NULL`: made from the trace.
@@ -69,7 +69,8 @@ item_colours <- function(item, nitems) {
 # Seconds a device pixel covers; a vector device counts as one of 150 dots an inch.
 column_width <- function(xlim) {
   inches <- graphics::par("pin")[1L]
-  dots <- if (grDevices::dev.size("px")[1L] > 2 * grDevices::dev.size("in")[1L]) grDevices::dev.size("px")[1L] / grDevices::dev.size("in")[1L] else 150
+  dots <- grDevices::dev.size("px")[1L] / grDevices::dev.size("in")[1L]
+  if (!(dots > 2)) dots <- 150 # a device without pixels
   diff(xlim) / max(1, floor(inches * min(max(dots, 72), 300)))
 }
 
@@ -162,7 +163,8 @@ draw_narrow <- function(e, wide_items, nitems, top, bottom, xlim, px) {
     level <- level + waits[[kind]]
   }
   over <- overhead > 0
-  if (any(over)) graphics::rect(left[over], y(level[over]), left[over] + px, y((level + overhead)[over]), col = trace_colours$overhead, border = NA)
+  if (any(over))
+    graphics::rect(left[over], y(level[over]), left[over] + px, y((level + overhead)[over]), col = trace_colours$overhead, border = NA)
 }
 
 # Share of each column that the intervals cover.
@@ -231,7 +233,8 @@ draw_unknown <- function(x, half, xlim) {
   for (r in full - 1L) {
     from <- max(xlim[1L], x$events$end[x$events$rank == r])
     to <- min(xlim[2L], max(x$dropped$last[r + 1L, ], na.rm = TRUE))
-    if (to > from) graphics::rect(from, r - half, to, r + half, col = trace_colours$unknown, density = 12, angle = 0, border = trace_colours$unknown, lty = "dotted")
+    if (to > from) graphics::rect(from, r - half, to, r + half, col = trace_colours$unknown, density = 12, angle = 0,
+                                  border = trace_colours$unknown, lty = "dotted")
   }
 }
 
@@ -251,8 +254,10 @@ draw_axes <- function(x, s, xlim, long) {
   shown <- seq(0, x$np - 1, by = step)
   cex <- if (long) 0.75 else 0.9
   graphics::axis(2, shown, shown, col = NA, col.ticks = if (long) NA else "grey40", cex.axis = cex)
-  graphics::mtext(format_percent(s$workers$busy[shown + 1L] / x$elapsed), side = 4, at = shown, line = 0.3, cex = 0.8 * cex * graphics::par("cex"), col = "grey30")
-  graphics::mtext(" busy", side = 1, at = graphics::par("usr")[2L], adj = 0, line = 0.1, cex = 0.8 * cex * graphics::par("cex"), col = "grey30")
+  graphics::mtext(format_percent(s$workers$busy[shown + 1L] / x$elapsed), side = 4, at = shown, line = 0.3,
+                  cex = 0.8 * cex * graphics::par("cex"), col = "grey30")
+  graphics::mtext(" busy", side = 1, at = graphics::par("usr")[2L], adj = 0, line = 0.1, cex = 0.8 * cex * graphics::par("cex"),
+                  col = "grey30")
 }
 
 draw_titles <- function(x, s, main) {

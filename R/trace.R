@@ -23,17 +23,17 @@
 #' Seconds of each worker, in `$workers`: `busy` (in items, without waits), `critical`, `ordered` and `ring` (waits), `overhead`
 #' (startup, dispatch and serialization), `idle` (the rest of the map's time); they add up to the map's time. Also: `items`,
 #' `gc` (part of busy and overhead), `tail` (the part of idle after the worker's last event while others were still
-#' at work), `cpu` (processor time of the worker), `starved` (time it could have run but no processor was free; Linux), `private_bytes` (memory that it did not share with the master when it ended). Load
-#' balance is the largest busy time over the mean: 1 is perfect.
+#' at work), `cpu` (processor time of the worker), `starved` (time it could have run but no processor was free; Linux), `private_bytes`
+#' (memory that it did not share with the master when it ended). Load balance is the largest busy time over the mean: 1 is perfect.
 #'
 #' @param x,object A trace, of class `sharedmem_trace`.
 #' @param row.names,optional,... Unused.
 #' @return `as.data.frame()`: a data frame with a row an event and columns `rank` (integer, 0 ... np-1), `kind` (factor), `item`
 #'   (its number in the sequence, `NA` for none), `start` and `end` (seconds since the map's start), ordered by rank and start; and
 #'   `name` where the sequence has names. `summary()`: an object of class `summary.sharedmem_trace`, a list with `elapsed` (seconds),
-#'   `np` (workers forked), `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`, `losses` (named seconds, over all workers),
-#'   `limit` (name of what limits the map, `"nothing"` if workers were busy most of the time), `reason` (text with the numbers),
-#'   `dropped` (number of events not kept one by one). `pool$trace` is `NULL` before the first map and without `trace = TRUE`.
+#'   `np` (workers forked), `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`, `losses` (named seconds, over
+#'   all workers), `limit` (name of what limits the map, `"nothing"` if workers were busy most of the time), `reason` (text with the
+#'   numbers), `dropped` (number of events not kept one by one). `pool$trace` is `NULL` before the first map and without `trace = TRUE`.
 #' @source No counterpart in the Python package.
 #' @seealso [plot.sharedmem_trace()], [write_trace()], [MapReduce()]
 #' @examples
@@ -62,6 +62,14 @@ new_trace <- function(raw, nitems, names = NULL, begin = Sys.time() - raw$elapse
 read_trace <- function(map, n, names) {
   raw <- .Call(ffi_trace_read, map)
   if (!is.null(raw)) new_trace(raw, n, names = names)
+}
+
+# Of a map without items, which has run nowhere.
+empty_trace <- function(names) {
+  map <- .Call(ffi_map_new, 0L, 1, NULL, NA_integer_, Inf, constants$output[["inherit"]])
+  on.exit(.Call(ffi_map_end, map))
+  .Call(ffi_trace_open, map, 1L, 1)
+  read_trace(map, 0, names)
 }
 
 trace_title <- function(trace) sprintf("map of %s on %s", count_of(trace$nitems, "item"), count_of(trace$np, "worker"))
@@ -142,7 +150,8 @@ longest_item <- function(trace) {
   took <- items$end - items$start
   kept <- if (nrow(items)) max(took) else 0
   dropped <- max(trace$dropped$max[, "item"])
-  if (dropped > kept) list(seconds = dropped, item = NA) else list(seconds = kept, item = if (nrow(items)) items$item[which.max(took)] else NA)
+  if (dropped > kept) return(list(seconds = dropped, item = NA))
+  list(seconds = kept, item = if (nrow(items)) items$item[which.max(took)] else NA)
 }
 
 #' @rdname sharedmem_trace
@@ -209,7 +218,8 @@ print.summary.sharedmem_trace <- function(x, ...) {
   cat("\nSeconds and share of the map's time.")
   if (sum(x$workers$gc) > 0) cat(sprintf(" Garbage collection: %s.", format_seconds(sum(x$workers$gc))))
   if (any(!is.na(x$workers$private_bytes))) cat(" Memory: private to the worker.")
-  if (any(x$workers[c("critical", "ordered", "ring")] > 0)) cat("\nfor lock, order, master: waits for critical(), ordered(), and for the master to take results.")
+  if (any(x$workers[c("critical", "ordered", "ring")] > 0))
+    cat("\nfor lock, order, master: waits for critical(), ordered(), and for the master to take results.")
   cat("\n")
   if (x$dropped > 0)
     cat(sprintf("%s found no room and were only summed up: totals are exact, the time line has gaps.\n", count_of(x$dropped, "event")))

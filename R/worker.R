@@ -37,7 +37,8 @@ worker_unsendable <- function(e, item) {
 # Called from C after a jump to top level: what R says of it is all there is.
 worker_jumped <- function() {
   if (!isTRUE(the$worker$collect)) .Call(ffi_worker_stop_all)
-  report_failure(send_failure, jump_reason(the$worker$message_before), character())
+  e <- jump_reason(the$worker$message_before)
+  report_failure(send_failure, if (.Call(ffi_worker_returned)) unsendable(e) else e, character())
 }
 
 # The loop of a worker. `item` is set by C before each call of `func(item, ...)`. Handlers are established once for all items. To
@@ -69,35 +70,18 @@ worker_items <- function(frame, sequence, collect) {
 }
 
 # What the members of a team are told. Built before the fork, so that members share its pages instead of each allocating their own.
-worker_plan <- function(budget, collect, options) {
-  the$session$maps <- the$session$maps + 1
+worker_plan <- function(budget, collect, seed, threads = 1L) {
   the$worker$message_before <- geterrmessage()
-  if (!is.null(options$threads)) .Call(ffi_threads_find)
-  base <- workers_folder(the$session$maps)
-  list(budget = budget, collect = collect, seed = map_seed(options), seed_binding = seed_binding, threads = options$threads,
-       tempdir_function = function(check = FALSE) {
-         own <- file.path(base, Sys.getpid())
-         if (!dir.exists(own)) dir.create(own, recursive = TRUE, showWarnings = FALSE)
-         own
-       },
+  if (!is.null(threads)) .Call(ffi_threads_find)
+  list(budget = budget, collect = collect, seed = seed, seed_binding = seed_binding, threads = threads,
        quit_function = quit_worker,
        on_error = quote({ options(error = quote(invisible(NULL))); setTimeLimit() }), relayed = c(0, 0), background = list(),
-       devices = device_files(), sinks = sink.number() > 0L || sink.number(type = "message") != 2L, tempdir = base)
+       devices = device_files(), sinks = sink.number() > 0L || sink.number(type = "message") != 2L)
 }
 
 # q() in a worker: before R comes to the hook that ends a worker it would call the master's `.Last()`, and save the
 # worker's workspace over the master's.
 quit_worker <- function(save = "default", status = 0, runLast = TRUE) the$worker$quit("no", status, FALSE)
-
-# The folder of a map's temporary files, which is made when the first worker asks for one. What R code touches after a
-# fork is copied page by page, so what stays the same is kept.
-workers_folder <- function(map) {
-  if (!identical(the$cache$workers_of, c(tempdir(), Sys.getpid()))) {
-    the$cache$workers_of <- c(tempdir(), Sys.getpid())
-    the$cache$workers_prefix <- file.path(tempdir(), sprintf("workers-%d-", Sys.getpid()))
-  }
-  sprintf("%s%.0f", the$cache$workers_prefix, map)
-}
 
 # First thing in every worker.
 worker_setup <- function(plan) {
@@ -121,6 +105,3 @@ drop_sinks <- function() {
   while (sink.number() > 0L) sink()
   if (sink.number(type = "message") != 2L) sink(type = "message")
 }
-
-# In the master, when the workers have ended.
-unlink_worker_files <- function(plan) if (dir.exists(plan$tempdir)) unlink(plan$tempdir, recursive = TRUE)

@@ -40,14 +40,15 @@ head_lines <- function() {
   pages <- "/sys/kernel/mm/transparent_hugepage/"
   setting <- function(file) sub(".*\\[(.*)\\].*", "\\1", readLines(paste0(pages, file), 1L))
   c("# Results", "",
-    paste0(machine_text(), if (dir.exists(pages)) sprintf("; huge pages: %s, in shared memory %s", setting("enabled"), setting("shmem_enabled")), "."),
+    paste0(machine_text(), if (dir.exists(pages)) 
+      sprintf("; huge pages: %s, in shared memory %s", setting("enabled"), setting("shmem_enabled")), "."),
     "", paste0("Versions: ", paste(packages[here], versions, collapse = ", "),
                if (!is.null(python <- numpy_python())) paste(", numpy", numpy_version(python)), "."),
     if (any(!here)) c("", paste0("Not installed here: ", paste(packages[!here], collapse = ", "), ".")),
     "", "Made by `make bench`. Contenders take turns, round after round, in one process a theme; two workers unless said otherwise.",
     "`runs` is how many runs the median is of: a contender that takes many seconds has fewer. The ratio is to the first row of",
-    "its work, which is ours; below 1 is faster than ours. Limits are measured in the same run (`bench/*floor*.c`) or follow from the work.",
-    "What makes up the rest is from `perf record` of the work alone, on a machine as this, in November 2026.", "")
+    "its work, which is ours; below 1 is faster than ours. Limits are measured in the same run (`bench/*floor*.c`) or follow from",
+    "the work. What makes up the rest is from `perf record` of the work alone, on a machine as this, in November 2026.", "")
 }
 
 # Puts the sections `parts` (theme -> lines) into RESULTS.md in place of those of the same themes.
@@ -72,7 +73,8 @@ run_all <- function(themes) {
   for (theme in if (length(themes)) themes else there) {
     began <- now()
     part <- tempfile("part")
-    status <- system2(file.path(R.home("bin"), "Rscript"), c("bench/bench.R", options_given, "--part", part, if (is.null(dll)) "none" else dll, theme),
+    status <- system2(file.path(R.home("bin"), "Rscript"),
+                      c("bench/bench.R", options_given, "--part", part, if (is.null(dll)) "none" else dll, theme),
                       timeout = size(1200, 200))
     if (!file.exists(part)) {
       the_results$title <- theme

@@ -67,8 +67,8 @@ settle <- function(known, most = 1) {
 is_ours <- function(who) startsWith(who, "sharedmem")
 is_limit <- function(who) startsWith(who, "limit")
 
-# Times each function of the named list `contenders` (those that are NULL are left out); gives a data frame with one row each: who; median, min, max, cpu and
-# after (seconds); ratio (median over that of the first); runs; note (why there are no figures).
+# Times each function of the named list `contenders` (those that are NULL are left out); gives a data frame with one row each: who; median,
+# min, max, cpu and after (seconds); ratio (median over that of the first); runs; note (why there are no figures).
 #   check    a function of one result that must give TRUE for every contender but the limits
 #   prepare  called before each turn, untimed
 #   after    a function of the result that is timed by itself
@@ -149,7 +149,8 @@ in_fresh_session <- function(f, ..., env = character()) {
   on.exit(unlink(files))
   environment(f) <- globalenv()
   saveRDS(list(f, list(...), floors$dll), files[1L])
-  code <- sprintf("library(sharedmem); for (f in c('harness', 'peers', 'floors')) source(sprintf('bench/%%s.R', f)); x <- readRDS('%s'); use_floors(x[[3L]]); saveRDS(do.call(x[[1L]], x[[2L]]), '%s')",
+  code <- sprintf(paste0("library(sharedmem); for (f in c('harness', 'peers', 'floors')) source(sprintf('bench/%%s.R', f)); x <- ",
+                         "readRDS('%s'); use_floors(x[[3L]]); saveRDS(do.call(x[[1L]], x[[2L]]), '%s')"),
                   files[1L], files[2L])
   status <- system2(file.path(R.home("bin"), "Rscript"), c("-e", shQuote(code), "--args", options_given), env = env)
   if (status != 0L || !file.exists(files[2L])) stop("the session ended with status ", status)
@@ -228,7 +229,7 @@ goal_line <- function(title, found, goal, met, aside, rest) {
     if (is.na(ok)) "" else if (ok) "yes" else "no", rest), collapse = " | "), " |")
 }
 
-ratio_text <- function(r) if (is.na(r)) "" else if (r >= 99.5) sprintf("%.0f", r) else if (r >= 9.95) sprintf("%.1f", r) else sprintf("%.2f", r)
+ratio_text <- function(r) if (is.na(r)) "" else sprintf(if (r >= 99.5) "%.0f" else if (r >= 9.95) "%.1f" else "%.2f", r)
 
 time_text <- function(s) {
   if (s < 9.5e-6) sprintf("%.2f us", s * 1e6) else if (s < 0.95e-3) sprintf("%.0f us", s * 1e6)

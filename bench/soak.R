@@ -109,7 +109,8 @@ soak_kills <- function(quota) {
   }
   rm(pids, where, killed, over, mark, log, logged, token, broken, hunter, job)
   after <- left_now()
-  say("- %d workers killed by SIGKILL over %d maps of %d items on %d workers with retries (%d outside of sections, %d in critical, %d in ordered), %.0f s: %d maps with a wrong result, count or order",
+  say(paste0("- %d workers killed by SIGKILL over %d maps of %d items on %d workers with retries (%d outside of sections, %d in ",
+             "critical, %d in ordered), %.0f s: %d maps with a wrong result, count or order"),
       sum(total), maps, n, np, total[1], total[2], total[3], as.numeric(Sys.time() - started, units = "secs"), wrong)
   report_left(before, after)
 }
@@ -152,7 +153,8 @@ soak_interrupts <- function(count) {
   }
   rm(sent, go, hunter)
   after <- left_now()
-  say("- %d maps interrupted by SIGINT (waiting, in critical, in reduce, between maps), %.0f s: %d interrupts caught, %d times a process was left; from signal to prompt median %.0f ms, longest %.0f ms",
+  say(paste0("- %d maps interrupted by SIGINT (waiting, in critical, in reduce, between maps), %.0f s: %d interrupts caught, %d times ",
+             "a process was left; from signal to prompt median %.0f ms, longest %.0f ms"),
       count, as.numeric(Sys.time() - started, units = "secs"), hit, stray, 1e3 * median(took), 1e3 * max(took))
   report_left(before, after)
 }
@@ -186,7 +188,8 @@ soak_many_workers <- function() {
     while (here[1] < 600 && Sys.time() < until) Sys.sleep(0.5)
     Sys.getpid()
   }, 1:600)
-  say("- 600 workers at once: %d different processes gave results, %.1f s", length(unique(unlist(r))), as.numeric(Sys.time() - t0, units = "secs"))
+  say("- 600 workers at once: %d different processes gave results, %.1f s", length(unique(unlist(r))),
+      as.numeric(Sys.time() - t0, units = "secs"))
   rm(here)
   report_left(before, left_now())
 }
@@ -195,7 +198,9 @@ soak_dead_master <- function(times) {
   gone <- numeric()
   for (k in seq_len(times)) {
     file <- tempfile()
-    code <- sprintf("library(sharedmem); p <- MapReduce(np = 3); p$map(function(i) { cat(Sys.getpid(), '\\n', file = '%s', append = TRUE); if (i == 1) p$critical(Sys.sleep(60)) else if (i == 2) p$critical(1) else repeat NULL }, 1:3)", file)
+    code <- sprintf(paste0("library(sharedmem); p <- MapReduce(np = 3); p$map(function(i) { cat(Sys.getpid(), '\\n', file = '%s', ",
+                           "append = TRUE); if (i == 1) p$critical(Sys.sleep(60)) else if (i == 2) p$critical(1) else repeat NULL }, 1:3)"),
+                             file)
     master <- background(function() { system2("Rscript", c("-e", shQuote(code)), stdout = FALSE, stderr = FALSE) })
     pids <- numeric()
     until <- Sys.time() + 20
@@ -210,7 +215,8 @@ soak_dead_master <- function(times) {
     gone <- c(gone, as.numeric(Sys.time()) - t0)
     master$wait(10)
   }
-  say("- master killed by SIGKILL %d times with workers in critical, waiting for it, and in an endless loop: all gone after at most %.0f ms", times, 1e3 * max(gone))
+  say("- master killed by SIGKILL %d times, workers in critical, waiting for it, and in an endless loop: all gone after at most %.0f ms",
+      times, 1e3 * max(gone))
 }
 
 invisible(MapReduce(np = 2)$map(identity, 1:2)) # what the first map loads and keeps

@@ -1,6 +1,7 @@
 # argsort() against data.table's forderv, order(method = "radix") and numpy's stable argsort, from 10^3 to 10^8 elements.
 
-section("argsort", "numpy times itself. The limit is one pass over the values by 2 threads that writes an integer for each into fresh pages.")
+section("argsort", paste0("numpy times itself. The limit is one pass over the values by 2 threads that writes an integer for each into ",
+                          "fresh pages."))
 
 inputs <- list(
   `random doubles` = function(n) stats::runif(n),

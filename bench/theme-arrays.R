@@ -2,7 +2,8 @@
 
 n <- size(5e6, 2.5e5)
 loops <- size(1e5, 2000)
-section("Elements of arrays", sprintf("Vectors of %.0e doubles. bigmemory's are matrices of one column, ff's lie in a file; numpy times itself.", n))
+section("Elements of arrays", sprintf(paste0("Vectors of %.0e doubles. bigmemory's are matrices of one column, ff's lie in a file; ",
+                                             "numpy times itself."), n))
 
 values <- stats::rnorm(n)
 block <- as.integer(n / 5)
@@ -63,11 +64,14 @@ work(paste(text, "element writes in a loop"), c(
 text <- sprintf("%.0e", block)
 work(sprintf("50 x read of %s in a row, `x[a:b]`", text), c(
   each(function(x) for (k in 1:50) v <- x[11:(block + 10L)], function(x) for (k in 1:50) v <- x[11:(block + 10L), 1]),
-  list(numpy = in_numpy(sprintf("for k in range(50): y=x[10:%d].copy()", block + 10L)), `limit: memcpy` = timed_floor("memcpy", new_block, 50L))),
+  list(numpy = in_numpy(sprintf("for k in range(50): y=x[10:%d].copy()", block + 10L)),
+       `limit: memcpy` = timed_floor("memcpy", new_block, 50L))),
   goal = "<= 60 ms", met = function(m) m[[1L]] <= 0.06, budget = size(8, 1))
-held_writes <- each(function(x) { for (k in 1:50) x[11:(block + 10L)] <- new_block; x[12] }, function(x) { for (k in 1:50) x[11:(block + 10L), 1] <- new_block; x[12, 1] })
+held_writes <- each(function(x) { for (k in 1:50) x[11:(block + 10L)] <- new_block; x[12] },
+                    function(x) { for (k in 1:50) x[11:(block + 10L), 1] <- new_block; x[12, 1] })
 work(sprintf("50 x write of %s in a row", text), c(held_writes,
-  list(numpy = in_numpy(sprintf("y=np.arange(%d)*1.0\nt=time.perf_counter()\nfor k in range(50): x[10:%d]=y", block, block + 10L)), `limit: memcpy` = timed_floor("memcpy", new_block, 50L))),
+  list(numpy = in_numpy(sprintf("y=np.arange(%d)*1.0\nt=time.perf_counter()\nfor k in range(50): x[10:%d]=y", block, block + 10L)),
+       `limit: memcpy` = timed_floor("memcpy", new_block, 50L))),
   check = function(v) is.null(v) || v == new_block[2L], goal = "<= 60 ms", met = function(m) m[[1L]] <= 0.06, budget = size(8, 1))
 work(paste("strided gather of", text), c(
   each(function(x) x[strided], function(x) x[strided, 1]),
@@ -79,7 +83,8 @@ work(paste("random gather of", text), c(
   list(numpy = in_numpy(sprintf("i=np.random.permutation(len(x))[:%d]\ny=x[i]\nt=time.perf_counter()\ny=x[i]", block)),
        `limit: a loop in C` = floor_of(function() .Call(floors$gather, values, scattered)))),
   check = function(v) is.null(v) || length(v) == block, times = size(11L, 3L), goal = "<= 33 ms", met = function(m) m[[1L]] <= 0.033)
-work(sprintf("fill in place, `x[1:%s] <- 1`", text), each(function(x) { x[1:block] <- 1; NULL }, function(x) { x[1:block, 1] <- 1; NULL }), times = size(11L, 3L))
+work(sprintf("fill in place, `x[1:%s] <- 1`", text), each(function(x) { x[1:block] <- 1; NULL }, function(x) { x[1:block, 1] <- 1; NULL }),
+     times = size(11L, 3L))
 rm(held)
 unlink(numpy_file)
 

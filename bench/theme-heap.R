@@ -30,11 +30,13 @@ heaps <- list(
   list("shared arrays", "shared", character(), few, "< 20 ms", function(m) m[["sharedmem"]] < 0.02))
 for (heap in heaps) {
   title <- sprintf("%g GB of %s", gib, heap[[1L]])
-  got <- tryCatch(in_fresh_session(in_heap, heap[[2L]], gib, heap[[4L]], size(7L, 2L), size(5L, 2L), env = heap[[3L]]), error = function(e) {
+  measured <- function() in_fresh_session(in_heap, heap[[2L]], gib, heap[[4L]], size(7L, 2L), size(5L, 2L), env = heap[[3L]])
+  got <- tryCatch(measured(), error = function(e) {
     put(title, ": ", conditionMessage(e))
     NULL
   })
   if (is.null(got)) next
-  add_work(title, got$found, heap[[5L]], heap[[6L]], rest = "copying the page table in one fork, where the limit has two; else as for a small session")
+  add_work(title, got$found, heap[[5L]], heap[[6L]],
+           rest = "copying the page table in one fork, where the limit has two; else as for a small session")
   if (!is.na(got$huge)) put(sprintf("%s: %.0f%% of the resident memory in huge pages.  ", title, 100 * got$huge))
 }

@@ -4,7 +4,8 @@
 n <- size(128 * 2^20, 8 * 2^20)
 chunk <- size(2^20, 2^18)
 section(sprintf("Integral of x over %.0f Mi doubles, everything counted", n / 2^20), c(
-  "Each run is a session of its own. Memory: what the processes of the session hold together, each shared page once (`Pss`), sampled every 10 ms or so.",
+  paste0("Each run is a session of its own. Memory: what the processes of the session hold together, each shared page once (`Pss`), ",
+         "sampled every 10 ms or so."),
   sprintf("The array alone is %.0f MiB.", n / 2^17)))
 
 ways <- list(
@@ -93,7 +94,8 @@ contenders <- lapply(names(ways), function(who) {
 names(contenders) <- names(ways)
 found <- work("the integral", contenders, times = size(7L, 1L), budget = size(13, 1), check = isTRUE,
   goal = "<= 0.75 s", met = function(m) m[["sharedmem"]] <= 0.75,
-  rest = "R's own arithmetic on chunks 0.47 s in each worker, first touch of shared pages there 0.26, writing 0.11, subscripts 0.07; before that the array is reserved by one `fallocate()`, 0.24 s; the last sum 0.04")
+  rest = paste0("R's own arithmetic on chunks 0.47 s in each worker, first touch of shared pages there 0.26, writing 0.11, subscripts ",
+                "0.07; before that the array is reserved by one `fallocate()`, 0.24 s; the last sum 0.04"))
 
 if (file.exists("/proc/self/smaps_rollup")) {
   put("| peak of memory, MiB | before the work | at most |")
@@ -102,7 +104,8 @@ if (file.exists("/proc/self/smaps_rollup")) {
     times <- min(size(if (who == "sharedmem") 7L else 1L, 1L), most_runs)
     peaks <- tryCatch(replicate(times, in_fresh_session(timed_alone, bare(ways[[who]]), n, chunk, as.character(needs[[who]]), TRUE)$peak),
                       error = function(e) NULL)
-    put(sprintf("| %s | %s |", who, if (is.null(peaks)) "failed |" else sprintf("%.0f | %.0f%s", stats::median(peaks[1L, ]), stats::median(peaks[2L, ]),
+    put(sprintf("| %s | %s |", who, if (is.null(peaks)) "failed |"
+                else sprintf("%.0f | %.0f%s", stats::median(peaks[1L, ]), stats::median(peaks[2L, ]),
                                                                               if (who == "sharedmem" && !quick) " (goal: 1100)" else "")))
   }
 }

@@ -17,9 +17,11 @@ for (n in size(c(1e5, 1e7, 1e8), c(1e5, 1e6))) {
     work(sprintf("%s, %.0e doubles", name, n), c(list(
       `sharedmem, 2 threads` = reduce(summaries[[name]][[1L]], 2L), `sharedmem, 1 thread` = reduce(summaries[[name]][[1L]], 1L),
       `base R` = function() f(x)),
-      if (name == "sum") list(numpy = numpy(python, path, "f8", "x.sum()"), `limit: C, 2 threads` = floor_of(function() .Call(floors$sum, x, 2L)),
+      if (name == "sum") list(numpy = numpy(python, path, "f8", "x.sum()"),
+                              `limit: C, 2 threads` = floor_of(function() .Call(floors$sum, x, 2L)),
                               `limit: C, 1 thread` = floor_of(function() .Call(floors$sum, x, 1L)))),
-      times = size(9L, 3L), budget = size(5, 0.3), check = close_to(f(x)), goal = if (n == 1e8) "<= 50 ms", met = function(m) m[[1L]] <= 0.05)
+      times = size(9L, 3L), budget = size(5, 0.3), check = close_to(f(x)), goal = if (n == 1e8) "<= 50 ms",
+        met = function(m) m[[1L]] <= 0.05)
   }
   unlink(path)
 }

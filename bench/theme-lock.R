@@ -1,6 +1,7 @@
 # Sections and counters: what it costs to let one in at a time, alone and from several workers.
 
-section("Locks and counters", "Limits are what R and the machine cost without the package: bare closures, methods and `.Call`s, and plain C.")
+section("Locks and counters", paste0("Limits are what R and the machine cost without the package: bare closures, methods and `.Call`s, ",
+                                     "and plain C."))
 
 n <- size(1e5, 5000)
 the_one <- MapReduce(np = 1)
@@ -38,11 +39,14 @@ work(sprintf("%.0e `pool$critical({})`, uncontended", n), list(
     inter_mutex$unlock()
   }),
   filelock = peer("filelock", function() for (k in seq_len(n)) filelock::unlock(filelock::lock(lock_file))),
-  `limit: a closure with on.exit over a robust mutex` = floor_of(bare(function() for (k in seq_len(n)) bare_section({}), n = n, bare_section = bare_section)),
+  `limit: a closure with on.exit over a robust mutex` = floor_of(bare(function() for (k in seq_len(n)) bare_section({}), n = n,
+                                                                      bare_section = bare_section)),
   `limit: $ of a classed environment alone` = bare(function() for (k in seq_len(n)) the_one$critical, n = n, the_one = the_one),
   `limit: an empty closure` = function() { f <- function(expr) expr; for (k in seq_len(n)) f({}) }),
   goal = "<= 80 ms", met = function(m) m[["sharedmem"]] <= 0.08, budget = size(32, 1),
-  rest = "`$` looks for a method, through the whole search path, before it looks into the pool: 50 to 65 ms (with `critical <- pool$critical` before the loop that is gone); the call and its promise 40, the section in C 10, pages copied after the fork 10")
+  rest = paste0("`$` looks for a method, through the whole search path, before it looks into the pool: 50 to 65 ms (with `critical <- ",
+                "pool$critical` before the loop that is gone); the call and its promise 40, the section in C 10, pages copied after ",
+                "the fork 10"))
 
 if (quick) n <- 2000
 # 10^5 increments by several workers, in equal shares. Each contender gives the count it came to.
@@ -96,13 +100,17 @@ work(paste(text, "`critical({ n[] <- n[] + 1 })` in total, 2 workers"), list(
   sharedmem = under_critical(2L),
   `synchronicity, a shared array of ours` = peer("synchronicity", under_mutex(2L, function() synchronicity::lock(sync_mutex),
     function() synchronicity::unlock(sync_mutex), read_counted, write_counted)),
-  `synchronicity, bigmemory` = if (is.null(sync_mutex)) absent("synchronicity is not installed") else peer("bigmemory", if (nzchar(system.file(package = "bigmemory"))) with_bigmemory()),
-  `interprocess, a shared array of ours` = peer("interprocess", under_mutex(2L, function() inter_mutex$lock(), function() inter_mutex$unlock(),
+  `synchronicity, bigmemory` = if (is.null(sync_mutex)) absent("synchronicity is not installed")
+    else peer("bigmemory", if (nzchar(system.file(package = "bigmemory"))) with_bigmemory()),
+  `interprocess, a shared array of ours` = peer("interprocess",
+                                                under_mutex(2L, function() inter_mutex$lock(), function() inter_mutex$unlock(),
     read_counted, write_counted)),
-  `limit: bare S3 read and write, no lock` = floor_of(bare(function() for (k in seq_len(n)) value[1] <- value[1] + 1, n = n, value = value)),
+  `limit: bare S3 read and write, no lock` = floor_of(bare(function() for (k in seq_len(n)) value[1] <- value[1] + 1, n = n,
+                                                           value = value)),
   `limit: the same in C, robust mutex, 2 processes` = floor_of(function() .Call(floors$increments, as.integer(n), 0L))),
   check = right, budget = size(20, 1), goal = "<= 0.25 s", met = function(m) m[["sharedmem"]] <= 0.25,
-  rest = "the read and the write under the lock are the first limit, one after the other in both workers; handing the lock over and entering the section 1.2 us each time")
+  rest = paste0("the read and the write under the lock are the first limit, one after the other in both workers; handing the lock over ",
+                "and entering the section 1.2 us each time"))
 work(paste(text, "`atomic_add(n, 1, 1)` in total, 2 workers"), list(
   sharedmem = by_atomic_add(2L),
   `limit: as many bare .Call, half in each` = floor_of(function() for (k in seq_len(n / 2)) .Call(c_null, k, 1)),

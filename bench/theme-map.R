@@ -1,7 +1,8 @@
 # The map itself: its fixed cost, its cost an item, uneven items. First beside base R, in a small session; then beside the
 # other packages, which make the session larger and with it each fork.
 
-section("The map", c("The first works are measured before any other package is loaded; those \"beside other packages\" with all of them loaded.",
+section("The map", c(paste0("The first works are measured before any other package is loaded; those \"beside other packages\" with all ",
+                            "of them loaded."),
                      daemons_text))
 
 fork_floor <- list(`limit: fork, answer, reap in C` = floor_of(function() .Call(floors$fork, 2L)))
@@ -18,7 +19,8 @@ work("map of 2 empty items", c(map_contenders(1:2, nothing, c("sharedmem", base)
   })), fork_floor),
   times = size(11L, 3L), block = size(20L, 5L), check = function(r) length(r) == 2L && is.null(r[[2L]]),
   goal = "<= 0.65 of mclapply", met = function(m) m[["sharedmem"]] <= 0.65 * m[["mclapply"]],
-  rest = "one fork, where the limit has two (the first worker is through before a second is forked): 1.2 ms; 200 pages that the worker copies before its first item 0.9 ms; R code here 0.5 ms, and the 340 pages that it copies after the fork 0.5 ms")
+  rest = paste0("one fork, where the limit has two (the first worker is through before a second is forked): 1.2 ms; 200 pages that the ",
+                "worker copies before its first item 0.9 ms; R code here 0.5 ms, and the 340 pages that it copies after the fork 0.5 ms"))
 work("2 items of 5 ms, so that each gets a worker", c(map_contenders(1:2, bare(function(i) Sys.sleep(0.005)), c("sharedmem", base)),
   list(`limit: one of them` = function() Sys.sleep(0.005))),
   times = size(11L, 3L), block = size(10L, 5L), check = function(r) length(r) == 2L)
@@ -30,8 +32,10 @@ for (n in c(size(1e5, 1e4), if (!quick) 1e6)) {
     list(`limit: lapply of half` = function() lapply(seq_len(n / 2), itself))),
     times = size(9L, 3L), block = if (n > 1e5) 1L else size(3L, 1L), check = function(r) identical(unlist(r), x),
     goal = "<= mclapply", met = function(m) m[["sharedmem"]] <= m[["mclapply"]],
-    rest = if (n > 1e5) "all three processes want two processors: closure calls, variables and clock in the workers 1.3 times the limit, reading and collecting in the session 0.6 times, pages copied after the forks 0.5 times"
-           else "pages of R's heap copied at their first write after the fork, 18 ms in each worker and 15 here; reading 12 ms; the forks 4 ms")
+    rest = if (n > 1e5) paste0("all three processes want two processors: closure calls, variables and clock in the workers 1.3 times ",
+                               "the limit, reading and collecting in the session 0.6 times, pages copied after the forks 0.5 times")
+           else paste0("pages of R's heap copied at their first write after the fork, 18 ms in each worker and 15 here; reading 12 ms; ",
+                       "the forks 4 ms"))
 }
 
 naps <- c(rep(0.05, 20), rep(0.001, 180)) * size(1, 0.3)
@@ -51,7 +55,8 @@ work("200 uneven items: 20 of 50 ms first, the rest 1 ms", c(
 work("2 empty items, beside other packages", c(map_contenders(1:2, nothing, c("sharedmem", "mclapply", clusters, others)), fork_floor),
   block = size(10L, 3L), check = function(r) length(r) == 2L, budget = size(10, 1))
 n <- 1e5
-if (!quick) work(sprintf("%.0e items, beside other packages", n), map_contenders(seq_len(n), itself, c("sharedmem", "mclapply", "future.apply", "bettermc")),
+if (!quick) work(sprintf("%.0e items, beside other packages", n),
+                 map_contenders(seq_len(n), itself, c("sharedmem", "mclapply", "future.apply", "bettermc")),
   check = function(r) identical(unlist(r), seq_len(n)), budget = size(10, 1))
 few <- size(2000, 50)
 work(sprintf("%.0f items, each scheduled by itself", few),

@@ -6,7 +6,8 @@ section("Results", c(
 
 sums <- function(r) for (v in r) sum(v)
 walk <- function(r) for (v in r) sum(nchar(v))
-columns <- function(r) for (d in r) for (v in d) if (is.factor(v)) tabulate(v) else if (is.character(v)) sum(nchar(v)) else sum(unclass(v), na.rm = TRUE)
+look <- function(v) if (is.factor(v)) tabulate(v) else if (is.character(v)) sum(nchar(v)) else sum(unclass(v), na.rm = TRUE)
+columns <- function(r) for (d in r) for (v in d) look(v)
 scale <- size(1, 0.04)
 large <- c("sharedmem", "lapply", "mclapply", "bettermc", "mirai", if (!quick) "parLapplyLB, FORK", "mori + mclapply")
 
@@ -16,7 +17,8 @@ work(sprintf("2 x %.0f MB of doubles", n * 8e-6), c(
   list(`limit: one copy into fresh pages by 2 threads` = copy_floor(16 * n), `limit: the same, huge pages` = copy_floor(16 * n, "huge"))),
   after = sums, check = function(r) length(r[[2L]]) == n && r[[2L]][n] == 2, budget = size(16, 1),
   aside = "lapply", goal = "<= 0.2 s", met = function(m) m[["sharedmem"]] <= 0.2,
-  rest = "the workers make two vectors each in fresh pages of 4 KiB, 150 ms (clearing 60, faults 30, arithmetic 60); the copy, 2 threads, 80; memory that was free for a second is not in huge pages, see `mem_huge.h`")
+  rest = paste0("the workers make two vectors each in fresh pages of 4 KiB, 150 ms (clearing 60, faults 30, arithmetic 60); the copy, ",
+                "2 threads, 80; memory that was free for a second is not in huge pages, see `mem_huge.h`"))
 
 n <- 1e7 * scale
 work(sprintf("4 x %.0f MB of doubles", n * 8e-6), c(
@@ -33,7 +35,8 @@ for (kind in c("distinct", "of 1000")) {
   s <- paste0("k", if (kind == "distinct") seq_len(n) else rep_len(1:1000, n))
   work(sprintf("2 x %.0f strings, %s", n, kind), c(
     map_contenders(1:2, bare(function(i) s, s = s), some),
-    list(`limit: as many strings looked up by R in C` = if (kind == "distinct") floor_of(function() for (k in 1:2) .Call(floors$strings, n)))),
+    list(`limit: as many strings looked up by R in C` = if (kind == "distinct")
+      floor_of(function() for (k in 1:2) .Call(floors$strings, n)))),
     after = walk, check = function(r) length(r[[2L]]) == n && r[[2L]][n] == s[n], budget = size(10, 1),
     aside = "lapply", goal = "<= 0.8 s", met = function(m) m[["sharedmem"]] <= 0.8,
     rest = "looking up and appending each string in the worker 130 ms, copying the table 15; distinct ones become R strings when asked for")
@@ -48,7 +51,8 @@ work(sprintf("2 data frames of %.0e rows, 6 columns", n), c(
   list(`limit: one copy into fresh pages by 2 threads` = copy_floor(2 * as.numeric(utils::object.size(frame))))),
   after = columns, check = function(r) nrow(r[[2L]]) == n && identical(r[[2L]]$s[n], frame$s[n]), budget = size(26, 1),
   aside = "lapply", goal = "half of the best", met = function(m) 2 * m[["sharedmem"]] <= min(m[c("mclapply", "bettermc")], na.rm = TRUE),
-  rest = "880 MB, more than is kept: fresh pages 250 ms; the column of strings 200 (numbers for them in the worker, R strings here); a file for who comes second 60")
+  rest = paste0("880 MB, more than is kept: fresh pages 250 ms; the column of strings 200 (numbers for them in the worker, R strings ",
+                "here); a file for who comes second 60"))
 rm(frame)
 
 # Many small results; the limit is R's serialize and unserialize of one worker's half.
@@ -56,14 +60,17 @@ many <- c("sharedmem", "lapply", "mclapply", "bettermc", "parLapplyLB, FORK", if
 n <- size(1e4, 1e3)
 f <- bare(function(i) numeric(128) + i)
 work(sprintf("%.0e results of 1 KiB", n), c(map_contenders(seq_len(n), f, many),
-  list(`limit: half of them made, serialized, unserialized` = function() unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE)))),
+  list(`limit: half of them made, serialized, unserialized` = function()
+    unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE)))),
   after = sums, check = function(r) length(r) == n && r[[n]][1L] == n, budget = size(18, 1),
   aside = "lapply", goal = "first", met = function(m) m[[1L]] <= min(m[!is_limit(names(m)) & names(m) != "lapply"], na.rm = TRUE),
-  rest = "pages copied and cleared after the fork 19 ms here and 7 in each worker; making and serializing 5 in each worker, reading 9; the forks 4")
+  rest = paste0("pages copied and cleared after the fork 19 ms here and 7 in each worker; making and serializing 5 in each worker, ",
+                "reading 9; the forks 4"))
 n <- size(1e5, 1e4)
 f <- bare(function(i) list(i, "a"))
 work(sprintf("%.0e results `list(i, \"a\")`", n), c(map_contenders(seq_len(n), f, setdiff(many, "mirai")),
-  list(`limit: half of them made, serialized, unserialized` = function() unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE)))),
+  list(`limit: half of them made, serialized, unserialized` = function()
+    unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE)))),
   check = function(r) length(r) == n && identical(r[[n]], list(as.integer(n), "a")), budget = size(6, 1),
   aside = "lapply", goal = "first", met = function(m) m[[1L]] <= min(m[!is_limit(names(m)) & names(m) != "lapply"], na.rm = TRUE),
   rest = "three processes on two processors: 30 ms of R in each worker, 36 here, pages copied after the fork 20 in each")

@@ -29,7 +29,8 @@ work(sprintf("reading a trace of %d items", as.integer(n_items)), list(
 program <- build_c(c("bench/trace-events.c", "src/task_trace.c", "src/sm_base.c"))
 if (!is.null(program)) {
   ns <- as.numeric(system2(program, stdout = TRUE))
-  put(sprintf("One event of a trace: %.0f ns into memory in use, %.0f ns into fresh pages, %.0f ns when the ring is full; with two looks at the clock %.0f ns.",
+  put(sprintf(paste0("One event of a trace: %.0f ns into memory in use, %.0f ns into fresh pages, %.0f ns when the ring is full; with ",
+                     "two looks at the clock %.0f ns."),
               ns[1L], ns[2L], ns[3L], ns[4L]))
   unlink(program)
 }

@@ -48,10 +48,9 @@ SEXP ffi_node_reply(SEXP, SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
-SEXP ffi_rng_base(void);
+SEXP ffi_rng_base(SEXP);
 SEXP ffi_rng_stream(SEXP, SEXP);
-SEXP ffi_rng_same(SEXP, SEXP);
-SEXP ffi_rng_restart(SEXP);
+SEXP ffi_rng_swap(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_team_guard_exit(void);
@@ -82,6 +81,7 @@ SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
 SEXP ffi_array_plain(SEXP);
 SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
+void r_array_register(DllInfo *);
 void r_view_register(DllInfo *);
 
 /* moved vectors */
@@ -90,8 +90,11 @@ void r_strings_register(DllInfo *);
 void r_vector_register(DllInfo *);
 /* trace */
 SEXP ffi_trace_open(SEXP, SEXP, SEXP);
-SEXP ffi_trace_begin_here(SEXP, SEXP, SEXP);
-SEXP ffi_trace_end_here(SEXP);
+SEXP ffi_binding_kinds(SEXP, SEXP);
+SEXP ffi_file_lines(SEXP);
+SEXP ffi_here_loop(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_here_since(SEXP);
+SEXP ffi_here_leave(SEXP, SEXP);
 SEXP ffi_trace_read(SEXP);
 SEXP ffi_progress_clear(void);
 SEXP ffi_progress_shown(SEXP, SEXP);
@@ -170,10 +173,9 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_private_bytes, 0),
     ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
-    ROW(ffi_rng_base, 0),
+    ROW(ffi_rng_base, 1),
     ROW(ffi_rng_stream, 2),
-    ROW(ffi_rng_same, 2),
-    ROW(ffi_rng_restart, 1),
+    ROW(ffi_rng_swap, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
     ROW(ffi_team_guard_exit, 0),
@@ -216,8 +218,11 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_search_run, 4),
     /* trace */
     ROW(ffi_trace_open, 3),
-    ROW(ffi_trace_begin_here, 3),
-    ROW(ffi_trace_end_here, 1),
+    ROW(ffi_binding_kinds, 2),
+    ROW(ffi_file_lines, 1),
+    ROW(ffi_here_loop, 6),
+    ROW(ffi_here_since, 1),
+    ROW(ffi_here_leave, 2),
     ROW(ffi_trace_read, 1),
     ROW(ffi_progress_clear, 0),
     ROW(ffi_progress_shown, 2),
@@ -250,6 +255,7 @@ static const R_ExternalMethodDef sections[] = {
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
   sm_proc_loaded();
   R_registerRoutines(dll, NULL, rows, NULL, sections);
+  r_array_register(dll);
   r_view_register(dll);
   r_move_register(dll);
   r_strings_register(dll);

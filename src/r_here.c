@@ -8,6 +8,22 @@ int r_kill_at = R_KILL_NONE;
 
 int r_here_rank(const void *of) { return of && r_here.of == of && r_here.pid == sm_pid() ? r_here.rank : -1; }
 
+void r_here_set_awaited(r_here_state *now, pid_t owner) {
+  now->nawaited_by = 0;
+  if (owner == 0) return;
+  if (r_here.of && r_here.pid == owner) /* inherited from it */
+    for (int i = 0; i < r_here.nawaited_by; i++) now->awaited_by[i] = r_here.awaited_by[i];
+  now->nawaited_by = r_here.of && r_here.pid == owner ? r_here.nawaited_by : 0;
+  if (now->nawaited_by < R_HERE_DEPTH) now->awaited_by[now->nawaited_by++] = owner;
+}
+
+bool r_here_awaited_by(pid_t pid) {
+  if (!r_here.of || r_here.pid != sm_pid()) return false;
+  for (int i = 0; i < r_here.nawaited_by; i++)
+    if (r_here.awaited_by[i] == pid) return true;
+  return false;
+}
+
 void r_here_pause(void) {
   if (r_here.slot && r_here.pid == sm_pid()) sm_queue_pause(r_here.slot);
 }

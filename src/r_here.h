@@ -11,20 +11,30 @@
 
 #include "task_queue.h"
 
+#define R_HERE_DEPTH 16
+
 typedef struct {
   const void *of; /* the map or region it works for; NULL in a process that is no member */
   pid_t pid;
   int rank;
-  bool first;              /* of the first workers, not a successor */
-  int64_t item;            /* -1 between items */
-  sm_watch watch;          /* what its waits look at */
-  sm_queue_slot_shm *slot; /* where the owner reads what it is at; NULL in a region's member */
+  bool first;                     /* of the first workers, not a successor */
+  int64_t item;                   /* -1 between items */
+  sm_watch watch;                 /* what its waits look at */
+  sm_queue_slot_shm *slot;        /* where the owner reads what it is at; NULL in a region's member */
+  pid_t awaited_by[R_HERE_DEPTH]; /* the processes that wait for this one to end: its owner, its owner's owner, ...; nawaited_by of them */
+  int nawaited_by;
 } r_here_state;
 
 extern r_here_state r_here;
 
 /* The rank of this process in `of`, or -1 if it is no worker of it. */
 int r_here_rank(const void *of);
+
+/* In a new member, before r_here says so: who waits for it. owner: the process that has forked it, or 0 where that does not wait. */
+void r_here_set_awaited(r_here_state *now, pid_t owner);
+
+/* Does `pid` wait for this process to end? */
+bool r_here_awaited_by(pid_t pid);
 
 /* The running item waits for other processes from now on, or no longer: its time limit does not count that. */
 void r_here_pause(void);

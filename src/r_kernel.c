@@ -34,7 +34,7 @@ SEXP r_kernel_clean(SEXP (*fun)(void *), void (*clean)(void *), void *arg) { ret
 void r_kernel_check(int rc, const char *what) {
   if (rc == 0) return;
   if (rc == SM_EINTR) r_interrupt_raise();
-  if (rc == SM_ECHANGED) r_array_abort_shrunk();
+  if (rc == SM_ECHANGED) r_array_abort_fault(NULL);
   if (rc == -ENOMEM || rc == SM_ENOROOM) r_abort("sharedmem_memory_error", "%s: not enough memory for scratch", what);
   r_abort("sharedmem_kernel_error", "%s: %s", what, sm_error_text(rc));
 }
@@ -72,7 +72,7 @@ void r_kernel_align(r_kernel_view *v, SEXP x) {
 r_kernel_view r_kernel_look(SEXP x, const char *arg) {
   r_kernel_view v = {.n = 0};
   if (r_array_is(x)) {
-    const sm_array *a = r_array_get(x, arg);
+    const r_array *a = r_array_get(x, arg);
     v.dtype = a->dtype;
     v.data = a->data;
     v.n = a->length;

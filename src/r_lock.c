@@ -1,21 +1,28 @@
 /* r_lock.c: Lock(): a lock of one's own, in memory that forked processes share.
  *
- * Ownership: each process frees its own mapping. Which process holds the lock is known to that process alone (`holder`).
+ * Ownership: each process frees its own mapping. What this process holds it knows by own_lock's `holder`; who holds it elsewhere
+ * stands in shared memory, so that one who waits for a process that waits for it learns that instead of waiting for ever.
  */
 #include <R.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "mem_segment.h"
+#include "r_here.h"
 #include "r_util.h"
 #include "sync_lock.h"
 
 #define LOCK_MAGIC 0x534D4C4Bu
 
 typedef struct {
+  sm_lock_shm lock;
+  _Atomic int32_t holder; /* pid of who holds it, or held it when it died; 0 for nobody */
+} lock_page;
+
+typedef struct {
   uint32_t magic;
-  pid_t holder;     /* pid of this process while it holds the lock; another's or 0 otherwise */
-  sm_lock_shm *shm; /* SM_PAGE bytes */
+  pid_t holder;   /* pid of this process while it holds the lock; another's or 0 otherwise */
+  lock_page *shm; /* SM_PAGE bytes */
 } own_lock;
 
 static void lock_finalize(SEXP x) {
@@ -37,7 +44,7 @@ SEXP ffi_lock_new(void) {
   int rc = sm_anon_map(SM_PAGE, &p);
   if (rc == 0) {
     l->shm = p;
-    rc = sm_lock_init(l->shm);
+    rc = sm_lock_init(&l->shm->lock);
   }
   if (rc < 0) r_abort("sharedmem_memory_error", "cannot make a lock: %s", sm_error_text(rc));
   l->magic = LOCK_MAGIC;
@@ -56,7 +63,25 @@ static void leave(void *lock) {
   own_lock *l = lock;
   if (l->holder != sm_pid()) return;
   l->holder = 0;
-  sm_lock_unlock(l->shm);
+  atomic_store(&l->shm->holder, 0);
+  sm_lock_unlock(&l->shm->lock);
+}
+
+/* Nothing is held when it jumps. The time limit of the running item does not count the wait. */
+static int wait_for(own_lock *l) {
+  int rc = SM_EAGAIN;
+  while (rc == SM_EAGAIN) {
+    pid_t holder = (pid_t)atomic_load(&l->shm->holder);
+    if (r_here_awaited_by(holder))
+      r_abort("sharedmem_lock_error",
+              "the lock is held by process %ld, which waits for this process to end: it cannot be entered in a map or region inside of it",
+              (long)holder);
+    R_CheckUserInterrupt();
+    r_here_pause();
+    rc = sm_lock_wait_slice(&l->shm->lock);
+    r_here_resume();
+  }
+  return rc;
 }
 
 /* .External2(ffi_lock, lock): withVisible() of the caller's `expr`, while the lock is held. */
@@ -64,13 +89,11 @@ SEXP ffi_lock(SEXP call, SEXP op, SEXP args, SEXP env) {
   (void)call, (void)op;
   own_lock *l = get_lock(CADR(args));
   if (l->holder == sm_pid()) r_abort("sharedmem_lock_error", "the lock is entered twice: this process holds it already");
-  int rc = sm_lock_trylock(l->shm);
-  while (rc == SM_EAGAIN) {
-    R_CheckUserInterrupt(); /* nothing is held when it jumps */
-    rc = sm_lock_wait_slice(l->shm);
-  }
+  int rc = sm_lock_trylock(&l->shm->lock);
+  if (rc == SM_EAGAIN) rc = wait_for(l);
   if (rc < 0) r_abort("sharedmem_lock_error", "lock: %s", sm_error_text(rc));
   l->holder = sm_pid();
+  atomic_store(&l->shm->holder, (int32_t)l->holder);
   return r_eval_section(true, env, leave, l);
 }
 

@@ -68,8 +68,8 @@ typedef struct r_map {
   size_t trace_nbytes;
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */
   int trace_outer_rank;
-  int64_t here_item; /* the item that runs in this process, and since when; traced maps without workers */
-  uint64_t here_ns;
+  int64_t here_next; /* maps without workers: the item after the one that began last, */
+  uint64_t here_ns;  /* when that began; 0 once it has returned */
   r_held held;
 } r_map;
 

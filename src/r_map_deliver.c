@@ -3,8 +3,11 @@
 
 #include <R.h>
 
+#include "r_team_rng.h"
 #include "r_wire_scalars.h"
 #include "r_util.h"
+
+#define PROGRESS_NS 100000000u
 
 static SEXP quoted(SEXP v) {
   int t = TYPEOF(v);
@@ -32,8 +35,9 @@ static SEXP call_reduce(r_drive *d, SEXP value) {
   }
   PROTECT(args);
   SEXP call = PROTECT(Rf_lcons(d->reduce, args));
-  SEXP out = Rf_eval(call, R_GlobalEnv);
-  UNPROTECT(2);
+  SEXP out = PROTECT(Rf_eval(call, R_GlobalEnv));
+  r_rng_drop_kept();
+  UNPROTECT(3);
   return out;
 }
 
@@ -46,6 +50,16 @@ SEXP r_deliver_event(r_drive *d, const char *type, SEXP value, int64_t item, int
   return out;
 }
 
+void r_deliver_progress(r_drive *d) {
+  if (!d->m->progress) return;
+  uint64_t now = sm_clock_ns();
+  if (now < d->tick_ns) return;
+  d->tick_ns = now + PROGRESS_NS;
+  SEXP done = PROTECT(Rf_ScalarReal((double)d->m->done));
+  r_deliver_event(d, "progress", done, -1, -1);
+  UNPROTECT(1);
+}
+
 void r_deliver_item(r_drive *d, int64_t item) {
   r_map *m = d->m;
   if (m->delivered[item]) return;
@@ -55,7 +69,7 @@ void r_deliver_item(r_drive *d, int64_t item) {
   while (m->first_undelivered < m->nitems && m->delivered[m->first_undelivered]) m->first_undelivered++;
 }
 
-static void store(r_drive *d, int64_t item, SEXP value) {
+void r_deliver_result(r_drive *d, int64_t item, SEXP value) {
   PROTECT(value);
   SET_VECTOR_ELT(d->results, (R_xlen_t)item, d->reduce == R_NilValue ? value : call_reduce(d, value));
   UNPROTECT(1);
@@ -70,7 +84,7 @@ void r_deliver_results(r_drive *d, const sm_frame *f, SEXP list) {
   for (int64_t i = 0; i < f->count; i++) {
     SEXP value = PROTECT(one ? list : packed ? r_scalars_item(list, (R_xlen_t)i) : VECTOR_ELT(list, (R_xlen_t)i));
     if (!one && !packed) SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */
-    store(d, f->first + i, value);
+    r_deliver_result(d, f->first + i, value);
     UNPROTECT(1);
   }
 }

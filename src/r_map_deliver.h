@@ -31,6 +31,12 @@ void r_deliver_failure(r_drive *d, const char *type, SEXP value, int64_t item, i
 /* The item needs nothing more. */
 void r_deliver_item(r_drive *d, int64_t item);
 
+/* The value of an item: into its place, or through reduce(). */
+void r_deliver_result(r_drive *d, int64_t item, SEXP value);
+
+/* Tell how far the map is, where that is wanted, ten times a second at most. */
+void r_deliver_progress(r_drive *d);
+
 /* Results of items [f->first, f->first + f->count), or the one of f->first: into their places, or through reduce(). */
 void r_deliver_results(r_drive *d, const sm_frame *f, SEXP value);
 

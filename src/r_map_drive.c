@@ -14,7 +14,6 @@
 #include "r_map_supervise.h"
 #include "r_util.h"
 
-#define PROGRESS_NS 100000000u
 #define FRAMES_A_LOOK 16
 
 static void take_frame(r_drive *d, int rank, const sm_frame *f, SEXP value) {
@@ -36,16 +35,6 @@ static void take_frame(r_drive *d, int rank, const sm_frame *f, SEXP value) {
   if (d->held > 0) r_deliver_held(d);
 }
 
-static void report_progress(r_drive *d) {
-  if (!d->m->progress) return;
-  uint64_t now = sm_clock_ns();
-  if (now < d->tick_ns) return;
-  d->tick_ns = now + PROGRESS_NS;
-  SEXP done = PROTECT(Rf_ScalarReal((double)d->m->done));
-  r_deliver_event(d, "progress", done, -1, -1);
-  UNPROTECT(1);
-}
-
 /* Read all complete frames of all workers. True if there was any. */
 static bool read_all(r_drive *d) {
   int rank, n = 0;
@@ -54,7 +43,7 @@ static bool read_all(r_drive *d) {
   while (!d->failed && r_team_next_frame(&d->m->team, &rank, &f, &value)) {
     take_frame(d, rank, &f, value);
     if (++n % FRAMES_A_LOOK) continue;
-    report_progress(d);
+    r_deliver_progress(d);
     R_CheckUserInterrupt();
     r_supervise_timeouts(d, SM_SLICE_MS);
   }
@@ -95,7 +84,7 @@ static SEXP drive_body(void *data) {
   }
   while (!d->failed && r_team_running(&m->team) > 0) {
     if (read_all(d) || r_supervise_deaths(d)) continue;
-    report_progress(d);
+    r_deliver_progress(d);
     int slice = next_slice(d);
     if (slice < 0) return R_NilValue;
     r_team_sleep(&m->team, slice);

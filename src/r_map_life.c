@@ -63,14 +63,15 @@ SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP names, SEXP retries, SEXP timeout, S
     m->retries = m->respawn ? Rf_asInteger(retries) : 0;
     m->timeout_s = Rf_asReal(timeout);
     int rc = r_team_open(&m->team, m->np, (r_output_mode)Rf_asInteger(output));
-    m->delivered = calloc((size_t)m->nitems, 1);
-    if (rc == 0) rc = m->delivered ? r_map_lay_out(m) : -ENOMEM;
+    if (rc == 0) rc = r_map_lay_out(m);
     if (rc < 0)
       r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
-    SEXP results = Rf_allocVector(VECSXP, (R_xlen_t)m->nitems);
-    R_SetExternalPtrProtected(ptr, results);
-    Rf_setAttrib(results, R_NamesSymbol, names);
   }
+  m->delivered = calloc((size_t)m->nitems, 1);
+  if (!m->delivered) r_abort("sharedmem_memory_error", "cannot allocate %.0f bytes for the items of a map", (double)m->nitems);
+  SEXP results = Rf_allocVector(VECSXP, (R_xlen_t)m->nitems);
+  R_SetExternalPtrProtected(ptr, results);
+  Rf_setAttrib(results, R_NamesSymbol, names);
   UNPROTECT(1);
   return ptr;
 }

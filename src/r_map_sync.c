@@ -50,7 +50,7 @@ static void critical_leave(void *map) {
   r_held *held = held_of(m);
   if (!held->critical) return;
   held->critical = false;
-  r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_here.item : m->here_item, held->critical_ns);
+  r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_here.item : m->here_next - 1, held->critical_ns);
   held->critical_ns = 0;
   if (m->np > 0) sm_lock_unlock(&m->ctl->critical);
 }
@@ -64,7 +64,7 @@ SEXP ffi_critical(SEXP call, SEXP op, SEXP args, SEXP env) {
   uint64_t t0 = r_trace_begin(m->trace);
   if (m->np > 0) check_waited(wait_for_lock(&m->ctl->critical), "critical");
   held->critical = true;
-  held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_here.item : m->here_item, t0);
+  held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_here.item : m->here_next - 1, t0);
   return r_eval_section(false, env, critical_leave, m);
 }
 

@@ -57,10 +57,11 @@ static void report_dead(template_state *t) {
   for (int i = 0; i < t->m->np; i++) {
     sm_proc *kid = &t->kids[i];
     kid->peaceful = sm_ring_closed(&t->m->team.member[i].chan.ring);
-    if (kid->state != SM_PROC_RUNNING || !sm_proc_poll(kid)) continue;
+    if (kid->state == SM_PROC_NONE || !sm_proc_poll(kid)) continue;
     atomic_store(&t->m->desks[i].status, kid->status);
     atomic_store(&t->m->desks[i].dead, 1);
     sm_proc_forget(kid);
+    sm_proc_init(kid); /* it is reported once, whoever has reaped it: a kill looks, too */
     any = true;
   }
   if (any) sm_socket_wake(t->sock);

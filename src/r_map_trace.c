@@ -48,26 +48,13 @@ void r_trace_close(r_map *m) {
   m->trace = NULL;
 }
 
-/* Item (1-based) begins as rank of a map that runs in this process, which records for it until the map is freed. */
-SEXP ffi_trace_begin_here(SEXP ptr, SEXP rank, SEXP item) {
-  r_map *m = r_map_get(ptr);
-  int r = Rf_asInteger(rank);
-  if (m->trace && r_trace_target != m->trace) {
+void r_trace_here(r_map *m, int rank) {
+  if (!m->trace) return;
+  if (r_trace_target != m->trace) {
     m->trace_outer = r_trace_target;
     m->trace_outer_rank = r_trace_rank;
   }
-  if (!m->trace || r < 0 || (uint32_t)r >= m->trace->nworkers) r_abort("sharedmem_misuse_error", "no such trace");
-  r_trace_attach(m->trace, r);
-  m->here_item = (int64_t)Rf_asReal(item) - 1;
-  m->here_ns = r_trace_begin(m->trace);
-  return R_NilValue;
-}
-
-SEXP ffi_trace_end_here(SEXP ptr) {
-  r_map *m = r_map_get(ptr);
-  r_trace_end(SM_TRACE_ITEM, m->here_item, m->here_ns);
-  m->here_ns = 0;
-  return R_NilValue;
+  r_trace_attach(m->trace, rank);
 }
 
 static double seconds_since(const sm_trace_shm *t, uint64_t ns) { return ((double)ns - (double)t->begin_ns) * 1e-9; }

@@ -12,6 +12,7 @@
 
 #include "mem_heap.h"
 #include "r_here_trace.h"
+#include "r_team_console.h"
 #include "r_team_rng.h"
 #include "r_team_threads.h"
 #include "r_util.h"
@@ -48,7 +49,7 @@ void r_worker_run(r_map *m, int rank, SEXP main, SEXP jumped) {
   worker.map = m;
   worker.batch_target = FRAME_FIRST;
   r_trace_target = NULL;
-  r_team_work w = {m, sm_queue_slot(m->queue, rank), main, jumped, r_trace_leave};
+  r_team_work w = {m, sm_queue_slot(m->queue, rank), m->team.output != R_OUTPUT_SPOOL, main, jumped, r_trace_leave};
   r_team_work_as(&m->team, rank, &w);
 }
 
@@ -65,13 +66,13 @@ static void replace_in_base(const char *name, SEXP f) {
 /* the: the package's state; plan: worker_plan() in R/worker.R. Written in C because R code would touch pages that the worker must
  * then copy (one page fault each). */
 SEXP ffi_worker_setup(SEXP the, SEXP plan) {
+  r_console_cut();
   Rf_eval(r_list_get(plan, "on_error"), R_BaseEnv);
-  SEXP worker = r_list_get(the, "worker");
-  set_in(worker, "budget", r_list_get(plan, "budget"));
-  set_in(worker, "collect", r_list_get(plan, "collect"));
-  set_in(worker, "relayed", r_list_get(plan, "relayed"));
+  SEXP worker_env = r_list_get(the, "worker");
+  set_in(worker_env, "budget", r_list_get(plan, "budget"));
+  set_in(worker_env, "collect", r_list_get(plan, "collect"));
+  set_in(worker_env, "relayed", r_list_get(plan, "relayed"));
   set_in(r_list_get(the, "session"), "background", r_list_get(plan, "background"));
-  replace_in_base("tempdir", r_list_get(plan, "tempdir_function"));
   replace_in_base("q", r_list_get(plan, "quit_function"));
   replace_in_base("quit", r_list_get(plan, "quit_function"));
   SEXP threads = r_list_get(plan, "threads");

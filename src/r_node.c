@@ -127,7 +127,7 @@ SEXP ffi_node_spawn(SEXP ptr, SEXP main, SEXP jumped) {
       sm_heap_tune_child(reserve);
       c->down[i].sock = c->team.member[i].chan.sock;
       c->down[i].peer = c->owner;
-      r_team_work work = {c, NULL, main, jumped, nothing};
+      r_team_work work = {.of = c, .main = main, .jumped = jumped, .last = nothing};
       r_team_work_as(&c->team, i, &work); /* does not return */
     }
     R_CheckUserInterrupt();

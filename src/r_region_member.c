@@ -31,7 +31,7 @@ SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
     if (rc == 1) {
       sm_heap_tune_child(reserve);
       r_region_take_place(r, i);
-      r_team_work w = {r, NULL, main, jumped, nothing};
+      r_team_work w = {r, NULL, true, main, jumped, nothing};
       r_team_work_as(&r->team, i, &w);
     }
   }

@@ -215,7 +215,7 @@ SEXP r_team_frame(const r_team *t, const char *type, int rank, SEXP value, int64
   SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(rank));
   SET_VECTOR_ELT(out, 2, value);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(item < 0 ? NA_REAL : (double)item + 1));
-  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(rank < 0 ? NA_INTEGER : (int)t->member[rank].proc.pid));
+  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(rank < 0 ? NA_INTEGER : t->member ? (int)t->member[rank].proc.pid : (int)sm_pid()));
   UNPROTECT(2);
   return out;
 }
@@ -310,7 +310,9 @@ void r_team_work_as(r_team *t, int rank, const r_team_work *w) {
   self.team = t;
   self.work = w;
   self.parent = getppid();
-  r_here = (r_here_state){w->of, sm_pid(), rank, self.parent == t->owner, -1, {&t->shm->failed, orphan_check, NULL}, w->slot};
+  r_here_state now = {w->of, sm_pid(), rank, self.parent == t->owner, -1, {&t->shm->failed, orphan_check, NULL}, w->slot, {0}, 0};
+  r_here_set_awaited(&now, w->awaited ? t->owner : 0);
+  r_here = now;
   R_PreserveObject(ffi_team_guard_exit()); /* the newest runs first: before those of the owner's objects */
   SEXP arg = PROTECT(Rf_ScalarInteger(rank));
   SEXP call = PROTECT(Rf_lang2(w->main, arg)), last = PROTECT(Rf_lang1(w->jumped));

@@ -104,6 +104,7 @@ void r_team_forget_all(const r_team *mine, int keep);
 typedef struct {
   const void *of;
   sm_queue_slot_shm *slot;
+  bool awaited; /* the owner does nothing else until the team has ended */
   SEXP main, jumped;
   void (*last)(void);
 } r_team_work;

@@ -1,34 +1,48 @@
 /* r_team_rng.c: see r_team_rng.h.
  *
- * The base of a map is a raw vector: sm_rng_state and the code that stands first in .Random.seed. In
- * a worker `.Random.seed` is an active binding until somebody looks: that puts the stream of the running item
- * in its place, and from then on each item's stream is assigned as it begins. Items that never draw cost nothing.
+ * The base of a map is a raw vector: sm_rng_base and the code that stands first in .Random.seed. In a worker
+ * `.Random.seed` is an active binding until R code first looks at it: that look puts the state of the running item in its
+ * place, and from then on each item's state is assigned as it begins. Items that never draw cost nothing.
  */
 #include "r_team_rng.h"
 
 #include <R.h>
 #include <R_ext/Random.h>
+#include <fcntl.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "r_util.h"
 #include "task_rng.h"
 
 #define LECUYER_CMRG 7
+/* .Random.seed[1] of a session that has not drawn: Mersenne-Twister, Inversion, Rejection */
+#define DEFAULT_CODE 10403
 
 typedef struct {
-  sm_rng_state state;
+  sm_rng_base base;
   int32_t code;
 } base_bytes;
 
 static struct {
-  bool seeded, plain;
+  bool seeded, assigned;
   base_bytes base;
   int64_t item;
-} G;
+} streams;
 
 static SEXP seed_symbol(void) { return Rf_install(".Random.seed"); }
 
+/* FALSE where somebody has locked the workspace so that R itself cannot draw; then nothing is put in place. */
+static bool can_assign(void) {
+  if (R_existsVarInFrame(R_GlobalEnv, seed_symbol())) return !R_BindingIsLocked(seed_symbol(), R_GlobalEnv);
+  return !R_EnvironmentIsLocked(R_GlobalEnv);
+}
+
 static void put_seed(SEXP seed) { Rf_defineVar(seed_symbol(), seed, R_GlobalEnv); }
+
+/* The session's state; R_NilValue where it has none. */
+static SEXP session_seed(void) { return R_existsVarInFrame(R_GlobalEnv, seed_symbol()) ? Rf_eval(seed_symbol(), R_GlobalEnv) : R_NilValue; }
 
 /* seed becomes the generator's state. Box-Muller keeps every second normal deviate outside of it: that is dropped, by
  * choosing the kind again. */
@@ -46,63 +60,158 @@ static void restart_at(SEXP seed) {
   UNPROTECT(1);
 }
 
-/* For maps that run in this process. */
-SEXP ffi_rng_restart(SEXP seed) {
-  if (TYPEOF(seed) != INTSXP || XLENGTH(seed) < 1) r_abort_argument("seed", Rf_type2char(TYPEOF(seed)), "an integer vector");
-  restart_at(seed);
-  return R_NilValue;
+/* Like a session that has not drawn. R keeps the kinds in static variables, which it sets when it reads a state: one of the default
+ * kinds is read, then removed. */
+static void restart_unseeded(void) {
+  SEXP seed = PROTECT(Rf_allocVector(INTSXP, 626));
+  for (int i = 0; i < 626; i++) INTEGER(seed)[i] = i == 0 ? DEFAULT_CODE : i == 1 ? 624 : i;
+  put_seed(seed);
+  GetRNGstate();
+  R_removeVarFromFrame(seed_symbol(), R_GlobalEnv);
+  UNPROTECT(1);
 }
 
-/* Draw once from R's generator, and make a base from its whole state after that. */
-SEXP ffi_rng_base(void) {
-  GetRNGstate();
-  unif_rand();
-  PutRNGstate();
-  SEXP seed = PROTECT(Rf_eval(seed_symbol(), R_GlobalEnv));
-  if (TYPEOF(seed) != INTSXP || XLENGTH(seed) < 1) r_abort("sharedmem_rng_error", ".Random.seed is not an integer vector");
-  uint64_t hash = UINT64_C(0xCBF29CE484222325);
-  const int *p = INTEGER_RO(seed);
-  for (R_xlen_t i = 0; i < XLENGTH(seed); i++) hash = (hash ^ (uint32_t)p[i]) * UINT64_C(0x100000001B3);
+void r_rng_drop_kept(void) {
+  SEXP seed = PROTECT(session_seed());
+  if (TYPEOF(seed) == INTSXP && XLENGTH(seed) > 0 && INTEGER_ELT(seed, 0) / 100 % 100 == BOX_MULLER && can_assign()) restart_at(seed);
+  UNPROTECT(1);
+}
+
+SEXP r_rng_swap(SEXP seed) {
+  SEXP old = PROTECT(session_seed());
+  bool state = TYPEOF(seed) == INTSXP && XLENGTH(seed) > 0;
+  if (can_assign() && state) restart_at(seed);
+  else if (can_assign() && seed == R_NilValue) restart_unseeded();
+  else if (can_assign()) put_seed(seed);
+  UNPROTECT(1);
+  return old;
+}
+
+/* For maps that run in this process: seed (NULL: none) becomes the state; gives the one before. */
+SEXP ffi_rng_swap(SEXP seed) { return r_rng_swap(seed); }
+
+/* ---- bases ---- */
+
+/* Words that no other process, and no other call, has. */
+static void fresh_words(uint32_t w[10]) {
+  static uint32_t calls = 0;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  memset(w, 0, 10 * sizeof *w);
+  int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    if (read(fd, w, 16) < 16) w[4] = 1; /* what is missing is made up for by the words below */
+    close(fd);
+  }
+  w[5] = (uint32_t)now.tv_sec;
+  w[6] = (uint32_t)now.tv_nsec;
+  w[7] = (uint32_t)sm_clock_ns();
+  w[8] = (uint32_t)sm_pid();
+  w[9] = calls++;
+}
+
+/* n words after the kind and a whole state, so that bases of different kinds differ. */
+static SEXP base_of(SEXP seed, const uint32_t *more, size_t n) {
+  PROTECT(seed);
+  bool has = TYPEOF(seed) == INTSXP && XLENGTH(seed) > 0;
+  size_t len = has ? (size_t)XLENGTH(seed) : 0;
+  uint32_t *words = (uint32_t *)R_alloc(len + n, sizeof *words);
+  if (has) memcpy(words, INTEGER_RO(seed), len * sizeof *words);
+  memcpy(words + len, more, n * sizeof *words);
   base_bytes b;
   memset(&b, 0, sizeof b);
-  sm_rng_base(hash, &b.state);
-  b.code = p[0] - p[0] % 100 + LECUYER_CMRG;
-  restart_at(seed);
+  sm_rng_base_init(&b.base, words, len + n);
+  int code = has ? INTEGER_ELT(seed, 0) : DEFAULT_CODE;
+  b.code = code - code % 100 + LECUYER_CMRG;
   SEXP out = PROTECT(Rf_allocVector(RAWSXP, sizeof b));
   memcpy(RAW(out), &b, sizeof b);
   UNPROTECT(2);
   return out;
 }
 
+static SEXP base_from_nothing(void) {
+  uint32_t w[10];
+  fresh_words(w);
+  SEXP seed = PROTECT(session_seed());
+  SEXP out = base_of(seed, w, 10);
+  UNPROTECT(1);
+  return out;
+}
+
+/* The base of a map with seed = TRUE: the session's generator moves on by one step, and its whole state counts. */
+static SEXP base_by_step(void) {
+  if (!can_assign()) return base_from_nothing();
+  GetRNGstate();
+  unif_rand();
+  PutRNGstate();
+  SEXP seed = PROTECT(session_seed());
+  if (TYPEOF(seed) != INTSXP || XLENGTH(seed) < 1) r_abort("sharedmem_rng_error", ".Random.seed is not an integer vector");
+  restart_at(seed);
+  uint32_t kind = 1;
+  SEXP out = base_of(seed, &kind, 1);
+  UNPROTECT(1);
+  return out;
+}
+
+/* The base of a background call: the session's state as it stands, and the number of calls that have found this very object:
+ * set.seed() and every draw make a new one. The state is kept, so that its address names it. */
+static SEXP base_for_background(void) {
+  static SEXP known = NULL;
+  static uint32_t calls;
+  SEXP seed = PROTECT(session_seed());
+  if (TYPEOF(seed) != INTSXP || XLENGTH(seed) < 1) {
+    UNPROTECT(1);
+    return base_from_nothing();
+  }
+  if (seed != known) {
+    MARK_NOT_MUTABLE(seed);
+    R_PreserveObject(seed);
+    if (known) R_ReleaseObject(known);
+    known = seed;
+    calls = 0;
+  }
+  uint32_t more[2] = {2, calls++};
+  SEXP out = base_of(seed, more, 2);
+  UNPROTECT(1);
+  return out;
+}
+
+/* from: "step", "nothing", "background". */
+SEXP ffi_rng_base(SEXP from) {
+  const char *kind = TYPEOF(from) == STRSXP && XLENGTH(from) == 1 ? CHAR(STRING_ELT(from, 0)) : "";
+  if (strcmp(kind, "step") == 0) return base_by_step();
+  if (strcmp(kind, "background") == 0) return base_for_background();
+  return base_from_nothing();
+}
+
 static SEXP stream_of(const base_bytes *b, int64_t item) {
   sm_rng_state s;
-  sm_rng_stream(&b->state, (uint64_t)item + 1, &s);
+  sm_rng_item(&b->base, (uint64_t)item, &s);
   SEXP out = Rf_allocVector(INTSXP, 7);
   INTEGER(out)[0] = b->code;
   for (int i = 0; i < 6; i++) INTEGER(out)[i + 1] = (int)s.s[i];
   return out;
 }
 
-/* Whether two states are one object: set.seed() and draws make a new one each time, so equal states of different objects are
- * those of a generator that was set again. */
-SEXP ffi_rng_same(SEXP a, SEXP b) { return Rf_ScalarLogical(a == b); }
-
-/* The .Random.seed of an item (1-based). */
-SEXP ffi_rng_stream(SEXP base, SEXP item) {
+SEXP r_rng_stream(SEXP base, int64_t item) {
   base_bytes b;
   if (TYPEOF(base) != RAWSXP || XLENGTH(base) != (R_xlen_t)sizeof b) r_abort_argument("base", Rf_type2char(TYPEOF(base)), "a base");
   memcpy(&b, RAW_RO(base), sizeof b);
-  return stream_of(&b, (int64_t)Rf_asReal(item) - 1);
+  return stream_of(&b, item);
 }
+
+/* The .Random.seed of an item (1-based) or rank. */
+SEXP ffi_rng_stream(SEXP base, SEXP item) { return r_rng_stream(base, (int64_t)Rf_asReal(item) - 1); }
 
 static void remove_binding(void) { R_removeVarFromFrame(seed_symbol(), R_GlobalEnv); }
 
 /* In a fresh worker: binding is the function of the active binding (R/rng.R). */
 void r_rng_install(SEXP base, SEXP binding) {
-  if (TYPEOF(base) != RAWSXP || XLENGTH(base) != (R_xlen_t)sizeof G.base) return;
-  memcpy(&G.base, RAW_RO(base), sizeof G.base);
-  G.seeded = true;
-  G.plain = false;
+  if (TYPEOF(base) != RAWSXP || XLENGTH(base) != (R_xlen_t)sizeof streams.base) return;
+  memcpy(&streams.base, RAW_RO(base), sizeof streams.base);
+  streams.seeded = can_assign();
+  streams.assigned = R_EnvironmentIsLocked(R_GlobalEnv); /* where bindings can be assigned, but neither removed nor added */
+  if (!streams.seeded || streams.assigned) return;
   remove_binding();
   R_MakeActiveBinding(seed_symbol(), binding, R_GlobalEnv);
 }
@@ -110,15 +219,15 @@ void r_rng_install(SEXP base, SEXP binding) {
 /* Somebody looks at .Random.seed (value NULL) or assigns to it. */
 SEXP ffi_rng_touch(SEXP value) {
   remove_binding();
-  G.plain = true;
-  SEXP seed = PROTECT(value == R_NilValue ? stream_of(&G.base, G.item) : value);
+  streams.assigned = true;
+  SEXP seed = PROTECT(value == R_NilValue ? stream_of(&streams.base, streams.item) : value);
   Rf_defineVar(seed_symbol(), seed, R_GlobalEnv);
   UNPROTECT(1);
   return seed;
 }
 
 void r_rng_begin_item(int64_t item) {
-  G.item = item;
-  if (!G.seeded || !G.plain) return;
-  restart_at(stream_of(&G.base, item));
+  streams.item = item;
+  if (!streams.seeded || !streams.assigned) return;
+  restart_at(stream_of(&streams.base, item));
 }

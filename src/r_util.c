@@ -1,10 +1,16 @@
 /* r_util.c: see r_util.h. Conditions are built and raised by R/conditions.R. */
+#define _GNU_SOURCE
 #include "r_util.h"
 
+#include <Rversion.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static SEXP package_namespace(void) {
   SEXP name = PROTECT(Rf_mkString("sharedmem"));
@@ -152,4 +158,60 @@ SEXP ffi_util_rebind(SEXP env, SEXP name, SEXP value) {
   Rf_defineVar(sym, value, env);
   if (locked) R_LockBinding(sym, env);
   return R_NilValue;
+}
+
+/* What sym stands for in env itself: "none", "value", "locked" (a value), "lazy" (a promise or an active binding). Asks without
+ * forcing it, which get() would do. */
+static const char *binding_kind(SEXP sym, SEXP env) {
+  if (!R_existsVarInFrame(env, sym)) return "none";
+  if (R_BindingIsActive(sym, env)) return "lazy";
+#if R_VERSION >= R_Version(4, 6, 0)
+  R_BindingType_t type = R_GetBindingType(sym, env);
+  bool lazy = type != R_BindingTypeValue && type != R_BindingTypeForced;
+#else
+  /* before 4.6 R has no other way to ask; found at run time, so that the object names nothing outside of later R's API */
+  static SEXP (*find)(SEXP, SEXP) = NULL;
+  if (!find) {
+    void *f = dlsym(RTLD_DEFAULT, "Rf_findVarInFrame");
+    memcpy(&find, &f, sizeof f);
+  }
+  bool lazy = !find || TYPEOF(find(env, sym)) == PROMSXP;
+#endif
+  return lazy ? "lazy" : R_BindingIsLocked(sym, env) ? "locked" : "value";
+}
+
+SEXP ffi_binding_kinds(SEXP names, SEXP env) {
+  SEXP out = PROTECT(Rf_allocVector(STRSXP, XLENGTH(names)));
+  for (R_xlen_t i = 0; i < XLENGTH(names); i++)
+    SET_STRING_ELT(out, i, Rf_mkChar(binding_kind(Rf_installTrChar(STRING_ELT(names, i)), env)));
+  UNPROTECT(1);
+  return out;
+}
+
+#define FILE_MAX ((size_t)1 << 18)
+
+/* The lines of a small text file, at most 256 KiB of it; none where it cannot be read. Through no connection of R's: it has 128. */
+SEXP ffi_file_lines(SEXP path) {
+  if (TYPEOF(path) != STRSXP || XLENGTH(path) != 1) r_abort_argument("path", Rf_type2char(TYPEOF(path)), "a path");
+  int fd = open(R_ExpandFileName(Rf_translateChar(STRING_ELT(path, 0))), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return Rf_allocVector(STRSXP, 0);
+  size_t n = 0;
+  ssize_t got;
+  static char text[FILE_MAX];
+  while (n < FILE_MAX && ((got = read(fd, text + n, FILE_MAX - n)) > 0 || (got < 0 && errno == EINTR)))
+    if (got > 0) n += (size_t)got;
+  close(fd);
+  R_xlen_t lines = 0;
+  for (size_t i = 0; i < n; i++) lines += text[i] == '\n' || i + 1 == n;
+  SEXP out = PROTECT(Rf_allocVector(STRSXP, lines));
+  size_t from = 0;
+  for (R_xlen_t k = 0; k < lines; k++) {
+    size_t to = from;
+    while (to < n && text[to] != '\n' && text[to] != 0) to++;
+    SET_STRING_ELT(out, k, Rf_mkCharLen(text + from, (int)(to - from)));
+    while (to < n && text[to] != '\n') to++;
+    from = to + 1;
+  }
+  UNPROTECT(1);
+  return out;
 }

@@ -110,7 +110,7 @@ static int send_spill(out_state *o) {
   return rc;
 }
 
-/* Hook of R_Serialize(): a shared array goes by its name; the descriptor of one that the master cannot know, with it. */
+/* Hook of R_Serialize(): the pointer of a shared array goes by its name; the descriptor of one that the master cannot know, with it. */
 static SEXP name_array(SEXP x, SEXP data) {
   (void)data;
   if (TYPEOF(x) != EXTPTRSXP) return R_NilValue;

@@ -1,64 +1,46 @@
-/* task_rng.c: see task_rng.h. */
+/* task_rng.c: see task_rng.h. The constants are those of SeedSequence (numpy/random/bit_generator.pyx). */
 #include "task_rng.h"
 
-#include <string.h>
+#define POOL 4
+#define MAX1 4294967086u /* m1 - 1 */
+#define MAX2 4294944442u /* m2 - 1 */
 
-#define M1 UINT64_C(4294967087)
-#define M2 UINT64_C(4294944443)
+static uint32_t fold(uint32_t x) { return x ^ x >> 16; }
 
-typedef struct {
-  uint64_t a[3][3];
-} matrix;
+static uint32_t hash(uint32_t value, uint32_t *factor) {
+  value ^= *factor;
+  *factor *= 0x931E8875u;
+  return fold(value * *factor);
+}
 
-/* Both components moved on by 2^127 steps. */
-static const matrix jump1 = {
-    {{2427906178u, 3580155704u, 949770784u}, {226153695u, 1230515664u, 3580155704u}, {1988835001u, 986791581u, 1230515664u}}};
-static const matrix jump2 = {
-    {{1464411153u, 277697599u, 1610723613u}, {32183930u, 1464411153u, 1022607788u}, {2824425944u, 32183930u, 2093834863u}}};
+static uint32_t mix(uint32_t x, uint32_t y) { return fold(0xCA01F9DDu * x - 0x4973F715u * y); }
 
-static void apply(const matrix *m, uint64_t mod, uint32_t v[3]) {
-  uint64_t out[3];
-  for (int i = 0; i < 3; i++) {
-    uint64_t sum = 0;
-    for (int j = 0; j < 3; j++) sum = (sum + m->a[i][j] * v[j] % mod) % mod;
-    out[i] = sum;
+static void add_word(sm_rng_base *b, uint32_t word) {
+  for (int i = 0; i < POOL; i++) b->pool[i] = mix(b->pool[i], hash(word, &b->factor));
+}
+
+void sm_rng_base_init(sm_rng_base *b, const uint32_t *entropy, size_t n) {
+  b->factor = 0x43B0D7E5u;
+  for (size_t i = 0; i < POOL; i++) b->pool[i] = hash(i < n ? entropy[i] : 0, &b->factor);
+  for (int from = 0; from < POOL; from++)
+    for (int to = 0; to < POOL; to++)
+      if (from != to) b->pool[to] = mix(b->pool[to], hash(b->pool[from], &b->factor));
+  for (size_t i = POOL; i < n; i++) add_word(b, entropy[i]);
+}
+
+void sm_rng_words(const sm_rng_base *b, uint32_t *out, int n) {
+  uint32_t factor = 0x8B51F9DDu;
+  for (int i = 0; i < n; i++) {
+    uint32_t value = b->pool[i % POOL] ^ factor;
+    factor *= 0x58F38DEDu;
+    out[i] = fold(value * factor);
   }
-  for (int i = 0; i < 3; i++) v[i] = (uint32_t)out[i];
 }
 
-static void square(matrix *m, uint64_t mod) {
-  matrix r;
-  for (int i = 0; i < 3; i++)
-    for (int j = 0; j < 3; j++) {
-      uint64_t sum = 0;
-      for (int k = 0; k < 3; k++) sum = (sum + m->a[i][k] * m->a[k][j] % mod) % mod;
-      r.a[i][j] = sum;
-    }
-  *m = r;
-}
-
-static uint64_t mix(uint64_t *x) {
-  uint64_t z = (*x += UINT64_C(0x9E3779B97F4A7C15));
-  z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-  z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-  return z ^ z >> 31;
-}
-
-void sm_rng_base(uint64_t bits, sm_rng_state *out) {
-  for (int i = 0; i < 6; i++) out->s[i] = (uint32_t)(1 + mix(&bits) % ((i < 3 ? M1 : M2) - 1));
-}
-
-void sm_rng_stream(const sm_rng_state *base, uint64_t k, sm_rng_state *out) {
-  matrix m1 = jump1, m2 = jump2;
-  *out = *base;
-  for (; k; k >>= 1) {
-    if (k & 1) {
-      apply(&m1, M1, out->s);
-      apply(&m2, M2, out->s + 3);
-    }
-    if (k > 1) {
-      square(&m1, M1);
-      square(&m2, M2);
-    }
-  }
+void sm_rng_item(const sm_rng_base *b, uint64_t k, sm_rng_state *out) {
+  sm_rng_base own = *b;
+  add_word(&own, (uint32_t)k);
+  if (k >> 32) add_word(&own, (uint32_t)(k >> 32));
+  sm_rng_words(&own, out->s, 6);
+  for (int i = 0; i < 6; i++) out->s[i] = 1 + out->s[i] % (i < 3 ? MAX1 : MAX2);
 }

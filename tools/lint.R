@@ -107,7 +107,8 @@ check_parameters <- function(limit = 6L) {
     for (d in regmatches(text, m)[[1L]]) {
       inner <- gsub("\\([^()]*\\)", "", sub("\\)\\s*\\{$", "", sub("^[^(]*\\(", "", d)))
       n <- lengths(strsplit(inner, ","))
-      if (n > limit && !grepl("^SEXP ffi_", d)) bad <- c(bad, sprintf("%s: %s() has %d parameters, the limit is %d", f, sub("^.*?(\\w+)\\(.*$", "\\1", gsub("\n", " ", d), perl = TRUE), n, limit))
+      name <- sub("^.*?(\\w+)\\(.*$", "\\1", gsub("\n", " ", d), perl = TRUE)
+      if (n > limit && !startsWith(name, "ffi_")) bad <- c(bad, sprintf("%s: %s() has %d parameters, the limit is %d", f, name, n, limit))
     }
   }
   bad

@@ -5,6 +5,8 @@
 #   tools/setup.sh check    and what R CMD check and the vignette need
 #   tools/setup.sh lint     and roxygen2 and clang with its sanitizers
 #   tools/setup.sh bench    and the packages that the benchmarks compare with
+#   tools/setup.sh suites   and other packages whose own tests run on our back ends; current versions of future's family go
+#                           into .suites-lib
 #
 # As root where there is apt-get: Debian's packages, which come built. Elsewhere, and for what Debian
 # has not: install.packages() into .lib of this checkout. Programs that cannot be installed that way
@@ -104,9 +106,23 @@ setup_bench() {
   fi
 }
 
+# What exists in one version only is fine as Debian has it; package future's classes for back ends are younger.
+setup_suites() {
+  setup_test || return 1
+  want_packages foreach iterators doParallel doMC RUnit rngtools caret mlbench dplyr BiocParallel
+  suites=$top/.suites-lib
+  mkdir -p "$suites"
+  R_LIBS=$suites:$R_LIBS Rscript -e '
+    if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
+    wanted <- commandArgs(TRUE)[-1L]
+    missing <- Filter(function(p) !dir.exists(file.path(commandArgs(TRUE)[1L], p)), wanted)
+    if (length(missing)) install.packages(missing, lib = commandArgs(TRUE)[1L], quiet = TRUE, Ncpus = 2)' \
+    "$suites" future future.apply furrr doFuture future.tests doRNG progressr
+}
+
 for what in "$@"; do
   case $what in
-    test | check | lint | bench) "setup_$what" || exit 1 ;;
-    *) echo "usage: tools/setup.sh test|check|lint|bench ..." >&2; exit 2 ;;
+    test | check | lint | bench | suites) "setup_$what" || exit 1 ;;
+    *) echo "usage: tools/setup.sh test|check|lint|bench|suites ..." >&2; exit 2 ;;
   esac
 done

@@ -97,6 +97,7 @@ finish_script <- function(handle, grace = 0) {
   lines <- function(name) if (file.exists(at(name))) readLines(at(name), warn = FALSE) else character()
   on.exit({
     system(sprintf("kill -s KILL -- -%d", handle$pgid), ignore.stderr = TRUE)
+    tools::pskill(group_members(handle$pgid), tools::SIGKILL)
     unlink(handle$dir, recursive = TRUE)
   })
   wait_until(script_ended(handle), handle$timeout + 10)

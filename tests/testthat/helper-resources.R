@@ -1,11 +1,12 @@
 # What a process holds: children, descriptors, shared mappings, temporary files, names in /dev/shm.
 
-# One row a process: pid, ppid, pgid, state. From /proc, or from ps where there is none.
+# One row a process: pid, ppid, pgid, session, state. From /proc, or from ps where there is none (sessions are told as groups).
 process_table <- function() {
   if (!dir.exists("/proc/self")) {
     p <- utils::read.table(text = system("ps -A -o pid=,ppid=,pgid=,state=", intern = TRUE),
                            col.names = c("pid", "ppid", "pgid", "state"))
     p$state <- substr(p$state, 1L, 1L)
+    p$session <- p$pgid
     return(p)
   }
   pids <- grep("^[0-9]+$", list.files("/proc"), value = TRUE)
@@ -16,7 +17,8 @@ process_table <- function() {
   stat <- unlist(stat)
   rest <- strsplit(sub("^.*\\) ", "", stat), " ")      # the command's name may hold anything
   data.frame(pid = as.integer(names(stat)), ppid = as.integer(vapply(rest, `[`, "", 2L)),
-             pgid = as.integer(vapply(rest, `[`, "", 3L)), state = vapply(rest, `[`, "", 1L))
+             pgid = as.integer(vapply(rest, `[`, "", 3L)), session = as.integer(vapply(rest, `[`, "", 4L)),
+             state = vapply(rest, `[`, "", 1L))
 }
 
 # Every process that runs; a zombie does not.
@@ -25,10 +27,10 @@ live_pids <- function() {
   p$pid[p$state != "Z"]
 }
 
-# Live processes of a group, its leader (the shell that run_script() starts) and zombies apart.
+# Live processes of a session, its leader (the shell that run_script() starts) and zombies apart. Workers lead groups of their own.
 group_members <- function(pgid) {
   p <- process_table()
-  p$pid[p$pgid == pgid & p$pid != pgid & p$state != "Z"]
+  p$pid[p$session == pgid & p$pid != pgid & p$state != "Z"]
 }
 
 # Children of this process. A zombie is one too: it has not been reaped.

@@ -69,3 +69,21 @@ test_that("columns of a shared data frame print and summarise", {
   d$a[1] <- 10
   expect_identical(d$a[], c(10, 2))
 })
+
+test_that("assignments to classed arrays leave what base R leaves, or are refused", {
+  values <- list(fac = factor(c("b", "a", NA, "b")), date = as.Date(c("2024-03-01", NA, "2023-01-01")),
+                 ct = as.POSIXct(c(1e9, NA, 0), origin = "1970-01-01", tz = "Europe/Berlin"), dt = as.difftime(c(1, NA, 3), units = "hours"),
+                 cplx = c(1i, 2, NA))
+  news <- list(NA, NA_integer_, NA_real_, "a", "zz", factor("a"), as.Date("2024-05-05"), as.POSIXct(1e9, origin = "1970-01-01"),
+               as.difftime(2, units = "hours"), "2024-01-01", NULL, quote(a), sum, list(1))
+  attempt <- function(expr) tryCatch(suppressWarnings(expr), error = function(e) "error")
+  for (name in names(values)) for (new in news) for (write in list(function(x) { x[1] <- new; x }, function(x) { x[c(3, 2)] <- new; x })) {
+    x <- copy(values[[name]])
+    want <- attempt(write(values[[name]]))
+    got <- attempt(write(x))
+    # base R takes nothing for some classes, makes a list of others, and widens the type: shared memory cannot
+    if (is.null(new) || is.list(new) || is.list(want) || !identical(typeof(want), typeof(values[[name]]))) expect_identical(got, "error")
+    else expect_identical(if (is_shared(got)) got[] else got, want, label = paste(name, deparse1(new)))
+    if (identical(got, "error")) expect_identical(x[], values[[name]])
+  }
+})

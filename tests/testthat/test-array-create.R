@@ -68,7 +68,8 @@ test_that("a new array is zero and full() fills", {
 test_that("a dtype is known by NumPy's names and typestrings and by R's types, wherever one is taken", {
   spellings <- list(f8 = c("f8", "<f8", "=f8", "float64", "float", "double", "numeric"), f4 = c("<f4", "float32"), i1 = c("|i1", "int8"),
                     i2 = c("<i2", "int16"), i4 = c("=i4", "int32", "integer"), i8 = c("<i8", "int64", "int"), u1 = c("|u1", "uint8"),
-                    u2 = c("<u2", "uint16"), u4 = c("<u4", "uint32"), c16 = c("<c16", "complex128", "complex"), b1 = c("|b1", "bool", "logical"),
+                    u2 = c("<u2", "uint16"), u4 = c("<u4", "uint32"), c16 = c("<c16", "complex128", "complex"),
+                    b1 = c("|b1", "bool", "logical"),
                     raw = "raw", S5 = c("S5", "|S5"))
   if (.Platform$endian == "big") spellings <- lapply(spellings, function(s) sub("<", ">", s, fixed = TRUE))
   path <- tempfile()

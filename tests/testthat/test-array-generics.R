@@ -2,7 +2,8 @@
 
 values <- function() list(
   dbl = c(3, 1, NA, 2, NaN, -0, 0, Inf), int = c(3L, NA, 1L, 3L), lgl = c(TRUE, NA, FALSE), cplx = c(1 + 2i, NA, 0i),
-  raw = as.raw(c(3, 1, 3)), chr = c("b", "a", NA, "b"), named = c(a = 1, b = 2, c = NA), fac = factor(c("b", "a", NA, "b"), levels = c("b", "a", "z")),
+  raw = as.raw(c(3, 1, 3)), chr = c("b", "a", NA, "b"), named = c(a = 1, b = 2, c = NA), fac = factor(c("b", "a", NA, "b"),
+  levels = c("b", "a", "z")),
   date = as.Date(c("2024-03-01", NA, "2023-01-01")), ct = as.POSIXct(c(1e9, NA, 0), origin = "1970-01-01", tz = "UTC"),
   dt = as.difftime(c(1, NA, 3), units = "hours"), mat = matrix(c(3, 1, NA, 4, 5, 6), 2, dimnames = list(c("r1", "r2"), c("A", "B", "C"))),
   imat = matrix(1:6, 3), lmat = matrix(c(TRUE, FALSE, NA, TRUE), 2), cmat = matrix(letters[1:4], 2), arr = array(1:24 + 0, c(2, 3, 4)),
@@ -15,18 +16,26 @@ calls <- alist(
   rank(x), rank(x, ties.method = "min"), rank(x, ties.method = "first"), rank(x, na.last = "keep"), unique(x), unique(x, fromLast = TRUE),
   duplicated(x), anyDuplicated(x), mean(x), mean(x, na.rm = TRUE), mean(x, trim = 0.1), median(x), median(x, na.rm = TRUE),
   quantile(x), quantile(x, na.rm = TRUE), quantile(x, 0.3, names = FALSE, na.rm = TRUE, type = 1), range(x), range(x, na.rm = TRUE),
-  range(x, finite = TRUE), sum(x), sum(x, na.rm = TRUE), sum(x, 1), prod(x), min(x), max(x), min(x, na.rm = TRUE), max(x, 7, na.rm = TRUE),
-  any(x), all(x), is.na(x), anyNA(x), is.nan(x), is.finite(x), is.infinite(x), is.numeric(x), is.matrix(x), is.array(x), lapply(x, identity),
-  sapply(x, function(v) v), sapply(x, length, USE.NAMES = FALSE), vapply(x, function(v) 1, 0), scale(x), scale(x, scale = FALSE), summary(x),
+  range(x, finite = TRUE), sum(x), sum(x, na.rm = TRUE), sum(x, 1), prod(x), min(x), max(x), min(x, na.rm = TRUE), max(x, 7,
+  na.rm = TRUE),
+  any(x), all(x), is.na(x), anyNA(x), is.nan(x), is.finite(x), is.infinite(x), is.numeric(x), is.matrix(x), is.array(x), lapply(x,
+  identity),
+  sapply(x, function(v) v), sapply(x, length, USE.NAMES = FALSE), vapply(x, function(v) 1, 0), scale(x), scale(x, scale = FALSE),
+  summary(x),
   format(x), format(x, nsmall = 2), as.vector(x), as.vector(x, "list"), as.vector(x, "character"), as.double(x), as.integer(x),
-  as.logical(x), as.complex(x), as.character(x), as.matrix(x), as.array(x), as.data.frame(x), as.list(x), as.raw(x), c(x), c(x, 1), c(x, x),
+  as.logical(x), as.complex(x), as.character(x), as.matrix(x), as.array(x), as.data.frame(x), as.list(x), as.raw(x), c(x), c(x, 1),
+  c(x, x),
   c(a = x, 2), rep(x, 2), rep(x, each = 2), rep(x, length.out = 5), rep(x, times = seq_along(x)), all.equal(x, x), all.equal(x, 1),
   x + 1, 1 + x, x * x, -x, +x, !x, x^2, x %% 2, x %/% 2, x / 2, x == x, x != 1, x < 2, 2 >= x, x & TRUE, x | FALSE, x == "a", x + NULL,
-  x + 1:2, x + matrix(1), matrix(1) * x, x - array(1, 1), abs(x), sqrt(x), exp(x), floor(x), round(x), round(x, 1), signif(x, 2), trunc(x), cumsum(x),
-  cumprod(x), cummax(x), log(x), log(x, 2), log2(x), sin(x), sign(x), Mod(x), Re(x), Conj(x), cbind(x), rbind(x), cbind(x, 1), rbind(1, x),
+  x + 1:2, x + matrix(1), matrix(1) * x, x - array(1, 1), abs(x), sqrt(x), exp(x), floor(x), round(x), round(x, 1), signif(x, 2),
+  trunc(x), cumsum(x),
+  cumprod(x), cummax(x), log(x), log(x, 2), log2(x), sin(x), sign(x), Mod(x), Re(x), Conj(x), cbind(x), rbind(x), cbind(x, 1), rbind(1,
+  x),
   cbind(a = x, b = x), cbind(x, x, deparse.level = 0), cbind(x + 0, x, deparse.level = 2), rbind(x, z = 2), cbind(1:2, x), cbind(x, NULL),
-  diff(x), diff(x, lag = 2), cut(x, 3), cut(x, c(0, 2, 4)), levels(x), nlevels(x), boxplot(x, plot = FALSE), toString(x), apply(x, 1, sum),
-  apply(x, 2, identity), apply(x, c(1, 2), function(v) v), apply(x, 3, sum), outer(x, 1:2), split(x, seq_along(x) %% 2), seq_along(x), seq(x),
+  diff(x), diff(x, lag = 2), cut(x, 3), cut(x, c(0, 2, 4)), levels(x), nlevels(x), boxplot(x, plot = FALSE), toString(x), apply(x, 1,
+  sum),
+  apply(x, 2, identity), apply(x, c(1, 2), function(v) v), apply(x, 3, sum), outer(x, 1:2), split(x, seq_along(x) %% 2), seq_along(x),
+  seq(x),
   nrow(x), NCOL(x), subset(x, TRUE), na.omit(x), det(x), isSymmetric(x), weighted.mean(x), weekdays(x), months(x), quarters(x), units(x),
   droplevels(x), hist(x, plot = FALSE)$counts, data.frame(v = x), do.call(sum, list(x)), Reduce(`+`, x), Filter(is.na, x))
 
@@ -63,7 +72,8 @@ test_that("generics give what base R gives for the values, with its attributes, 
 
 test_that("the threaded summaries of large arrays give what base R gives", {
   large <- list(dbl = c(runif(1.5e5), NA), int = sample(1000L, 2e5, TRUE), mat = matrix(runif(2e5), 400), zero = c(rep(30000L, 2e5), 0L))
-  expect_identical(mismatches(large, alist(sum(x, na.rm = TRUE), mean(x), mean(x, na.rm = TRUE), prod(x), range(x), min(x), max(x, na.rm = TRUE),
+  expect_identical(mismatches(large, alist(sum(x, na.rm = TRUE), mean(x), mean(x, na.rm = TRUE), prod(x), range(x), min(x), max(x,
+  na.rm = TRUE),
     x + matrix(1), x * 2, x + x, x < 0.5, sqrt(x), dim(x + 1), anyNA(x))), character())
 })
 

@@ -104,7 +104,8 @@ test_that("reads give what R's own arrays give, for every dtype, shape and kind 
     extra <- if (length(dim(p$ref)) && runif(1) < 0.3) list(drop = FALSE)
     want <- outcome(do.call(call_index, c(list("[", p$ref, subs), extra)))
     got <- outcome(do.call(call_index, c(list("[", p$x, subs), extra)))
-    if (want$failed || got$failed) expect_identical(c(got$failed, want$failed), c(TRUE, TRUE), info = describe_trial(code, p, list(subs, want, got)))
+    if (want$failed || got$failed) expect_identical(c(got$failed, want$failed), c(TRUE, TRUE),
+                                                    info = describe_trial(code, p, list(subs, want, got)))
     else expect_identical(got$value, want$value, info = describe_trial(code, p, subs))
   }
 })

@@ -163,3 +163,11 @@ test_that("a background object prints its state", {
   bg$cancel()
   expect_output(print(bg), "cancelled")
 })
+
+test_that("what a background process prints is given when it is waited for, however much", {
+  expect_identical(capture.output(x <- background(function() cat("from the background\n"))$wait()), "from the background")
+  bg <- background(function() { for (k in 1:30) cat(strrep("y", 1e5), "\n", sep = ""); "done" })
+  expect_true(wait_until(!bg$is_alive() || bg$state != "running", 20))
+  out <- capture.output(expect_identical(bg$wait(), "done"))
+  expect_lte(length(out), 30)
+})

@@ -20,8 +20,8 @@ test_that("a reason without a usable message does not spoil the exception", {
 })
 
 test_that("StopProcessGroup and LostExceptionType are an error and a warning", {
-  expect_s3_class(StopProcessGroup(), c("StopProcessGroup", "error", "condition"), exact = TRUE)
-  expect_s3_class(LostExceptionType(), c("LostExceptionType", "warning", "condition"), exact = TRUE)
+  expect_s3_class(StopProcessGroup(), c("StopProcessGroup", "sharedmem_error", "error", "condition"), exact = TRUE)
+  expect_s3_class(LostExceptionType(), c("LostExceptionType", "sharedmem_warning", "warning", "condition"), exact = TRUE)
 })
 
 test_that("abort_argument() names the argument, what came and what was expected", {
@@ -62,4 +62,19 @@ test_that("every signal of this system has its name, real-time ones too", {
   expect_match(d(24L), "SIGXCPU")
   expect_match(d(64L), "\\(SIGRTMIN\\+30\\)$")
   expect_false(any(grepl("no name", vapply(c(1:31, 34:64), d, ""))))
+})
+
+test_that("last_error() is the last failure raised, with the calls in the worker", {
+  inner <- function(i) stop(paste("bad", i))
+  raise <- list(function() MapReduce(np = 2)$map(function(i) inner(i), 1), function() MapReduce(np = 0)$map(function(i) inner(i), 2),
+                function() background(function(i) inner(i), 3)$wait(),
+                function() { p <- Parallel(num_threads = 2); with(p, if (p$rank == 1) inner(4) else p$barrier()) })
+  for (k in seq_along(raise)) {
+    e <- tryCatch(raise[[k]](), WorkerException = identity)
+    expect_identical(last_error(), e)
+    expect_identical(conditionMessage(last_error()$reason), paste("bad", k))
+    expect_true(any(grepl("inner", last_error()$traceback)))
+  }
+  MapReduce(np = 2, on_error = "collect")$map(function(i) inner(9), 1)
+  expect_identical(conditionMessage(last_error()$reason), "bad 4")
 })

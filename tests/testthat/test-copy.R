@@ -174,3 +174,12 @@ test_that("what cannot be kept or shared is refused", {
                  structure(1, class = "unknown"), table(1:3)))
     expect_error(copy(a), class = "sharedmem_argument_error")
 })
+
+test_that("what cannot be shared says what to do", {
+  for (bad in list(list(ts(1:3), "as.vector"), list(table(c("a", "b")), "unclass"), list(as.POSIXlt(Sys.time()), "as.POSIXct")))
+    expect_error(copy(bad[[1L]]), bad[[2L]], class = "sharedmem_argument_error")
+  x <- copy(1:10)
+  expect_error(x[11] <- 1L, "empty\\(\\)", class = "sharedmem_index_error")
+  expect_error(x["a"], "no names", class = "sharedmem_index_error")
+  expect_error(x["a"] <- 1L, "no names", class = "sharedmem_index_error")
+})

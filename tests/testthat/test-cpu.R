@@ -8,7 +8,58 @@ put_env <- function(vars) {
   if (anyNA(vars)) Sys.unsetenv(names(vars)[is.na(vars)])
   if (!all(is.na(vars))) do.call(Sys.setenv, as.list(vars[!is.na(vars)]))
 }
-none <- c(OMP_NUM_THREADS = NA, PBS_NUM_PPN = NA, SLURM_CPUS_PER_TASK = NA)
+none <- c(MC_CORES = NA, OMP_NUM_THREADS = NA, PBS_NUM_PPN = NA, SLURM_CPUS_PER_TASK = NA, NSLOTS = NA, LSB_DJOB_NUMPROC = NA)
+
+test_that("options count before variables, and variables in their order", {
+  set_env(MC_CORES = "3", OMP_NUM_THREADS = "4", PBS_NUM_PPN = "5", SLURM_CPUS_PER_TASK = "6", NSLOTS = "7", LSB_DJOB_NUMPROC = "8")
+  old <- options(sharedmem.np = 1, mc.cores = 2L)
+  on.exit(options(old), add = TRUE)
+  got <- cpu_count()
+  for (clear in list(quote(options(sharedmem.np = NULL)), quote(options(mc.cores = NULL)), quote(Sys.unsetenv("MC_CORES")),
+                     quote(Sys.unsetenv("OMP_NUM_THREADS")), quote(Sys.unsetenv("PBS_NUM_PPN")),
+                     quote(Sys.unsetenv("SLURM_CPUS_PER_TASK")), quote(Sys.unsetenv("NSLOTS")))) {
+    eval(clear)
+    got <- c(got, cpu_count())
+  }
+  expect_identical(got, 1:8)
+  for (bad in list("x", 0, -1, NA, c(1, 2), TRUE, 2.5, list(1), Inf)) {
+    options(sharedmem.np = bad)
+    expect_warning(n <- cpu_count(), class = "sharedmem_warning")
+    expect_identical(n, 8L)
+  }
+})
+
+test_that("one message a session says that OMP_NUM_THREADS=1 hides what the scheduler gives", {
+  r <- run_script({
+    count <- function() {
+      told <- 0
+      note <- function(m) { told <<- told + 1; invokeRestart("muffleMessage") }
+      n <- withCallingHandlers(cpu_count(), sharedmem_message = note)
+      c(n, told)
+    }
+    first <- count()
+    answer(list(first, count(), { options(sharedmem.np = 3); count() }))
+  }, env = c(OMP_NUM_THREADS = "1", SLURM_CPUS_PER_TASK = "16"))
+  expect_script_ok(r)
+  expect_equal(r$value, list(c(1, 1), c(1, 0), c(3, 0)))
+  r <- run_script({ answer(cpu_count()) }, env = c(OMP_NUM_THREADS = "1", SLURM_CPUS_PER_TASK = "1"))
+  expect_identical(r$value, 1L)
+  expect_length(r$stderr, 0)
+})
+
+test_that("facts about the machine are read without a connection of R's", {
+  r <- run_script({
+    x <- copy(runif(3e6))
+    before <- c(cpu_count(), total_memory())
+    kept <- list()
+    while (!is.null(con <- tryCatch(textConnection("a"), error = function(e) NULL))) kept <- c(kept, list(con))
+    seen <- list(identical(c(cpu_count(), total_memory()), before), is.finite(sum(x)), unlist(MapReduce(np = 2)$map(function(i) i, 1:2)),
+                 background(function() 1)$wait())
+    for (con in kept) close(con)
+    answer(seen)
+  })
+  expect_identical(r$value, list(TRUE, TRUE, 1:2, 1))
+})
 
 test_that("the variables count in their order, the first number of OMP_NUM_THREADS", {
   set_env(OMP_NUM_THREADS = "3,2", PBS_NUM_PPN = "5", SLURM_CPUS_PER_TASK = "7")
@@ -44,7 +95,8 @@ test_that("without variables it is what the affinity and the quota allow", {
   expect_null(a(character()))
   skip_if(!nzchar(Sys.which("taskset")), "no taskset")
   r <- system(sprintf("taskset -c 0 %s -e %s", shQuote(file.path(R.home("bin"), "Rscript")),
-                      shQuote(sprintf(".libPaths(c('%s', .libPaths())); cat(sharedmem::cpu_count())", dirname(getNamespaceInfo("sharedmem", "path"))))), intern = TRUE)
+                      shQuote(sprintf(".libPaths(c('%s', .libPaths())); cat(sharedmem::cpu_count())",
+                                      dirname(getNamespaceInfo("sharedmem", "path"))))), intern = TRUE)
   expect_identical(r[length(r)], "1")
 })
 

@@ -15,7 +15,8 @@ test_that("in debug mode everything runs in the master and errors come unwrapped
   pool <- MapReduce(np = 2)
   me <- Sys.getpid()
   expect_identical(pool$map(function(i) Sys.getpid(), 1:3), list(me, me, me))
-  e <- tryCatch(pool$map(function(i) stop(structure(class = c("mine", "error", "condition"), list(message = "m", call = NULL))), 1:3), error = identity)
+  e <- tryCatch(pool$map(function(i) stop(structure(class = c("mine", "error", "condition"), list(message = "m", call = NULL))), 1:3),
+                error = identity)
   expect_identical(class(e), c("mine", "error", "condition"))
   count <- 0
   r <- pool$map(function(i) pool$critical({ count <- count + i; pool$ordered }), 1:2)

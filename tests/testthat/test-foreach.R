@@ -153,7 +153,8 @@ test_that("options of a loop go before those of the registration, and those of o
   expect_identical(told, c(1, 2, 3))
   expect_silent(foreach(i = 1:2, .options.multicore = list(cores = 2, silent = TRUE, preschedule = FALSE)) %dopar% cat("not seen\n"))
   expect_warning(foreach(i = 1:2, .options.multicore = list(corse = 2)) %dopar% i, "corse")
-  expect_true(all(unlist(foreach(i = 1:2, .export = "die", .options.snow = list(attachExportEnv = TRUE)) %dopar% ("exportEnv" %in% search()))))
+  expect_true(all(unlist(foreach(i = 1:2, .export = "die",
+                                 .options.snow = list(attachExportEnv = TRUE)) %dopar% ("exportEnv" %in% search()))))
   expect_false("exportEnv" %in% search())
   expect_error(foreach(i = 1:2, .options.sharedmem = list(nope = 2)) %dopar% i, class = "sharedmem_argument_error")
   expect_error(foreach(i = 1:2, .options.sharedmem = 3) %dopar% i, class = "sharedmem_argument_error")

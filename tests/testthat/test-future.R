@@ -46,7 +46,8 @@ test_that("futures run in forked workers, and their values, output and condition
     answer(list(v = v, got = got, heard = heard, shared = shared[2], e = e, own = value(future(Sys.getpid())) == Sys.getpid(),
                 workers = nbrOfWorkers(), free = nbrOfFreeWorkers(), multicore = inherits(plan(), "multicore")))
   })
-  expect_equal(out$value, list(v = 42, got = "printed", heard = c("a message\n", "a warning"), shared = 5, e = c("mine", "error", "condition"),
+  expect_equal(out$value, list(v = 42, got = "printed", heard = c("a message\n", "a warning"), shared = 5,
+                               e = c("mine", "error", "condition"),
                                own = FALSE, workers = 2, free = 2, multicore = TRUE))
 })
 

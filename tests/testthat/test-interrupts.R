@@ -28,7 +28,12 @@ test_that("20 maps interrupted at random moments leave no process, descriptor, m
     for (k in 1:20) {
       kind <- names(kinds)[(k - 1) %% length(kinds) + 1]
       ready[1] <- 0
-      hunter <- background(function() { while (ready[1] == 0) Sys.sleep(0.001); Sys.sleep(delays[k]); sent[1] <- as.numeric(Sys.time()); tools::pskill(master, 2) })
+      hunter <- background(function() {
+        while (ready[1] == 0) Sys.sleep(0.001)
+        Sys.sleep(delays[k])
+        sent[1] <- as.numeric(Sys.time())
+        tools::pskill(master, 2)
+      })
       tryCatch({ ready[1] <- 1; kinds[[kind]](); Sys.sleep(30) }, interrupt = function(e) {
         caught <<- c(caught, kind)
         took <<- c(took, as.numeric(Sys.time()) - sent[1])
@@ -42,7 +47,8 @@ test_that("20 maps interrupted at random moments leave no process, descriptor, m
     cat(sprintf("interrupts: median %.0f ms, longest %.0f ms\n", 1e3 * median(took), 1e3 * max(took)))
     answer(list(caught = length(caught), stray = stray, works = works, left = left_since(before)))
   }, timeout = 120, vars = list(child_pids = child_pids, snapshot_resources = snapshot_resources, left_since = left_since,
-                                process_table = process_table, open_fds = open_fds, shared_mappings = shared_mappings, wait_until = wait_until))
+                                process_table = process_table, open_fds = open_fds, shared_mappings = shared_mappings,
+                                wait_until = wait_until))
   expect_script_ok(r)
   expect_identical(r$value$caught, 20L)
   expect_identical(r$value$stray, 0)
@@ -60,4 +66,21 @@ test_that("Ctrl-C while a pool waits for background work leaves the work running
   })
   expect_script_ok(r)
   expect_identical(r$value, list("interrupted", TRUE, "done"))
+})
+
+test_that("a time limit is an error in kernels too, and Ctrl-C stays an interrupt", {
+  r <- run_script({
+    x <- copy(runif(5e6))
+    limit <- tryCatch({ setTimeLimit(elapsed = 0.1, transient = TRUE); repeat argsort(x, np = 1) }, error = conditionMessage)
+    setTimeLimit()
+    system(sprintf("(sleep 0.3; kill -INT %d) &", Sys.getpid()))
+    how <- tryCatch(repeat argsort(x, np = 1), interrupt = function(i) "interrupted", error = function(e) conditionMessage(e))
+    map <- tryCatch({ setTimeLimit(elapsed = 0.5, transient = TRUE); MapReduce(np = 2)$map(function(i) Sys.sleep(30), 1:2) },
+                    error = conditionMessage)
+    answer(list(limit, how, map))
+  })
+  expect_script_ok(r)
+  expect_match(r$value[[1]], "reached elapsed time limit")
+  expect_identical(r$value[[2]], "interrupted")
+  expect_match(r$value[[3]], "reached elapsed time limit")
 })

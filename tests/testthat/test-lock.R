@@ -35,10 +35,12 @@ test_that("there is never more than one in critical", {
 
 test_that("the lock is released when the expression fails, jumps, or its holder dies", {
   pool <- MapReduce(np = 2)
-  r <- pool$map(function(i) { try(pool$critical(stop("x")), silent = TRUE); tryCatch(pool$critical(warning("w")), warning = function(w) NULL); pool$critical(i) }, 1:20)
+  r <- pool$map(function(i) { try(pool$critical(stop("x")), silent = TRUE);
+                              tryCatch(pool$critical(warning("w")), warning = function(w) NULL); pool$critical(i) }, 1:20)
   expect_identical(unlist(r), 1:20)
   before <- snapshot_resources()
-  e <- tryCatch(pool$map(function(i) pool$critical({ if (i == 3) tools::pskill(Sys.getpid(), 9); Sys.sleep(0.01); i }), 1:100), error = identity)
+  e <- tryCatch(pool$map(function(i) pool$critical({ if (i == 3) tools::pskill(Sys.getpid(), 9); Sys.sleep(0.01); i }), 1:100),
+                error = identity)
   expect_s3_class(e, "WorkerException")
   expect_equal(e$item, 3)
   expect_map_clean(before)
@@ -77,7 +79,8 @@ test_that("sections outside of a map are errors", {
   here$map(function(i) keep <<- here$critical, 1)
   expect_error(keep(1), class = "sharedmem_lock_error")
   other <- MapReduce(np = 2)
-  expect_identical(pool$map(function(i) tryCatch(other$critical(1), sharedmem_lock_error = function(e) "outside"), 1:2), list("outside", "outside"))
+  expect_identical(pool$map(function(i) tryCatch(other$critical(1), sharedmem_lock_error = function(e) "outside"), 1:2),
+                   list("outside", "outside"))
 })
 
 test_that("ordered sections run in the order of the sequence", {
@@ -153,4 +156,23 @@ test_that("StopProcessGroup ends a map whose workers wait in ordered and critica
 
 test_that("a section prints how it is used", {
   expect_output(print(MapReduce(np = 1)$critical), "section")
+})
+
+test_that("a lock that is held by a process that waits for the one that asks is an error that names it", {
+  r <- run_script({
+    lock <- Lock()
+    pool <- MapReduce(np = 2)
+    p <- Parallel(num_threads = 2)
+    held <- function(code) tryCatch(lock(code), error = function(e) list(class(e$reason)[1L], conditionMessage(e)))
+    map <- held(pool$map(function(i) lock(i), 1:2))
+    nested <- held(pool$map(function(i) MapReduce(np = 2)$map(function(j) lock(j), 1:2), 1:2))
+    region <- held(with(p, if (p$rank == 1) lock(1)))
+    bg <- lock({ b <- background(function() lock("waited")); Sys.sleep(0.3); b })$wait()
+    answer(list(map, nested, region, bg, Sys.getpid()))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value[[1]][[1]], "sharedmem_lock_error")
+  expect_identical(r$value[[3]][[1]], "sharedmem_lock_error")
+  for (k in 1:3) expect_match(r$value[[k]][[2]], sprintf("held by process %d", r$value[[5]]))
+  expect_identical(r$value[[4]], "waited")
 })

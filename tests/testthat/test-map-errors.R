@@ -20,7 +20,8 @@ test_that("the first error stops the map and says what, where and who", {
 test_that("an error stops the others between items", {
   pool <- MapReduce(np = 2)
   started <- full(1, 0, "i4")
-  expect_error(pool$map(function(i) { atomic_add(started, 1, 1); if (i == 1) stop("x"); Sys.sleep(0.01) }, 1:10000), class = "WorkerException")
+  expect_error(pool$map(function(i) { atomic_add(started, 1, 1); if (i == 1) stop("x"); Sys.sleep(0.01) }, 1:10000),
+               class = "WorkerException")
   expect_lt(started[1], 5000)
 })
 
@@ -74,7 +75,8 @@ test_that("q() in a worker, a region or the background neither calls .Last() nor
     setwd(dir)
     called <- full(1, 0, "i4")
     .Last <- function() called[1] <- called[1] + 1L
-    quitters <- list(function() q("yes"), function() quit("yes", 3), function() base::q("yes", runLast = TRUE), function() do.call("q", list("yes")))
+    quitters <- list(function() q("yes"), function() quit("yes", 3), function() base::q("yes", runLast = TRUE),
+                     function() do.call("q", list("yes")))
     ended <- unlist(lapply(quitters, function(leave) {
       p <- Parallel(num_threads = 2)
       c(tryCatch(MapReduce(np = 2)$map(function(i) leave(), 1:2), error = function(e) class(e)[1]),
@@ -155,7 +157,8 @@ test_that("a condition that cannot be serialized keeps its message and a LostExc
   for (i in 1:1e6) deep <- list(deep)
   w <- NULL
   e <- withCallingHandlers(
-    raised(pool$map(function(i) stop(structure(class = c("mine", "error", "condition"), list(message = "its message", call = NULL, deep = deep))), 1)),
+    raised(pool$map(function(i) stop(structure(class = c("mine", "error", "condition"),
+                                               list(message = "its message", call = NULL, deep = deep))), 1)),
     warning = function(c) { w <<- c; invokeRestart("muffleWarning") })
   expect_s3_class(e, "WorkerException")
   expect_s3_class(w, "LostExceptionType")
@@ -232,4 +235,20 @@ test_that("the calls end where the user's do: no handler, no frame of ours that 
   expect_identical(last_call(function(i) empty(-1)), "empty(-1)")
   expect_identical(last_call(function(i) { x <- empty(3); x[4] }), "`[.shared_array`(x, 4)")
   expect_identical(last_call(function(i) do.call(function(z) stop("deep"), list(1))), "(function (z) ")
+})
+
+test_that("a result too deep to send, and a signal, are told with their item", {
+  deep <- function(n) { l <- list(); for (k in seq_len(n)) l <- list(l); l }
+  for (pool in list(MapReduce(np = 2), MapReduce(np = 2, on_error = "collect"))) {
+    e <- tryCatch(pool$map(function(i) if (i == 2) deep(1e6) else i, 1:3), error = identity)
+    if (!inherits(e, "error")) {
+      expect_identical(e[-2], list(1L, 3L))
+      e <- e[[2]]
+    }
+    expect_s3_class(e, "WorkerException")
+    expect_equal(e$item, 2)
+    expect_match(conditionMessage(e), "cannot be sent.*(C stack|nested)")
+  }
+  e <- tryCatch(MapReduce(np = 2)$map(function(i) { tools::pskill(Sys.getpid(), 24); Sys.sleep(5) }, 1:2), error = identity)
+  expect_match(conditionMessage(e), "SIGXCPU.*item [12]")
 })

@@ -1,7 +1,8 @@
 interrupted <- function(code, when) {
   started <- tempfile("started")
   p <- start_script(c(
-    "kids <- function() { p <- suppressWarnings(system(paste('ps -o pid=,stat=,comm= --ppid', Sys.getpid()), intern = TRUE)); sum(!grepl('ps$|sh$', p)) }",
+    paste0("kids <- function() { p <- suppressWarnings(system(paste('ps -o pid=,stat=,comm= --ppid', Sys.getpid()), intern = TRUE)); ",
+           "sum(!grepl('ps$|sh$', p)) }"),
     "fds <- length(list.files('/proc/self/fd'))",
     "pool <- MapReduce(np = 2)",
     sprintf("r <- tryCatch({%s; 'done'}, interrupt = function(i) 'interrupted')", code),

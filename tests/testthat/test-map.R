@@ -52,7 +52,8 @@ test_that("a million items all come back", {
 test_that("further arguments reach func, whatever their names", {
   for (np in c(0, 2)) {
     pool <- MapReduce(np = np)
-    f <- function(i, n, np, collect, each, item2, sequence2, pool, state, out, map, rank, ...) list(i, n, np, collect, each, pool, state, out, map, rank)
+    f <- function(i, n, np, collect, each, item2, sequence2, pool, state, out, map, rank, ...)
+      list(i, n, np, collect, each, pool, state, out, map, rank)
     r <- pool$map(f, 1:3, n = 1, np = 2, collect = 3, each = 4, pool = 5, state = 6, out = 7, map = 8, rank = 9)
     expect_identical(r, lapply(1:3, function(i) list(i, 1, 2, 3, 4, 5, 6, 7, 8, 9)))
     expect_identical(pool$map(function(i, item) c(i, item), 1:2, item = 9L), list(c(1L, 9L), c(2L, 9L)))
@@ -96,7 +97,8 @@ test_that("an error in reduce is raised as it is and stops the workers", {
   before <- snapshot_resources()
   for (np in c(0, 2)) {
     pool <- MapReduce(np = np)
-    e <- raised(pool$map(function(i) i, 1:100, reduce = function(x) stop(structure(class = c("mine", "error", "condition"), list(message = "r", call = NULL)))))
+    e <- raised(pool$map(function(i) i, 1:100,
+                         reduce = function(x) stop(structure(class = c("mine", "error", "condition"), list(message = "r", call = NULL)))))
     expect_identical(class(e), c("mine", "error", "condition"))
   }
   expect_map_clean(before)
@@ -187,7 +189,9 @@ test_that("more workers than there are descriptors is one classed error that nam
                "fds <- length(list.files('/proc/self/fd'))",
                "e <- tryCatch(MapReduce(np = 600)$map(meet, 1:600), error = identity)",
                "kids <- system(paste('ps -o comm= --ppid', Sys.getpid()), intern = TRUE)",
-               sprintf("saveRDS(list(e, length(list.files('/proc/self/fd')) - fds, MapReduce(np = 2)$map(identity, 1:2), kids), '%s')", out)), code)
+               "left <- length(list.files('/proc/self/fd')) - fds",
+               sprintf("saveRDS(list(e, left, MapReduce(np = 2)$map(identity, 1:2), kids), '%s')", out)),
+             code)
   system(sprintf("ulimit -n 512; timeout 60 %s --vanilla %s >/dev/null 2>&1", shQuote(file.path(R.home("bin"), "Rscript")), shQuote(code)))
   r <- readRDS(out)
   expect_s3_class(r[[1]], "sharedmem_fork_error")

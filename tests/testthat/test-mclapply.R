@@ -59,7 +59,8 @@ test_that("random numbers depend on the seed, not on cores or scheduling; withou
 
 test_that("one core runs in the session, where an error is raised as it is", {
   expect_identical(sharedmem::mclapply(1:2, function(i) Sys.getpid(), mc.cores = 1), list(Sys.getpid(), Sys.getpid()))
-  e <- tryCatch(sharedmem::mclapply(1:2, function(i) stop(structure(class = c("mine", "error", "condition"), list(message = "m", call = NULL))),
+  e <- tryCatch(sharedmem::mclapply(1:2,
+                                    function(i) stop(structure(class = c("mine", "error", "condition"), list(message = "m", call = NULL))),
                                     mc.cores = 1), error = identity)
   expect_s3_class(e, "mine")
 })
@@ -69,14 +70,16 @@ test_that("mc.allow.recursive = FALSE and a call inside a worker stay in that wo
     c(Sys.getpid(), unlist(sharedmem::mclapply(1:2, function(j) Sys.getpid(), mc.cores = 2, mc.allow.recursive = FALSE)))
   }, mc.cores = 2)
   for (pids in r) expect_length(unique(pids), 1L)
-  expect_identical(unlist(sharedmem::mclapply(1:2, function(i) sum(unlist(sharedmem::mclapply(1:3, identity, mc.cores = 2))), mc.cores = 2)),
+  expect_identical(unlist(sharedmem::mclapply(1:2, function(i) sum(unlist(sharedmem::mclapply(1:3, identity, mc.cores = 2))),
+                                              mc.cores = 2)),
                    c(6L, 6L))
 })
 
 test_that("affinity.list says where an item runs", {
   skip_if(is.null(parallel::mcaffinity()), "no affinity here")
   cpu <- parallel::mcaffinity()[1L]
-  expect_identical(sharedmem::mclapply(1:2, function(i) parallel::mcaffinity(), affinity.list = list(cpu, cpu), mc.cores = 2), list(cpu, cpu))
+  expect_identical(sharedmem::mclapply(1:2, function(i) parallel::mcaffinity(), affinity.list = list(cpu, cpu), mc.cores = 2),
+                   list(cpu, cpu))
   expect_error(sharedmem::mclapply(1:2, identity, affinity.list = list(1)), class = "sharedmem_argument_error")
 })
 

@@ -36,7 +36,8 @@ test_that("a job that fails is a try-error, one that died names the signal, with
 test_that("mc.set.seed = FALSE begins with the session's generator; launching does not move it", {
   set.seed(3)
   was <- .Random.seed
-  r <- sharedmem::mccollect(list(sharedmem::mcparallel(runif(2), name = "a", mc.set.seed = FALSE), sharedmem::mcparallel(runif(2), name = "b")))
+  r <- sharedmem::mccollect(list(sharedmem::mcparallel(runif(2), name = "a", mc.set.seed = FALSE),
+                                 sharedmem::mcparallel(runif(2), name = "b")))
   expect_identical(.Random.seed, was)
   expect_identical(r$a, runif(2))
   expect_false(identical(r$a, r$b))

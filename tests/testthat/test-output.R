@@ -34,7 +34,8 @@ test_that("a last line without an end is given, and one", {
 })
 
 test_that("discard drops it, and np = 0 prints as any code", {
-  expect_identical(capture.output(r <- MapReduce(np = 2, output = "discard")$map(function(i) { cat("x\n"); write("y", stderr()); i }, 1:3)), character())
+  expect_identical(capture.output(r <- MapReduce(np = 2, output = "discard")$map(function(i) { cat("x\n"); write("y", stderr()); i }, 1:3)),
+                   character())
   expect_identical(unlist(r), 1:3)
   expect_identical(capture.output(MapReduce(np = 0)$map(function(i) { cat("x\n"); NULL }, 1:3) -> r), rep("x", 3))
 })
@@ -88,7 +89,8 @@ test_that("a sink that a worker opens is its own", {
   out <- capture.output(r <- MapReduce(np = 2)$map(function(i) capture.output(cat("mine", i, "\n")), 1:6))
   expect_identical(unlist(r), sprintf("mine %d ", 1:6))
   expect_identical(out, character())
-  out <- capture.output(MapReduce(np = 1)$map(function(i) { if (i == 1) sink(paste0(file, i)); cat("x\n"); if (i == 2) sink(); NULL }, 1:3) -> r)
+  out <- capture.output(MapReduce(np = 1)$map(function(i) { if (i == 1) sink(paste0(file, i)); cat("x\n"); if (i == 2) sink(); NULL },
+                                              1:3) -> r)
   expect_identical(out, "x")
   unlink(paste0(file, 1))
 })
@@ -96,7 +98,8 @@ test_that("a sink that a worker opens is its own", {
 test_that("a knitr document shows it where the map stands", {
   skip_if_not_installed("knitr")
   file <- tempfile(fileext = ".Rmd")
-  writeLines(c("```{r}", "x <- MapReduce(np = 2)$map(function(i) { cat('from', i, '\\n'); message('told ', i); NULL }, 1:3)", "```", "after"), file)
+  writeLines(c("```{r}", "x <- MapReduce(np = 2)$map(function(i) { cat('from', i, '\\n'); message('told ', i); NULL }, 1:3)", "```",
+               "after"), file)
   out <- tempfile()
   knitr::knit(file, out, quiet = TRUE, envir = new.env(parent = environment()))
   md <- trimws(readLines(out))
@@ -136,7 +139,12 @@ test_that("10 MB of output arrive whole, in the order of each worker", {
 })
 
 test_that("output of a worker that dies or fails is not lost", {
-  out <- capture.output(e <- tryCatch(MapReduce(np = 2)$map(function(i) { cat("last words\n"); if (i == 2) tools::pskill(Sys.getpid(), 9); Sys.sleep(0.05) }, 1:2), error = identity))
+  speak <- function(i) {
+    cat("last words\n")
+    if (i == 2) tools::pskill(Sys.getpid(), 9)
+    Sys.sleep(0.05)
+  }
+  out <- capture.output(e <- tryCatch(MapReduce(np = 2)$map(speak, 1:2), error = identity))
   expect_s3_class(e, "WorkerException")
   expect_true("last words" %in% out)
   out <- capture.output(e <- tryCatch(MapReduce(np = 1)$map(function(i) { cat("before the error\n"); stop("x") }, 1), error = identity))
@@ -161,7 +169,8 @@ test_that("what the master had not yet written appears once", {
 test_that("an error in a handler of what is relayed ends the workers", {
   before <- snapshot_resources()
   pool <- MapReduce(np = 2)
-  e <- tryCatch(withCallingHandlers(pool$map(function(i) { message("m"); Sys.sleep(0.01); i }, 1:100), message = function(m) stop("no messages here")), error = identity)
+  e <- tryCatch(withCallingHandlers(pool$map(function(i) { message("m"); Sys.sleep(0.01); i }, 1:100),
+                                    message = function(m) stop("no messages here")), error = identity)
   expect_identical(conditionMessage(e), "no messages here")
   expect_nothing_left(before)
 })
@@ -218,7 +227,11 @@ test_that("rlang conditions arrive with their class, data and parents", {
 
 test_that("a condition with a reference to an environment and a connection of its own is told nevertheless", {
   pool <- MapReduce(np = 1)
-  w <- tryCatch(pool$map(function(i) { warning(structure(class = c("own", "warning", "condition"), list(message = "with env", call = NULL, env = environment()))); i }, 1), warning = identity)
+  warn <- function(i) {
+    warning(structure(class = c("own", "warning", "condition"), list(message = "with env", call = NULL, env = environment())))
+    i
+  }
+  w <- tryCatch(pool$map(warn, 1), warning = identity)
   expect_s3_class(w, "own")
   expect_true(is.environment(w$env))
 })
@@ -229,4 +242,16 @@ test_that("printed exceptions name the reason, the item, the rank and the calls"
   out <- paste(capture.output(print(e)), collapse = "\n")
   for (what in c("bottom", "item 1", "worker 0", "deep(i)")) expect_true(grepl(what, out, fixed = TRUE))
   expect_false(grepl("withCallingHandlers|worker_items|ffi_", out))
+})
+
+test_that("lines longer than any buffer stay whole, of successors too", {
+  out <- capture.output(invisible(MapReduce(np = 2)$map(function(i) for (k in 1:20) cat(strrep(letters[i], 1e5), "\n", sep = ""), 1:4)))
+  expect_identical(nchar(out), rep(100000L, 80))
+  once <- full(4, 0, "i4")
+  out <- capture.output(invisible(MapReduce(np = 2, retries = 1)$map(function(i) {
+    for (k in 1:5) cat(strrep(letters[i], 1e5), "\n", sep = "")
+    if (atomic_add(once, i, 1) == 1) tools::pskill(Sys.getpid(), 9)
+  }, 1:4)))
+  expect_identical(nchar(out), rep(100000L, 40))
+  expect_true(all(grepl("^(a*|b*|c*|d*)$", out)))
 })

@@ -430,3 +430,86 @@ test_that("a Jacobi iteration with two barriers a sweep is the serial one to the
   for (k in 1:20) u[2:39, 2:39] <- step(u, 2:39)
   expect_identical(p$var$u[], u)
 })
+
+test_that("a failure elsewhere reaches the caller while it sleeps, computes, or spins on shared memory", {
+  r <- run_script({
+    x <- full(1, 0)
+    waits <- list(quote(while (!p$var$ready) Sys.sleep(0.01)), quote(while (x[1] == 0) NULL), quote(Sys.sleep(60)), quote(repeat sqrt(2)),
+                  quote(tryCatch(repeat NULL, error = function(e) NULL)))
+    out <- list()
+    for (wait in waits) for (how in c("error", "death")) {
+      p <- Parallel(Shared(ready = FALSE), num_threads = 2)
+      t <- system.time(e <- tryCatch(with(p, {
+        if (p$rank == 1) if (how == "error") stop("no file") else tools::pskill(Sys.getpid(), 9)
+        eval(wait)
+      }), error = identity))
+      out[[length(out) + 1L]] <- list(class(e)[1L], e$rank, if (how == "error") conditionMessage(e$reason), t[["elapsed"]])
+    }
+    for (i in 1:2e5) NULL # no interrupt is left over
+    Sys.sleep(0.2)
+    answer(out)
+  }, timeout = 90)
+  expect_script_ok(r)
+  for (o in r$value) {
+    expect_identical(o[1:2], list("WorkerException", 1L))
+    if (!is.null(o[[3L]])) expect_identical(o[[3L]], "no file")
+    expect_lt(o[[4L]], 20)
+  }
+})
+
+test_that("so it does in a region inside a worker", {
+  r <- MapReduce(np = 4)$map(function(i) { # two workers, which may have two processes each
+    p <- Parallel(num_threads = 2)
+    class(tryCatch(with(p, { if (p$rank == 1) stop("inner"); while (p$num_threads == 2) NULL }), error = identity))[1L]
+  }, 1:2)
+  expect_identical(r, list("WorkerException", "WorkerException"))
+})
+
+test_that("Ctrl-C and time limits stay what they are inside the braces", {
+  r <- run_script({
+    p <- Parallel(num_threads = 2)
+    limit <- tryCatch({
+      setTimeLimit(elapsed = 0.5, transient = TRUE)
+      with(p, repeat NULL)
+    }, error = conditionMessage)
+    setTimeLimit()
+    system(sprintf("(sleep 0.5; kill -INT %d) &", Sys.getpid()))
+    how <- tryCatch(with(p, repeat NULL), interrupt = function(i) "interrupted")
+    answer(list(limit, how))
+  })
+  expect_script_ok(r)
+  expect_match(r$value[[1]], "elapsed time limit")
+  expect_identical(r$value[[2]], "interrupted")
+})
+
+test_that("set.seed() gives the same numbers in each rank, of the session's kind", {
+  run <- function(n) {
+    p <- Parallel(Shared(v = numeric(6)), num_threads = n)
+    with(p, p$forloop(1:6, function(i) { set.seed(i); p$var$v[i] <- runif(1) }))
+    p$var$v[]
+  }
+  here <- vapply(1:6, function(i) { set.seed(i); runif(1) }, 0)
+  for (n in 1:3) expect_identical(run(n), here)
+})
+
+test_that("a warning that is an error in its rank is one, and one that becomes an error on the way takes no failure's place", {
+  old <- options(warn = 2)
+  on.exit(options(old))
+  p <- Parallel(Shared(after = 0), num_threads = 2)
+  e <- raised(with(p, if (p$rank == 1) { as.integer("7a"); p$var$after <- 1 }))
+  expect_s3_class(e, "WorkerException")
+  expect_identical(p$var$after, 0)
+  e <- raised(with(p, if (p$rank == 1) { options(warn = 0); warning("small"); stop("the real error") }))
+  expect_match(conditionMessage(e), "the real error")
+})
+
+test_that("what the ranks print reaches the session, also more than a pipe holds while it computes", {
+  p <- Parallel(Shared(done = FALSE), num_threads = 2)
+  out <- capture.output(invisible(with(p, {
+    cat("rank", p$rank, "\n")
+    if (p$rank == 1) { for (k in 1:3) cat(strrep("x", 1e5), "\n", sep = ""); p$var$done <- TRUE }
+    else while (!p$var$done) Sys.sleep(0.01)
+  })))
+  expect_setequal(out[nchar(out) < 100], c("rank 0 ", "rank 1 "))
+  expect_identical(nchar(out[nchar(out) >= 100]), rep(100000L, 3))
+})

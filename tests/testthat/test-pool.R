@@ -55,7 +55,8 @@ test_that("arguments of lapply, in its order or by its names, are told how map t
   pool <- MapReduce(np = 0)
   expect_match(conditionMessage(error_of(pool$map(X = 1:3, FUN = sqrt))), "map(FUN, X)", fixed = TRUE)
   expect_match(conditionMessage(error_of(pool$map(1:3, sqrt))), "takes it first", fixed = TRUE)
-  for (e in list(error_of(pool$map()), error_of(pool$map(sqrt)), error_of(pool$map(sequence = 1)))) expect_s3_class(e, "sharedmem_argument_error")
+  for (e in list(error_of(pool$map()), error_of(pool$map(sqrt)), error_of(pool$map(sequence = 1))))
+    expect_s3_class(e, "sharedmem_argument_error")
   expect_identical(pool$map(sequence = 1:2, func = function(x, k) x + k, k = 3L), list(4L, 5L))
   expect_identical(pool$map(minlength = 0, function(x, k) x + k, star = FALSE, 1:2, k = 3L), list(4L, 5L))
 })
@@ -75,7 +76,8 @@ test_that("members of a pool cannot be assigned, but what lies in local can", {
 
 test_that("a pool shows its members and the options that differ", {
   shown <- capture.output(print(MapReduce(np = 3, retries = 2, timeout = 1.5)))
-  for (member in c("map(", "critical(", "ordered(", "local", "np", "backend", "options")) expect_true(any(grepl(paste0("$", member), shown, fixed = TRUE)))
+  for (member in c("map(", "critical(", "ordered(", "local", "np", "backend", "options"))
+    expect_true(any(grepl(paste0("$", member), shown, fixed = TRUE)))
   expect_true(any(grepl("retries = 2, timeout = 1.5", shown, fixed = TRUE)))
   expect_true(any(grepl("the defaults", capture.output(print(MapReduce(np = 1))), fixed = TRUE)))
 })

@@ -193,7 +193,8 @@ test_that("an arrived vector can be changed, and a child's changes stay in the c
 
 test_that("arrived vectors are ordinary: each type is read, changed, copied, serialized and put together as R's own", {
   n <- 3e5
-  made <- list(d = seq_len(n) + 0.5, i = n:1, l = rep_len(c(TRUE, NA), n), c = complex(real = seq_len(n), imaginary = 1), r = rep_len(as.raw(0:255), 2e6))
+  made <- list(d = seq_len(n) + 0.5, i = n:1, l = rep_len(c(TRUE, NA), n), c = complex(real = seq_len(n), imaginary = 1),
+               r = rep_len(as.raw(0:255), 2e6))
   came <- MapReduce(np = 1)$map(function(i) lapply(made, rev), 1)[[1L]]
   for (k in names(made)) {
     x <- came[[k]]

@@ -223,7 +223,7 @@ test_that("the death of the process that starts fresh workers ends no map, and t
       alone = told(2, "stop", template, nothing),
       then = lapply(c("stop", "collect"), function(how) told(1, how, template, die)),
       # the fresh worker is a child of the one that starts them, and ends with it
-      after = lapply(c("stop", "collect"), function(how) told(1, how, die, template))))
+      after = lapply(c("stop", "collect"), function(how) told(1, how, die, function() { template(); Sys.sleep(20) }))))
   }, timeout = 60)
   expect_script_ok(r)
   expect_identical(r$value$alone, as.list(1:30))
@@ -244,4 +244,84 @@ test_that("maps without deaths leave nothing of the template", {
   before <- snapshot_resources()
   for (k in 1:20) pool$map(identity, 1:3)
   expect_nothing_left(before)
+})
+
+test_that("a finished item never runs again: its result is published before its worker begins the next", {
+  for (mode in list(list(retries = 2), list(on_error = "collect"), list(retries = 1, on_error = "collect"))) {
+    n <- 4000
+    runs <- full(n, 0, "i4")
+    once <- new_once(n)
+    r <- do.call(MapReduce, c(list(np = 2), mode))$map(function(i) {
+      atomic_add(runs, i, 1)
+      if (i %% 1500 == 0 && once(i)) die()
+      list(i, "a value with a class" = structure(i, class = "own"))[if (i %% 2) 1 else 1:2]
+    }, seq_len(n))
+    died <- (seq_len(n) %% 1500 == 0)
+    failed <- vapply(r, inherits, NA, "WorkerException")
+    expect_identical(which(failed), if (is.null(mode$retries)) which(died) else integer())
+    expect_identical(runs[][!died], rep(1L, sum(!died)))
+    expect_true(all(runs[][died] == if (is.null(mode$retries)) 1L else 2L))
+  }
+})
+
+test_that("values of every type arrive as they are where results are published one by one", {
+  values <- list(NULL, TRUE, NA, 1L, NA_integer_, pi, NaN, NA_real_, -0, 1i, "a", NA_character_, "", "\u00e9", raw(), as.raw(1:3),
+                 integer(),
+                 1:10, c(a = 1), c("x", NA, "\u20ac"), factor("a"), as.Date("2020-01-01"), list(1, "b"), quote(f(x)), strrep("z", 5000),
+                 numeric(500), structure(1, own = "attribute"), matrix(1:4, 2), mean, tuple(1, 2), `Encoding<-`("\xe9", "latin1"))
+  r <- MapReduce(np = 2, on_error = "collect")$map(function(i) values[[i]], seq_along(values))
+  for (i in seq_along(values)) expect_identical(r[[i]], values[[i]])
+  expect_identical(Encoding(r[[length(values)]]), "latin1")
+})
+
+test_that("a kill of ours meets the item that it was meant for, and no other", {
+  pool <- MapReduce(np = 2, timeout = 0.05, on_error = "collect")
+  runs <- full(60, 0, "i4")
+  r <- pool$map(function(i) { atomic_add(runs, i, 1); Sys.sleep(if (i %% 2) 0.0485 + 0.0003 * (i * 7) %% 10 else 0.001) }, 1:60)
+  failed <- which(vapply(r, inherits, NA, "WorkerException"))
+  for (i in failed) expect_s3_class(r[[i]]$reason, "sharedmem_timeout_error")
+  expect_identical(runs[], rep(1L, 60))
+  said <- vapply(1:15, function(k) tryCatch({
+    MapReduce(np = 2, timeout = 0.05)$map(function(i) Sys.sleep(0.0488 + 0.0002 * ((k * 7 + i) %% 10)), 1:6)
+    "ok"
+  }, error = function(e) class(e$reason)[1L]), "")
+  expect_true(all(said %in% c("ok", "sharedmem_timeout_error")))
+})
+
+test_that("waiting for critical, ordered or a Lock is not charged to an item's time", {
+  pool <- MapReduce(np = 3, timeout = 0.6, on_error = "collect")
+  lock <- Lock()
+  failed <- function(r) which(vapply(r, inherits, NA, "WorkerException"))
+  expect_identical(failed(pool$map(function(i) pool$critical({ Sys.sleep(0.25); i }), 1:6)), integer())
+  expect_identical(failed(pool$map(function(i) lock({ Sys.sleep(0.25); i }), 1:6)), integer())
+  expect_identical(failed(pool$map(function(i) { if (i == 5) Sys.sleep(20); pool$ordered(i) }, 1:9)), 5L)
+})
+
+test_that("what a worker has started ends with it", {
+  skip_if_not(file.exists("/proc/self/task"))
+  marks <- function(seconds) sum(grepl(sprintf("sleep %s", seconds), system("ps -eo args", intern = TRUE), fixed = TRUE))
+  gone <- function(seconds) wait_until(marks(seconds) == 0L, 5)
+  seconds <- sprintf("%d.%d", 300:303, Sys.getpid())
+  # where it is killed: the whole tree
+  try(MapReduce(np = 2, timeout = 0.4)$map(function(i) if (i == 1) system(paste("sleep", seconds[1])) else 1, 1:2), silent = TRUE)
+  expect_true(gone(seconds[1]))
+  try(MapReduce(np = 2)$map(function(i) {
+    if (i == 1) { wait_until(marks(seconds[2]) >= 2L, 20); stop("x") }
+    parallel::mclapply(1:2, function(j) system(paste("setsid sleep", seconds[2])), mc.cores = 2)
+  }, 1:2), silent = TRUE)
+  expect_true(gone(seconds[2]))
+  # after another death: its process group
+  r <- MapReduce(np = 2, on_error = "collect")$map(function(i) if (i == 1) { system(paste("sleep", seconds[3], "&")); die() }, 1:2)
+  expect_s3_class(r[[1]], "WorkerException")
+  expect_true(gone(seconds[3]))
+  # a worker that has done its work leaves what it has started alone
+  MapReduce(np = 2)$map(function(i) if (i == 1) system(paste("sleep", seconds[4], "&")), 1:2)
+  expect_identical(marks(seconds[4]), 1L)
+  system(sprintf("pkill -f 'sleep %s'", seconds[4]))
+})
+
+test_that("a jump to top level is that item's failure, and the others go on where failures are collected", {
+  r <- MapReduce(np = 2, on_error = "collect")$map(function(i) if (i %in% 3:14) invokeRestart("abort") else i, 1:20)
+  expect_identical(which(vapply(r, inherits, NA, "WorkerException")), 3:14)
+  expect_identical(unlist(r[-(3:14)]), c(1:2, 15:20))
 })

@@ -117,23 +117,89 @@ test_that("the deviate that Box-Muller keeps back goes neither to the next item 
   for (np in c(1, 2, 7)) expect_identical(run(np), ref)
 })
 
-test_that("the streams of items are those of parallel::nextRNGStream(), one after the other", {
-  set.seed(9)
-  streams <- MapReduce(np = 2)$map(function(i) { runif(1); NULL -> x; set <- NULL; get(".Random.seed", globalenv()) }, 1:6)
+test_that("the first draw of an item comes from its state, a valid one that no other item has", {
   set.seed(9)
   seeds <- MapReduce(np = 2)$map(function(i) get(".Random.seed", globalenv()), 1:300)
   expect_true(all(lengths(seeds) == 7))
-  for (i in 2:300) expect_identical(seeds[[i]], parallel::nextRNGStream(seeds[[i - 1]]))
-  # the first draw of an item comes from its stream
+  expect_identical(anyDuplicated(seeds), 0L)
+  bits <- vapply(seeds, function(s) ifelse(is.na(s[-1]), 2^31, as.numeric(s[-1]) %% 2^32), numeric(6))
+  expect_true(all(bits > 0) && all(bits[1:3, ] < 4294967087) && all(bits[4:6, ] < 4294944443))
   set.seed(9)
   drawn <- MapReduce(np = 2)$map(function(i) runif(3), 1:6)
   keep <- .Random.seed
   for (i in 1:6) {
     assign(".Random.seed", seeds[[i]], envir = globalenv())
     expect_identical(drawn[[i]], runif(3))
-    expect_identical(streams[[i]], { assign(".Random.seed", seeds[[i]], envir = globalenv()); runif(1); get(".Random.seed", globalenv()) })
   }
   assign(".Random.seed", keep, envir = globalenv())
+})
+
+test_that("streams and substreams that code inside an item takes meet no other item's", {
+  take <- function(i) {
+    own <- get(".Random.seed", globalenv())
+    next_few <- function(step) { s <- own; lapply(1:5, function(k) s <<- step(s)) }
+    c(list(own), next_few(parallel::nextRNGStream), next_few(parallel::nextRNGSubStream))
+  }
+  for (pool in list(MapReduce(np = 2), MapReduce(np = 0), MapReduceByThread(2), MapReduce(np = 2, seed = FALSE)))
+    expect_identical(anyDuplicated(unlist(pool$map(take, 1:30), recursive = FALSE)), 0L)
+  inner <- list(
+    mclapply = function(i) unlist(parallel::mclapply(1:4, function(j) rnorm(1), mc.cores = 2, mc.preschedule = FALSE)),
+    map = function(i) unlist(MapReduce(np = 2)$map(function(j) rnorm(1), 1:4)),
+    map_here = function(i) unlist(MapReduce(np = 0)$map(function(j) rnorm(1), 1:4)),
+    background = function(i) { b <- lapply(1:2, function(j) background(function() rnorm(1))); vapply(b, function(p) p$wait(), 0) },
+    own = function(i) rnorm(4))
+  set.seed(21)
+  draws <- unlist(lapply(c(2, 0), function(np) lapply(inner, function(f) MapReduce(np = np)$map(f, 1:6))))
+  expect_identical(anyDuplicated(draws), 0L)
+})
+
+test_that("futures inside items draw what no other item's do", {
+  skip_if_not_installed("future")
+  skip_if_not_installed("future.apply")
+  inner <- function(i) {
+    future::plan("sequential")
+    c(unlist(future.apply::future_lapply(1:4, function(j) rnorm(1), future.seed = TRUE)),
+      future::value(future::future(rnorm(1), seed = TRUE)))
+  }
+  set.seed(22)
+  expect_identical(anyDuplicated(unlist(lapply(c(2, 0), function(np) MapReduce(np = np)$map(inner, 1:6)))), 0L)
+})
+
+test_that("draws, those in reduce too, and the generator afterwards are the same whoever runs the items", {
+  run <- function(pool, n = 6, ...) {
+    r <- pool$map(function(i) { x <- runif(1); rnorm(1); c(i, x) }, seq_len(n), ...)
+    list(r, runif(1), get(".Random.seed", globalenv()))
+  }
+  reduce <- function(v) c(v, runif(1), rnorm(1))
+  pools <- list(MapReduce(np = 1), MapReduce(np = 0), MapReduceByThread(2), MapReduce(np = 1, retries = 1),
+                MapReduce(np = 1, on_error = "collect"))
+  old <- RNGkind()
+  on.exit(suppressWarnings(do.call(RNGkind, as.list(old))))
+  for (kind in list(c("Mersenne-Twister", "Inversion"), c("L'Ecuyer-CMRG", "Ahrens-Dieter"), c("Wichmann-Hill", "Box-Muller"))) {
+    RNGkind(kind[1L], kind[2L])
+    ref <- with_seed(23, run(pools[[1L]], reduce = reduce))
+    for (pool in pools[-1L]) expect_identical(with_seed(23, run(pool, reduce = reduce)), ref)
+    expect_identical(with_seed(23, run(pools[[1L]], minlength = 100, reduce = reduce)), ref)
+    set_debug(TRUE)
+    expect_identical(with_seed(23, run(pools[[1L]], reduce = reduce)), ref)
+    set_debug(FALSE)
+  }
+})
+
+test_that("an error, StopProcessGroup or an interrupted reduce leaves the session its generator, whoever runs the items", {
+  after <- function(np, func, reduce = NULL) with_seed(24, {
+    try(MapReduce(np = np)$map(func, 1:4, reduce = reduce), silent = TRUE)
+    list(RNGkind(), runif(2))
+  })
+  fails <- list(list(function(i) { runif(1); stop("x") }), list(function(i) { runif(1); stop(StopProcessGroup()) }),
+                list(function(i) { runif(1); set.seed(i); RNGkind("Wichmann-Hill"); i }), list(identity, function(v) stop("y")),
+                list(function(i) { runif(1); tryCatch(MapReduce(np = 0)$map(function(j) { runif(1); stop("z") }, 1),
+                                                      error = function(e) runif(1)) }))
+  for (f in fails) {
+    ref <- suppressWarnings(do.call(after, c(1, f)))
+    expect_identical(suppressWarnings(do.call(after, c(0, f))), ref)
+    expect_identical(ref[[2L]], with_seed(24, { runif(1); runif(2) }))
+  }
 })
 
 test_that("a session that has never drawn maps too, and then has a generator", {
@@ -158,7 +224,8 @@ test_that("a session that has never drawn maps too, and then has a generator", {
 test_that("what an item does to the generator ends with the item", {
   ref <- with_seed(10, MapReduce(np = 0)$map(draw, 1:12))
   meddle <- list(function() set.seed(1), function() RNGkind("Marsaglia-Multicarry"), function() rm(".Random.seed", envir = globalenv()),
-                 function() assign(".Random.seed", 5L, envir = globalenv()), function() RNGkind(normal.kind = "Box-Muller"), function() runif(1e4))
+                 function() assign(".Random.seed", 5L, envir = globalenv()), function() RNGkind(normal.kind = "Box-Muller"),
+                 function() runif(1e4))
   for (np in c(0, 1)) {
     got <- with_seed(10, MapReduce(np = np)$map(function(i) {
       v <- draw(i)
@@ -184,10 +251,38 @@ test_that("a generator supplied by the user, or a broken .Random.seed, is an err
   expect_true(identical(r$value, "error") || isTRUE(r$value))
 })
 
-test_that("with seed = FALSE workers have the master's generator as it stood", {
-  set.seed(13)
-  expected <- { s <- .Random.seed; v <- runif(1); assign(".Random.seed", s, envir = globalenv()); v }
-  expect_identical(MapReduce(np = 1, seed = FALSE)$map(function(i) runif(1), 1), list(expected))
+test_that("with seed = FALSE the session's generator is untouched, and no two workers, items or maps draw the same", {
+  for (pool in list(MapReduce(np = 2, seed = FALSE), MapReduce(np = 0, seed = FALSE), MapReduceByThread(2, seed = FALSE))) {
+    set.seed(13)
+    before <- get(".Random.seed", globalenv())
+    maps <- unlist(lapply(1:3, function(k) pool$map(function(i) { Sys.sleep(0.002); runif(1) }, 1:8)))
+    expect_identical(anyDuplicated(maps), 0L)
+    expect_identical(get(".Random.seed", globalenv()), before)
+  }
+  r <- run_script({
+    a <- unlist(lapply(c(2, 0), function(np) MapReduce(np = np, seed = FALSE)$map(function(i) runif(1), 1:4)))
+    answer(list(anyDuplicated(a), exists(".Random.seed", globalenv(), inherits = FALSE), RNGkind(), { runif(1); RNGkind()[1L] }))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(0L, FALSE, c("Mersenne-Twister", "Inversion", "Rejection"), "Mersenne-Twister"))
+})
+
+test_that("a background call leaves the generator, and draws by set.seed() and the number of those before it", {
+  draw_two <- function() lapply(1:2, function(k) background(function() runif(2))$wait())
+  for (debug in c(FALSE, TRUE)) {
+    set_debug(debug)
+    set.seed(15)
+    before <- get(".Random.seed", globalenv())
+    a <- draw_two()
+    expect_identical(get(".Random.seed", globalenv()), before)
+    expect_identical(anyDuplicated(unlist(a)), 0L)
+    set.seed(15)
+    expect_identical(draw_two(), a)
+    runif(1)
+    expect_identical(anyDuplicated(c(unlist(draw_two()), unlist(a))), 0L)
+    set_debug(FALSE)
+    kept <- if (debug) expect_identical(a, kept) else a
+  }
 })
 
 test_that("a background process draws from a stream of its own and leaves the session's generator alone", {

@@ -1,25 +1,61 @@
 # What a worker finds when it starts, and what of the master's it leaves alone.
 
-test_that("temporary files of workers lie below the master's directory, differ, and go with the map however it ends", {
-  before <- snapshot_resources()
-  files <- function(i) { f <- tempfile(); writeLines("x", f); Sys.sleep(0.005); f }
+test_that("temporary files of workers lie in the session's directory, differ, and stay however the map ends", {
+  there <- empty(1, "i4")
+  files <- function(i) { f <- tempfile("of-worker-"); stopifnot(!file.exists(f)); writeLines("x", f); atomic_add(there, 1, 1L);
+                         Sys.sleep(0.005); f }
   ends <- list(
     done = function() MapReduce(np = 3)$map(files, 1:12),
     failed = function() MapReduce(np = 2)$map(function(i) { files(i); stop("x") }, 1:4),
     killed = function() MapReduce(np = 2)$map(function(i) { files(i); tools::pskill(Sys.getpid(), 9) }, 1:4),
-    retried = function() { n <- full(8, 0, "i4"); MapReduce(np = 2, retries = 1)$map(function(i) { f <- files(i); if (atomic_add(n, i, 1) == 1) tools::pskill(Sys.getpid(), 9); f }, 1:8) },
-    reduced = function() MapReduce(np = 2)$map(files, 1:4, reduce = function(f) stop("in reduce")))
+    retried = function() {
+      n <- full(8, 0, "i4")
+      MapReduce(np = 2, retries = 1)$map(function(i) {
+        f <- files(i)
+        if (atomic_add(n, i, 1) == 1) tools::pskill(Sys.getpid(), 9)
+        f
+      }, 1:8)
+    },
+    reduced = function() MapReduce(np = 2)$map(files, 1:4, reduce = function(f) stop("in reduce")),
+    background = function() background(files, 1)$wait(),
+    here = function() MapReduce(np = 0)$map(files, 1:2))
   for (end in ends) {
+    there[] <- 0L
     r <- tryCatch(end(), error = identity)
-    if (!inherits(r, "error")) {
-      expect_true(all(startsWith(unlist(r), file.path(tempdir(), "workers-"))))
-      expect_identical(anyDuplicated(unlist(r)), 0L)
-    }
-    expect_length(list.files(tempdir(), "^workers-"), 0)
+    made <- list.files(tempdir(), "^of-worker-", full.names = TRUE)
+    expect_length(made, there[1])
+    if (!inherits(r, "error")) expect_true(all(unlist(r) %in% made))
+    unlink(made)
   }
-  b <- background(function() { writeLines("x", tempfile()); tempdir() })
-  expect_true(startsWith(b$wait(), tempdir()))
-  expect_nothing_left(before, "files")
+  p <- Parallel(Shared(ok = logical(2)), num_threads = 2)
+  with(p, p$var$ok[p$rank + 1] <- identical(tempdir(), dirname(tempfile())))
+  expect_identical(p$var$ok[], c(TRUE, TRUE))
+})
+
+test_that("workers that begin with the same random numbers make different file names", {
+  r <- MapReduce(np = 4)$map(function(i) { set.seed(1); vapply(1:50, function(k) tempfile(), "") }, 1:16)
+  expect_identical(anyDuplicated(unlist(r)), 0L)
+  expect_identical(anyDuplicated(unlist(parallel::mclapply(1:4, function(i) tempfile(), mc.cores = 2, mc.preschedule = FALSE))), 0L)
+})
+
+test_that("a worker's console is empty, and the session's script goes on once", {
+  saved <- tempfile()
+  r <- run_script({
+    fit <- function(i) {
+      if (i == 3) browser()
+      list(readLines(stdin(), 1), scan(quiet = TRUE), readline("? "), i * 10)
+    }
+    a <- MapReduce(np = 2)$map(fit, 1:4)
+    b <- background(function() readLines(stdin(), 1))$wait()
+    p <- Parallel(Shared(n = integer(2)), num_threads = 2)
+    with(p, if (p$rank == 1) p$var$n[2] <- length(readLines(stdin(), 1)) + 10L)
+    cat("session\n", file = saved, append = TRUE)
+    answer(list(a, b, p$var$n[2]))
+  }, vars = list(saved = saved))
+  expect_script_ok(r)
+  expect_identical(r$value, list(lapply(1:4, function(i) list(character(), numeric(), "", i * 10)), character(), 10L))
+  expect_identical(readLines(saved), "session")
+  unlink(saved)
 })
 
 test_that("a file in the master's temporary directory is seen by workers and stays", {
@@ -32,7 +68,8 @@ test_that("a file in the master's temporary directory is seen by workers and sta
 
 test_that("stdin of a worker is empty, whatever the master's holds", {
   r <- run_script({
-    code <- "library(sharedmem); r <- MapReduce(np = 2)$map(function(i) length(readLines(file('stdin'))), 1:2); cat('read', unlist(r), '\\n'); cat('master', readLines(file('stdin')), '\\n')"
+    code <- paste0("library(sharedmem); r <- MapReduce(np = 2)$map(function(i) length(readLines(file('stdin'))), 1:2); cat('read', ",
+                   "unlist(r), '\\n'); cat('master', readLines(file('stdin')), '\\n')")
     f <- tempfile()
     writeLines(code, f)
     answer(system2(file.path(R.home("bin"), "Rscript"), f, input = c("one", "two"), stdout = TRUE))
@@ -100,7 +137,8 @@ test_that("an OpenMP library whose threads ran before the fork does not hang wor
       inside <- unlist(MapReduce(np = 2)$map(function(i) team(), 1:4))
       successor <- local({
         once <- full(1, 0, "i4")
-        unlist(MapReduce(np = 2, retries = 1)$map(function(i) { if (i == 2 && atomic_add(once, 1, 1) == 1) tools::pskill(Sys.getpid(), 9); team() }, 1:4))
+        unlist(MapReduce(np = 2, retries = 1)$map(function(i) { if (i == 2 && atomic_add(once, 1, 1) == 1) tools::pskill(Sys.getpid(), 9);
+                                                                team() }, 1:4))
       })
       answer(list(here = here, inside = inside, background = background(team)$wait(), again = team(), successor = successor))
     } else answer("no compiler")
@@ -156,8 +194,10 @@ test_that("GUI sessions that hang when forked are known: RStudio and Positron", 
 
 with_descriptors <- function(n, code_lines) {
   f <- tempfile()
-  writeLines(c(sprintf(".libPaths(%s)", paste(deparse(unique(c(library_of_package(), .libPaths()))), collapse = "")), "library(sharedmem)", code_lines), f)
-  out <- system2("sh", c("-c", shQuote(sprintf("ulimit -n %d; exec %s --vanilla %s", n, shQuote(file.path(R.home("bin"), "Rscript")), f))), stdout = TRUE, stderr = TRUE)
+  writeLines(c(sprintf(".libPaths(%s)", paste(deparse(unique(c(library_of_package(), .libPaths()))), collapse = "")), "library(sharedmem)",
+               code_lines), f)
+  out <- system2("sh", c("-c", shQuote(sprintf("ulimit -n %d; exec %s --vanilla %s", n, shQuote(file.path(R.home("bin"), "Rscript")), f))),
+                 stdout = TRUE, stderr = TRUE)
   unlink(f)
   out
 }
@@ -165,7 +205,8 @@ with_descriptors <- function(n, code_lines) {
 test_that("600 workers work with 1024 descriptors, or there is an error that says so", {
   skip_on_cran()
   code <- c("fds <- function() length(list.files('/proc/self/fd'))", "a <- fds()",
-            "r <- tryCatch(unlist(MapReduce(np = %d)$map(function(i) { Sys.sleep(0.05); i }, 1:%d)), sharedmem_fork_error = function(e) conditionMessage(e))",
+            paste0("r <- tryCatch(unlist(MapReduce(np = %d)$map(function(i) { Sys.sleep(0.05); i }, 1:%d)), sharedmem_fork_error = ",
+                   "function(e) conditionMessage(e))"),
             "cat('left', fds() - a, '\\n')", "cat(if (is.character(r)) r else if (identical(r, 1:%d)) 'right' else 'wrong', '\\n')")
   fill <- function(n) gsub("%d", n, code, fixed = TRUE)
   out <- with_descriptors(1024, fill("600"))

@@ -66,3 +66,10 @@ test_that("anything but a trace and a path is an error", {
   expect_error(write_trace(synthetic_trace(1, 0.01), 1), class = "sharedmem_argument_error")
   expect_error(write_trace(synthetic_trace(1, 0.01), file.path(tempdir(), "no", "such", "directory")), class = "sharedmem_file_error")
 })
+
+test_that("a file that is no path, or none at all, is an argument error", {
+  pool <- MapReduce(np = 0, trace = TRUE)
+  pool$map(sqrt, 1:3)
+  for (file in list("", NA_character_, character(), 1, NULL)) 
+    expect_error(write_trace(pool$trace, file), class = "sharedmem_argument_error")
+})

@@ -1,16 +1,3 @@
-test_that("each worker has a temporary directory of its own, gone with the map", {
-  pool <- MapReduce(np = 2)
-  pool$map(identity, 1:2) # control memory is kept for the next map
-  before <- snapshot_resources()
-  r <- pool$map(function(i) { set.seed(1); f <- tempfile(); writeLines("x", f); Sys.sleep(0.01); c(f, tempdir(), Sys.getpid()) }, 1:10)
-  dirs <- unique(vapply(r, `[`, "", 2L))
-  expect_length(dirs, length(unique(vapply(r, `[`, "", 3L))))
-  expect_false(tempdir() %in% dirs)
-  expect_true(all(startsWith(dirs, tempdir())))
-  expect_false(any(file.exists(dirs)))
-  expect_map_clean(before)
-})
-
 test_that("a worker reads nothing from the master's stdin and ignores Ctrl-C", {
   pool <- MapReduce(np = 1)
   expect_identical(pool$map(function(i) readLines(file("stdin")), 1), list(character()))
@@ -35,7 +22,13 @@ test_that("options, working directory and environment of a worker are the master
   options(sm_test_option = 5)
   on.exit(options(sm_test_option = NULL))
   here <- getwd()
-  r <- pool$map(function(i) { o <- getOption("sm_test_option"); options(sm_test_option = 6); setwd("/"); Sys.setenv(SM_TEST_ENV = "x"); o }, 1)
+  r <- pool$map(function(i) {
+    o <- getOption("sm_test_option")
+    options(sm_test_option = 6)
+    setwd("/")
+    Sys.setenv(SM_TEST_ENV = "x")
+    o
+  }, 1)
   expect_identical(r, list(5))
   expect_identical(getOption("sm_test_option"), 5)
   expect_identical(getwd(), here)

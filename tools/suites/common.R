@@ -54,6 +54,18 @@ count_testthat <- function(results, waive = character()) {
   }
 }
 
+# The RUnit tests of a folder; `name` is for the messages.
+count_runit <- function(dir, pattern, name) {
+  suite <- RUnit::defineTestSuite(name, dirs = dir, testFileRegexp = pattern, testFuncRegexp = "^test.+")
+  outcome <- RUnit::runTestSuite(suite)
+  for (file in outcome[[1L]]$sourceFileResults) for (test in names(file)) {
+    result <- file[[test]]
+    if (identical(result$kind, "success")) passed(max(1, result$checkNum))
+    else if (identical(result$kind, "deactivated")) skipped(name, " ", test)
+    else failed(name, " ", test, ": ", result$msg)
+  }
+}
+
 waived <- function(name, reason) {
   counted$skipped <- counted$skipped + 1
   counted$waived <- c(counted$waived, paste0(name, ": ", reason))

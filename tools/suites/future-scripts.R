@@ -2,14 +2,16 @@
 source("tools/suites/common.R")
 needed("future", "future.apply", "doFuture", "doRNG")
 wanted <- commandArgs(TRUE)
+# by the name of its class, which the scripts compare with
 override <- c(
+  'library(sharedmem)',
   'local({',
-  '  ours <- function(...) "sharedmem::sharedmem"',
+  '  ours <- function(...) "sharedmem"',
   '  ns <- asNamespace("future")',
   '  unlockBinding("supportedStrategies", ns)',
   '  assign("supportedStrategies", ours, envir = ns)',
   '})',
-  'supportedStrategies <- function(...) "sharedmem::sharedmem"')
+  'supportedStrategies <- function(...) "sharedmem"')
 for (package in c("future.apply", "doFuture")) {
   tests <- file.path(source_of(package), "inst", "testme")
   part <- function(folder) list.files(file.path(tests, folder), "\\.R$", full.names = TRUE)
