@@ -24,7 +24,7 @@ work <- quote({
     `results: 4 x 80 MB` = seconds(pool$map(function(i) rep(i + 0, 10e6), 1:4), 3L),
     `results: 10^4 x 1 KiB` = seconds(pool$map(function(i) numeric(128), 1:1e4), 3L),
     `results: 10^6 strings` = seconds(pool$map(function(i) as.character(seq_len(5e5) + i * 1e6), 1:2), 3L),
-    `lock: 10^5 uncontended` = seconds(MapReduce(np = 1)$map(function(i) for (k in 1:1e5) pool$critical(NULL), 1:1), 3L))
+    `lock: 10^5 uncontended` = seconds(pool$map(function(i) for (k in 1:1e5) pool$critical(NULL), 1L), 3L))
   n <- full(1, 0)
   out <- c(out, `lock: 2 x 5 10^4 increments` =
              seconds(pool$map(function(i) for (k in 1:5e4) pool$critical({ n[1] <- n[1] + 1 }), 1:2), 3L))
