@@ -114,6 +114,24 @@ check_parameters <- function(limit = 6L) {
   bad
 }
 
+# The memory of an array is touched by functions that run under the guard, whose one parameter is `void *`, or in the scalar paths, which
+# ask r_index_fast() or for SM_ARRAY_MAGIC first: it may lie in a file that shrinks.
+check_guarded <- function() {
+  touch <- paste0("\\b(memcpy|memmove|memchr|memset|sm_gather|sm_scatter\\w*|sm_fill|sm_select_\\w+|sm_convert_(read|write)|sm_atomic_\\w+)",
+                  "\\s*\\([^;]*->data\\b")
+  bad <- character()
+  for (f in grep("src/r_(index|kernel|array)", c_files, value = TRUE)) {
+    starts <- grep("^[[:alpha:]_].*\\)\\s*\\{\\s*$", bare[[f]])
+    for (i in grep(touch, bare[[f]])) {
+      start <- max(starts[starts <= i], 1L)
+      guarded <- grepl("\\(void \\*\\w+\\) \\{$", bare[[f]][start]) || any(grepl("SM_ARRAY_MAGIC|r_index_fast", bare[[f]][start:i]))
+      values <- grepl("v->data", bare[[f]][i], fixed = TRUE) # an R vector's
+      if (!guarded && !values) bad <- c(bad, at(f, i, "an array's memory is touched outside of the guard"))
+    }
+  }
+  bad
+}
+
 check_own_header_first <- function() {
   bad <- character()
   for (f in grep("\\.c$", c_files, value = TRUE)) {
@@ -254,6 +272,7 @@ checks <- list(
   "no circle of includes" = check_circles,
   "no line outgrows 140 columns" = check_line_length,
   "no C function has more than 6 parameters" = check_parameters,
+  "arrays are touched under the guard" = check_guarded,
   "each .c file includes its own header first" = check_own_header_first,
   "headers have guards named after the file" = check_guards,
   "ffi_ functions, rows of init.c and calls in R/ agree" = check_border,
