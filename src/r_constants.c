@@ -121,7 +121,7 @@ static SEXP named(int n, SEXP names) {
 
 static SEXP frame_types(void) {
   SEXP names = PROTECT(Rf_allocVector(STRSXP, R_FRAME_NTYPES - 1));
-  for (int i = 1; i < R_FRAME_NTYPES; i++) SET_STRING_ELT(names, i - 1, Rf_mkChar(r_frame_kinds[i].name));
+  for (int i = 1; i < R_FRAME_NTYPES; i++) SET_STRING_ELT(names, i - 1, Rf_mkChar(r_frame_names[i]));
   SEXP out = named(R_FRAME_NTYPES - 1, names);
   for (int i = 1; i < R_FRAME_NTYPES; i++) INTEGER(out)[i - 1] = i;
   UNPROTECT(1);
