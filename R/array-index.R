@@ -154,7 +154,7 @@ named_subscripts <- function(.call, .first, .no_i, .i, ...) {
 }
 
 # One subscript for `[[`: the position of one element.
-check_one <- function(i, x, exact, extent = length(x), nm = one_names(x), axis = 0L) {
+check_one <- function(i, x, exact, extent = length(x), nm = names(x), axis = 0L) {
   if (is_shared(i)) i <- shared_values(i)
   if (is.factor(i)) i <- as.integer(i)
   n <- length(i)
@@ -186,8 +186,6 @@ check_single <- function(subs, x, exact) {
   subs
 }
 
-one_names <- function(x) names(x)
-
 # Names to positions: an error for a name that is not there. axis: the dimension; 0 for names() in reading, where NA
 # gives NA; -1 in assignment, where it would be a new element.
 match_names <- function(i, nm, axis) {
@@ -216,7 +214,7 @@ match_matrix_names <- function(i, dn) {
 subset_names <- function(nm, i) nm[i]
 
 # Dimnames of a one-dimensional array's subset; names where it has become a vector.
-name_line <- function(value, dn, i) {
+name_one_d <- function(value, dn, i) {
   sub <- dn[[1L]][i]
   if (is.null(dim(value))) names(value) <- sub
   else dimnames(value) <- structure(list(if (length(sub)) sub), names = names(dn))
@@ -235,7 +233,7 @@ subset_dimnames <- function(dn, subs, d) {
 abort_index <- function(message, position, index, extent, axis) {
   if (is.null(message)) {
     what <- if (axis > 0L) sprintf("extent %.0f of dimension %d", extent, axis) else sprintf("length %.0f", extent)
-    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s (a shared array does not grow: make a longer one by empty())",
+    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s (shared arrays do not grow: make a longer one by empty())",
                        describe_value(index), position, what)
   }
   abort_class("sharedmem_index_error", message, position = position, index = index, extent = extent, axis = axis)

@@ -84,6 +84,7 @@ SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
 SEXP ffi_array_plain(SEXP);
 SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
+void r_array_register(DllInfo *);
 void r_view_register(DllInfo *);
 
 /* moved vectors */
@@ -262,6 +263,7 @@ static const R_ExternalMethodDef sections[] = {
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
   sm_proc_loaded();
   R_registerRoutines(dll, NULL, rows, NULL, sections);
+  r_array_register(dll);
   r_view_register(dll);
   r_move_register(dll);
   r_strings_register(dll);

@@ -51,21 +51,20 @@ SEXP ffi_memmap_new(SEXP path, SEXP dtype, SEXP shape, SEXP mode, SEXP offset) {
   sm_dtype d = r_array_dtype_arg(dtype);
   int ndim = r_array_shape_arg(shape, d, dim);
   for (int i = 0; i < ndim; i++) length *= dim[i];
-  SEXP x = PROTECT(r_array_handle());
+  SEXP x = PROTECT(r_array_blank());
   sm_segment *seg =
       map(Rf_translateChar(STRING_ELT(path, 0)), (sm_filemap_mode)Rf_asInteger(mode), (uint64_t)Rf_asReal(offset), d.itemsize, &length);
   if (shape == R_NilValue) {
     ndim = 1;
     dim[0] = length;
   }
-  sm_array *a = r_array_alloc_over(x, d, ndim, dim, ndim == 1, seg);
-  r_array_bind(x, a, seg, NULL, seg->payload);
+  r_array_make(r_array_ptr(x), &(r_array_spec){.dtype = d, .ndim = ndim, .dim = dim, .vector = ndim == 1, .seg = seg});
   UNPROTECT(1);
   return x;
 }
 
 SEXP ffi_memmap_flush(SEXP x) {
-  const sm_array *a = r_array_get(x, "con");
+  const r_array *a = r_array_get(x, "con");
   if (a->seg->kind != SM_SEGMENT_FILE || a->readonly) return R_NilValue;
   int rc = sm_filemap_flush(a->seg);
   if (rc < 0) r_abort("sharedmem_file_error", "cannot write the file behind the shared array: %s", sm_error_text(rc));

@@ -11,7 +11,7 @@ SEXP ffi_array_length(SEXP x) {
 }
 
 SEXP ffi_array_dim(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   if (a->vector || a->ndim == 0) return R_NilValue;
   bool large = false;
   for (int k = 0; k < a->ndim; k++) large |= a->dim[k] > INT32_MAX;
@@ -25,7 +25,7 @@ SEXP ffi_array_dim(SEXP x) {
 
 /* list(dtype, nbytes, ndim, vector, readonly) */
 SEXP ffi_array_about(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   const char *names[] = {"dtype", "nbytes", "ndim", "vector", "readonly", ""};
   char code[16];
   sm_dtype_format(a->dtype, code);
@@ -46,7 +46,7 @@ SEXP ffi_array_meta(SEXP x) {
 
 /* A new handle over the same elements. dim: NULL for a plain vector; meta: named list or NULL. */
 SEXP ffi_array_reshape(SEXP x, SEXP dim, SEXP vector, SEXP meta) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   int64_t ext[SM_MAX_DIM];
   int ndim = (int)XLENGTH(dim);
   if (ndim > SM_MAX_DIM) r_abort_argument("dim", "more than 64 extents", "at most 64");
@@ -65,12 +65,12 @@ SEXP ffi_array_dtype(SEXP x) {
 }
 
 SEXP ffi_array_nbytes(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   return Rf_ScalarReal((double)a->length * a->dtype.itemsize);
 }
 
 SEXP ffi_array_shape(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   SEXP shape = PROTECT(Rf_allocVector(REALSXP, a->ndim));
   for (int i = 0; i < a->ndim; i++) REAL(shape)[i] = (double)a->dim[i];
   UNPROTECT(1);

@@ -92,7 +92,7 @@ static SEXP read_body(void *arg) {
   r_file_open(c->path, &c->fd, &st);
   int64_t n = elements(c, &st);
   SEXP x = PROTECT(r_array_new_bare(c->dtype, 1, &n, true));
-  sm_array *a = r_array_get(x, "x");
+  r_array *a = r_array_get(x, "x");
   size_t nbytes = (size_t)n * c->dtype.itemsize;
   sm_file_part part = {c->fd, (int64_t)c->offset, nbytes, c->swap, a->block ? NULL : back_part, a->seg};
   int rc = sm_file_read(&part, a->data, &c->work);
