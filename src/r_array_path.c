@@ -44,7 +44,7 @@ static bool find_path(const sm_segment *s, char *path, size_t room) {
 
 /* list(path, offset, writable), or NULL where no other process can find the memory. */
 SEXP ffi_array_where(SEXP x) {
-  sm_array *a = r_array_get(x, "x");
+  r_array *a = r_array_get(x, "x");
 #ifdef __linux__
   static const char *names[] = {"path", "offset", "writable", ""};
   char path[4096];
@@ -66,7 +66,7 @@ SEXP ffi_array_where(SEXP x) {
 /* list(address, writable): the first element's address as a number in text, valid while x is protected. */
 SEXP ffi_array_address(SEXP x) {
   static const char *names[] = {"address", "writable", ""};
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   char text[32];
   snprintf(text, sizeof text, "%llu", (unsigned long long)(uintptr_t)a->data);
   SEXP list = PROTECT(Rf_mkNamed(VECSXP, names));
@@ -78,14 +78,21 @@ SEXP ffi_array_address(SEXP x) {
 
 /* A handle over the same memory that reads it as raw bytes. */
 SEXP ffi_array_bytes(SEXP x) {
-  const sm_array *from = r_array_get(x, "x");
+  const r_array *from = r_array_get(x, "x");
   int64_t nbytes = from->length * from->dtype.itemsize;
-  SEXP y = PROTECT(r_array_handle());
-  sm_array *a = r_array_alloc(y, (sm_dtype){SM_U1, 1, 1}, 1, &nbytes, true);
-  a->readonly = from->readonly;
+  SEXP ptr = PROTECT(r_array_blank());
   if (from->block) sm_small_ref(from->block);
   else sm_segment_ref(from->seg);
-  r_array_bind(y, a, from->seg, from->block, from->data);
+  r_array_spec spec = {.dtype = {SM_U1, 1, 1},
+                       .ndim = 1,
+                       .dim = &nbytes,
+                       .vector = true,
+                       .readonly = from->readonly,
+                       .seg = from->seg,
+                       .block = from->block,
+                       .data = from->data};
+  r_array_make(ptr, &spec);
+  SEXP y = r_array_handle(ptr);
   UNPROTECT(1);
   return y;
 }

@@ -170,7 +170,7 @@ SEXP ffi_npy_dtype(SEXP text) {
 /* ---- elements that are in memory already ---- */
 
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   int64_t found;
 } mark_job;
 
