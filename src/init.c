@@ -73,9 +73,10 @@ SEXP ffi_index_get(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_element(SEXP, SEXP);
 SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
-SEXP ffi_index_set(SEXP, SEXP, SEXP);
+SEXP ffi_index_set(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_index_set_element(SEXP, SEXP, SEXP);
 SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
+SEXP ffi_index_writes(SEXP);
 
 /* view, atomic */
 SEXP ffi_array_plain(SEXP);
@@ -197,9 +198,10 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_index_get_all, 3),
     ROW(ffi_index_get_element, 2),
     ROW(ffi_index_get_many, 3),
-    ROW(ffi_index_set, 3),
+    ROW(ffi_index_set, 4),
     ROW(ffi_index_set_element, 3),
     ROW(ffi_index_set_many, 3),
+    ROW(ffi_index_writes, 1),
     /* view, atomic */
     ROW(ffi_array_plain, 1),
     ROW(ffi_atomic_add, 3),

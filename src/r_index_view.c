@@ -313,6 +313,7 @@ SEXP ffi_view_new(SEXP x, SEXP from, SEXP n) {
 
 /* x's values for a function that only reads them and does not give them back: a view where it costs no copy. */
 SEXP ffi_array_plain(SEXP x) {
+  if (!r_array_is(x)) return r_call1("ordinary", x);
   const r_array *a = r_array_get(x, "x");
   SEXP ans = PROTECT(view_make(x, a, 0, a->length));
   if (info_of(ans)->direct && !r_array_fragile(a)) {
