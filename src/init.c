@@ -14,6 +14,7 @@ SEXP ffi_array_is(SEXP);
 SEXP ffi_array_live(void);
 SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
+SEXP ffi_array_put(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
 SEXP ffi_text_dtype(SEXP);
@@ -81,6 +82,7 @@ SEXP ffi_index_writes(SEXP);
 /* view, atomic */
 SEXP ffi_array_plain(SEXP);
 SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
+SEXP ffi_view_bytes(SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
 void r_array_register(DllInfo *);
 void r_view_register(DllInfo *);
@@ -144,6 +146,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_live, 0),
     ROW(ffi_array_nbytes, 1),
     ROW(ffi_array_new, 2),
+    ROW(ffi_array_put, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),
     ROW(ffi_text_dtype, 1),
@@ -205,6 +208,7 @@ static const R_CallMethodDef rows[] = {
     /* view, atomic */
     ROW(ffi_array_plain, 1),
     ROW(ffi_atomic_add, 3),
+    ROW(ffi_view_bytes, 1),
     ROW(ffi_view_new, 3),
     /* kernels */
     ROW(ffi_argsort_run, 5),
