@@ -44,7 +44,8 @@ Ops.shared_array <- function(e1, e2) {
 #' @export
 Math.shared_array <- function(x, ...) {
   x <- if (dtype_code(x) == "f8") plain(x) else shared_values(x) # others may come back as they are
-  eval(as.call(c(as.name(.Generic), quote(x), lapply(list(...), plain)))) # so that errors speak of sqrt(x)
+  if (...length()) eval(as.call(c(as.name(.Generic), quote(x), lapply(list(...), plain))))
+  else eval(call(.Generic, quote(x))) # so that errors speak of sqrt(x)
 }
 
 #' @rdname shared_array-arithmetic

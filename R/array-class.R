@@ -10,7 +10,7 @@ warn_lossy <- function(unused)
 # All values without attributes.
 bare_values <- function(x) .Call(ffi_index_get_all, x, TRUE, FALSE)
 
-dtype_code <- function(x) if (is_shared(x)) .Call(ffi_array_about, x)$dtype else dtype(ordinary(x))
+dtype_code <- function(x) if (is_shared(x)) .Call(ffi_array_dtype, x) else dtype(ordinary(x))
 
 array_meta <- function(x) .Call(ffi_array_meta, x)
 

@@ -242,7 +242,7 @@ subset_dimnames <- function(dn, subs, d) {
 abort_index <- function(message, position, index, extent, axis) {
   if (is.null(message)) {
     what <- if (axis > 0L) sprintf("extent %.0f of dimension %d", extent, axis) else sprintf("length %.0f", extent)
-    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s (a shared array does not grow: make a longer one by empty())",
+    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s (shared arrays do not grow: make a longer one by empty())",
                        describe_value(index), position, what)
   }
   abort_class("sharedmem_index_error", message, position = position, index = index, extent = extent, axis = axis)

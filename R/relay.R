@@ -111,7 +111,8 @@ exception_from <- function(value, frame) {
 }
 
 worker_timeout <- function(seconds, item, rank, pid) {
-  text <- sprintf("item %.0f took longer than %s seconds; worker %d (pid %d) was killed", item, format(seconds), rank, pid)
+  text <- sprintf("item %.0f took longer than %s seconds", item, format(seconds))
+  if (pid != Sys.getpid()) text <- sprintf("%s; worker %d (pid %d) was killed", text, rank, pid)
   reason <- structure(class = c("sharedmem_timeout_error", "sharedmem_error", "error", "condition"),
                       list(message = text, call = NULL, timeout = seconds))
   WorkerException(reason, character(), item, rank, pid, message = text)

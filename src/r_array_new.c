@@ -31,11 +31,19 @@ static const char *reason_of(int rc) {
   }
 }
 
+/* Does it become a block of a common segment? Larger ones do too where the process can have few descriptors more. */
+static bool is_small(size_t nbytes) {
+  size_t count, total;
+  if (nbytes <= SM_SMALL_MAX || nbytes > SM_SMALL_LARGEST) return nbytes <= SM_SMALL_MAX;
+  sm_segment_usage(&count, &total);
+  return sm_fd_scarce(count);
+}
+
 /* Memory for `spec`, with one ref. */
 static void memory_get(r_array_spec *spec, size_t nbytes, bool backed) {
   uint64_t available = UINT64_MAX;
   r_memory_collect_before(nbytes);
-  bool small = nbytes <= SM_SMALL_MAX;
+  bool small = is_small(nbytes);
   int rc = small ? sm_small_new(nbytes, &spec->block) : segment_get(nbytes, backed, &spec->seg, &available);
   if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {
     R_gc();

@@ -239,7 +239,7 @@ static SEXP read_scalar(SEXP x, SEXP i) {
   case SM_R_LGL: return Rf_ScalarLogical(v.i);
   case SM_R_CPLX: return Rf_ScalarComplex(v.z);
   case SM_R_RAW: return Rf_ScalarRaw(v.r);
-  default: return Rf_ScalarString(r_text_char_live(a, at - 1));
+  default: return Rf_ScalarString(r_text_char_live(a, at));
   }
 }
 

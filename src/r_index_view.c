@@ -319,19 +319,20 @@ SEXP ffi_view_bytes(SEXP x) {
   return view_make(x, &bytes, 0, bytes.length);
 }
 
+#define FEW_BYTES ((size_t)4096) /* a copy of so many costs less than a view */
+
 /* x's values for a function that only reads them and does not give them back: a view where it costs no copy. */
 SEXP ffi_array_plain(SEXP x) {
   if (!r_array_is(x)) return r_call1("ordinary", x);
   const r_array *a = r_array_get(x, "x");
-  SEXP ans = PROTECT(view_make(x, a, 0, a->length));
-  if (info_of(ans)->direct && !r_array_fragile(a)) {
-    set_attributes(ans, x, R_NilValue, R_NilValue);
-    MARK_NOT_MUTABLE(ans);
-  } else {
-    SEXP no = PROTECT(Rf_ScalarLogical(FALSE));
-    ans = ffi_index_get_all(x, no, no);
-    UNPROTECT(1);
+  SEXP no = PROTECT(Rf_ScalarLogical(FALSE));
+  bool few = (size_t)a->length * a->dtype.itemsize <= FEW_BYTES;
+  SEXP ans = PROTECT(few || r_array_fragile(a) ? ffi_index_get_all(x, no, no) : view_make(x, a, 0, a->length));
+  if (!few && !r_array_fragile(a)) {
+    if (info_of(ans)->direct) set_attributes(ans, x, R_NilValue, R_NilValue);
+    else ans = ffi_index_get_all(x, no, no);
   }
-  UNPROTECT(1);
+  MARK_NOT_MUTABLE(ans);
+  UNPROTECT(2);
   return ans;
 }

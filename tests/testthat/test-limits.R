@@ -45,6 +45,15 @@ test_that("many arrays leave the low descriptors to others, and the soft limit i
   expect_identical(r$out, c("TRUE", "1 2", "5000"))
 })
 
+test_that("where descriptors are few for good, arrays of some kilobytes share segments", {
+  skip_under_sanitizer()
+  r <- limited("ulimit -n 1024", paste(
+    "d <- copy(as.data.frame(matrix(0, 5000, 1200))); d[[1200]][] <- 2; x <- d[[600]];",
+    "r <- MapReduce(np = 2)$map(function(i) { x[i] <- i; NULL }, 1:2); cat(dim(d), sum(d[[1200]]), sum(x), sum(d[[599]]))"))
+  expect_identical(r$status, 0L)
+  expect_identical(r$out, "5000 1200 10000 3 0")
+})
+
 test_that("no descriptor to be had is an error that names the limit", {
   skip_under_sanitizer()
   r <- limited("ulimit -n 300", paste(
