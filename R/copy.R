@@ -63,3 +63,8 @@ abort_lost <- function(kind, what) {
                          paste(c(setdiff(kept_attributes, "class"), kept_classes), collapse = " "),
                          if (kind == "class") "unclass(a)" else "as.vector(a)"))
 }
+
+#' @rdname copy
+#' @details `as_shared()` is `copy()` under a name that no other package has: data.table exports a `copy()` too. [unshare()] is the way back.
+#' @export
+as_shared <- function(a) copy(a)

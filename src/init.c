@@ -14,6 +14,7 @@ SEXP ffi_array_is(SEXP);
 SEXP ffi_array_live(void);
 SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
+SEXP ffi_array_put(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
 SEXP ffi_text_dtype(SEXP);
@@ -76,13 +77,15 @@ SEXP ffi_index_get(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_element(SEXP, SEXP);
 SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
-SEXP ffi_index_set(SEXP, SEXP, SEXP);
+SEXP ffi_index_set(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_index_set_element(SEXP, SEXP, SEXP);
 SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
+SEXP ffi_index_writes(SEXP);
 
 /* view, atomic */
 SEXP ffi_array_plain(SEXP);
 SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
+SEXP ffi_view_bytes(SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
 void r_array_register(DllInfo *);
 void r_view_register(DllInfo *);
@@ -147,6 +150,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_live, 0),
     ROW(ffi_array_nbytes, 1),
     ROW(ffi_array_new, 2),
+    ROW(ffi_array_put, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),
     ROW(ffi_text_dtype, 1),
@@ -204,12 +208,14 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_index_get_all, 3),
     ROW(ffi_index_get_element, 2),
     ROW(ffi_index_get_many, 3),
-    ROW(ffi_index_set, 3),
+    ROW(ffi_index_set, 4),
     ROW(ffi_index_set_element, 3),
     ROW(ffi_index_set_many, 3),
+    ROW(ffi_index_writes, 1),
     /* view, atomic */
     ROW(ffi_array_plain, 1),
     ROW(ffi_atomic_add, 3),
+    ROW(ffi_view_bytes, 1),
     ROW(ffi_view_new, 3),
     /* kernels */
     ROW(ffi_argsort_run, 5),
