@@ -2,7 +2,9 @@
 
 # The values of a shared array with all attributes, through a view where that saves the copy; anything else as it is. For
 # functions that only read their argument: what may give it back as it is takes shared_values().
-plain <- function(x) if (is_shared(x)) .Call(ffi_array_plain, x) else x
+plain <- function(x) {
+  if (is_shared(x)) .Call(ffi_array_plain, x) else if (inherits(x, "shared_array")) ordinary(x) else x
+}
 
 #' Arithmetic on shared arrays
 #'
@@ -41,8 +43,9 @@ Ops.shared_array <- function(e1, e2) {
 #' @rdname shared_array-arithmetic
 #' @export
 Math.shared_array <- function(x, ...) {
-  f <- get(.Generic, envir = baseenv(), mode = "function")
-  f(if (dtype_code(x) == "f8") plain(x) else shared_values(x), ...)
+  x <- if (dtype_code(x) == "f8") plain(x) else shared_values(x) # others may come back as they are
+  if (...length()) eval(as.call(c(as.name(.Generic), quote(x), lapply(list(...), plain))))
+  else eval(call(.Generic, quote(x))) # so that errors speak of sqrt(x)
 }
 
 #' @rdname shared_array-arithmetic

@@ -33,7 +33,7 @@ sort.shared_array <- function(x, decreasing = FALSE, ...) sort(shared_values(x),
 #' @rdname shared_array-order
 #' @export
 xtfrm.shared_array <- function(x) {
-  switch(dtype_code(x), i8 = int64_key(.Call(ffi_index_get_all, x, TRUE, TRUE)), raw = as.integer(shared_values(x)), xtfrm(shared_values(x)))
+  if (dtype_code(x) == "i8") int64_key(.Call(ffi_index_get_all, x, TRUE, TRUE)) else xtfrm(shared_values(x))
 }
 
 # bit64 makes generics of these and hands other classes to base R's.

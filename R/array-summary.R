@@ -26,7 +26,14 @@ NULL
 Summary.shared_array <- function(..., na.rm = FALSE) {
   value <- if (...length() == 1L) kernel_summary(.Generic, ..1, na.rm)
   if (!is.null(value)) return(value)
-  do.call(.Generic, c(lapply(list(...), plain), na.rm = na.rm), quote = TRUE)
+  if (...length() == 1L) {
+    x <- plain(..1)
+    return(eval(call(.Generic, quote(x), na.rm = na.rm)))
+  }
+  values <- lapply(list(...), plain)
+  args <- lapply(seq_along(values), function(k) call("[[", quote(values), k)) # so that errors speak of sum(values[[1L]])
+  names(args) <- names(values)
+  eval(as.call(c(as.name(.Generic), args, na.rm = na.rm)))
 }
 
 #' @rdname shared_array-summary
@@ -56,7 +63,13 @@ is.na.shared_array <- function(x) is.na(plain(x))
 
 #' @rdname shared_array-summary
 #' @export
-anyNA.shared_array <- function(x, recursive = FALSE) anyNA(plain(x))
+anyNA.shared_array <- function(x, recursive = FALSE) {
+  n <- length(x)
+  if (n <= 2^20) return(anyNA(plain(x)))
+  for (from in seq(0, n - 1, by = 2^20))
+    if (anyNA(.Call(ffi_view_new, x, from, min(2^20, n - from)))) return(TRUE)
+  FALSE
+}
 
 #' @rdname shared_array-summary
 #' @export

@@ -99,3 +99,13 @@ test_that("views give their private pages back", {
   for (k in 1:200) rowSums(shared_view({ y <- x; dim(y) <- c(100, 1000); y }))
   expect_lt(maps() - before, 20)
 })
+
+test_that("a view of i8 past 2^53 warns, since its doubles cannot hold them", {
+  x <- empty(3, "i8")
+  x[2] <- 2^53
+  expect_silent(shared_view(x))
+  x[2] <- 2^53 + 2
+  expect_warning(shared_view(x), class = "sharedmem_value_warning")
+  expect_silent(shared_view(x, 3, 3))
+  expect_warning(x[], class = "sharedmem_value_warning")
+})
