@@ -16,7 +16,6 @@
 #include "mem_filemap.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
-#include "r_array_handle.h"
 #include "r_util.h"
 
 static R_altrep_class_t class_handle;
