@@ -30,6 +30,7 @@ kept_classes <- c("factor", "Date", "POSIXct", "difftime", "integer64")
 copy <- function(a) {
   if (is_shared(a)) return(.Call(ffi_copy_shared, a))
   if (is.list(a) && !inherits(a, "POSIXlt")) return(copy_list(a))
+  if (inherits(a, "numpy.ndarray")) return(shared_from_numpy(a))
   copy_atomic(a)
 }
 

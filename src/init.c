@@ -21,6 +21,9 @@ SEXP ffi_text_dtype(SEXP);
 SEXP ffi_text_marked(SEXP);
 SEXP ffi_copy_atomic(SEXP, SEXP);
 SEXP ffi_copy_shared(SEXP);
+SEXP ffi_array_address(SEXP);
+SEXP ffi_array_bytes(SEXP);
+SEXP ffi_array_where(SEXP);
 SEXP ffi_memmap_flush(SEXP);
 SEXP ffi_memmap_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 
@@ -110,6 +113,7 @@ SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_write(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_npy_about(SEXP);
 SEXP ffi_npy_dtype(SEXP);
+SEXP ffi_npy_marked(SEXP);
 SEXP ffi_npy_parse(SEXP, SEXP);
 SEXP ffi_npy_put(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_npy_read(SEXP, SEXP, SEXP, SEXP);
@@ -153,6 +157,9 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_text_marked, 1),
     ROW(ffi_copy_atomic, 2),
     ROW(ffi_copy_shared, 1),
+    ROW(ffi_array_address, 1),
+    ROW(ffi_array_bytes, 1),
+    ROW(ffi_array_where, 1),
     ROW(ffi_memmap_flush, 1),
     ROW(ffi_memmap_new, 5),
     /* map */
@@ -216,6 +223,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_file_write, 4),
     ROW(ffi_npy_about, 1),
     ROW(ffi_npy_dtype, 1),
+    ROW(ffi_npy_marked, 1),
     ROW(ffi_npy_parse, 2),
     ROW(ffi_npy_put, 5),
     ROW(ffi_npy_read, 4),
