@@ -2,7 +2,9 @@
 
 # The values of a shared array with all attributes, through a view where that saves the copy; anything else as it is. For
 # functions that only read their argument: what may give it back as it is takes shared_values().
-plain <- function(x) if (is_shared(x)) .Call(ffi_array_plain, x) else x
+plain <- function(x) {
+  if (is_shared(x)) .Call(ffi_array_plain, x) else if (inherits(x, "shared_array")) ordinary(x) else x
+}
 
 #' Arithmetic on shared arrays
 #'

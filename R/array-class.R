@@ -10,7 +10,7 @@ warn_lossy <- function(unused)
 # All values without attributes.
 bare_values <- function(x) .Call(ffi_index_get_all, x, TRUE, FALSE)
 
-dtype_code <- function(x) .Call(ffi_array_dtype, x)
+dtype_code <- function(x) if (is_shared(x)) .Call(ffi_array_dtype, x) else dtype(ordinary(x))
 
 array_meta <- function(x) .Call(ffi_array_meta, x)
 
@@ -89,12 +89,13 @@ adopted_meta <- function(meta, names, dimnames) {
 abort_elements <- function() abort_bytes(asking_function(sys.nframe() - 1L))
 
 # The same for all of its bytes. Gives the frame that compares by identical(), and NULL where R deparses a call that holds a
-# handle, as do.call() makes them: for a message, or for deferred warnings, which R prints at an evaluation depth of 0 (6 with
+# handle, as do.call() makes them: for a message, or for deferred warnings, which R prints at an evaluation depth of 0 (3 with
 # this call).
 elements_asked <- function() {
   n <- sys.nframe() - 1L
   f <- asking_function(n)
-  deparsing <- if (n == 0L) Cstack_info()[["eval_depth"]] <= 6L
+  depth <- Cstack_info()[["eval_depth"]]
+  deparsing <- if (n == 0L) depth <= 3L
                else list(f) %in% list(base::deparse, base::stop, base::warning) || prints_language(f, n)
   if (compares(f)) sys.frame(n) else if (!deparsing) abort_bytes(f)
 }

@@ -5,7 +5,7 @@ all_of <- quote(all)
 
 #' Elements of a shared array
 #'
-#' Reads from or writes into the shared memory itself, with every kind of index that R has: positive, negative and
+#' Reads from or, in code that knows of shared arrays (see [set_shared()]), writes into the shared memory itself, with every kind of index that R has: positive, negative and
 #' zero numbers, logical vectors, names, matrices with a column an extent, or nothing at all for everything.
 #'
 #' @details
@@ -36,6 +36,7 @@ NULL
 `[.shared_array` <- function(x, i, ...) {
   # few formals, one test: this is the inner loop of scalar code
   if (...length() == 0L) .Call(ffi_index_get, x, if (missing(i)) all_of else i, NULL)
+  else if (!is_shared(x)) NextMethod()
   else if (is.null(...names()) || all(...names() %in% c("", "drop"))) index_get(x, i, ...)
   else index_get_named(x, sys.call(), nargs() - 1L > ...length(), i, ...)
 }
@@ -60,10 +61,15 @@ drop_levels <- function(value, drop)
 #' @rdname shared_array-index
 #' @export
 `[<-.shared_array` <- function(x, i, ..., value) {
-  if (...length() == 0L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value)
+  if (...length() == 0L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value, .GenericCallEnv)
+  else if (!is_shared(x) || !.Call(ffi_index_writes, .GenericCallEnv))
+    index_copy(x, i, ..., value = value)
   else if (is.null(...names())) index_set(x, i, ..., value = value)
   else index_set_named(x, sys.call(), nargs() - 2L > ...length(), i, ..., value = value)
 }
+
+index_copy <- function(x, i, j, ..., value)
+  assign_copy(x, list_subscripts(nargs() - 2L, missing(i), missing(j), i, j, ...), value)
 
 index_set <- function(x, i, j, ..., value) {
   .Call(ffi_index_set_many, x, list_subscripts(nargs() - 2L, missing(i), missing(j), i, j, ...), value)
@@ -71,12 +77,13 @@ index_set <- function(x, i, j, ..., value) {
 
 index_set_named <- function(x, .call, .first, .i, ..., value) {
   subs <- named_subscripts(.call, .first, missing(.i), .i, ...)
-  if (length(subs) > 1L) .Call(ffi_index_set_many, x, subs, value) else .Call(ffi_index_set, x, subs[[1L]], value)
+  if (length(subs) > 1L) .Call(ffi_index_set_many, x, subs, value) else .Call(ffi_index_set, x, subs[[1L]], value, NULL)
 }
 
 #' @rdname shared_array-index
 #' @export
 `[[.shared_array` <- function(x, i = all_of, ..., exact = TRUE) {
+  if (!is_shared(x)) return(NextMethod())
   if (...length()) {
     if (is.null(...names())) return(element_get(x, list(i, ...), exact))
     return(element_get_named(x, sys.call(), nargs() - 1L - (!missing(exact)) > ...length(), i, ..., exact = exact))
@@ -106,7 +113,9 @@ bare_element <- function(value) {
 #' @rdname shared_array-index
 #' @export
 `[[<-.shared_array` <- function(x, i = all_of, ..., value) {
-  if (...length() == 0L) {
+  if (!is_shared(x) || !.Call(ffi_index_writes, .GenericCallEnv)) {
+    assign_copy(x, list(i, ...), value, TRUE)
+  } else if (...length() == 0L) {
     if (.Call(ffi_index_set_element, x, i, value)) x else element_set(x, list(i), value)
   } else if (is.null(...names())) {
     element_set(x, list(i, ...), value)
@@ -121,7 +130,7 @@ element_set <- function(x, subs, value) {
                 NA, NULL, dtype_code(x))
   if (length(subs) > 1L) .Call(ffi_index_set_many, x, check_single(subs, x, TRUE), value)
   else if (is.symbol(subs[[1L]])) abort_index("[[ ]] with missing subscript", NA, NULL, length(x), 0L)
-  else .Call(ffi_index_set, x, check_one(subs[[1L]], x, TRUE), value)
+  else .Call(ffi_index_set, x, check_one(subs[[1L]], x, TRUE), value, NULL)
 }
 
 # The subscripts of a call as a list, `all_of` standing for empty ones.

@@ -111,6 +111,7 @@ int sm_filemap_map(const sm_filemap_file *f, sm_filemap_mode mode, uint64_t offs
                   .start = offset,
                   .fragile = true,
                   .readonly = mode == SM_FILEMAP_READ,
+                  .isolated = mode == SM_FILEMAP_PRIVATE,
                   .kind = SM_SEGMENT_FILE};
   rc = sm_segment_enlist(&s, out);
   if (rc < 0) {

@@ -39,6 +39,7 @@ typedef struct sm_segment {
   bool opened;      /* and that descriptor was opened here: its record locks are this process's own */
   bool arena;       /* holds blocks of mem_arena.h, which counts them */
   bool readonly;    /* mapped without write permission */
+  bool isolated;    /* what is written stays in this process (SM_FILEMAP_PRIVATE) */
   bool fragile;     /* its file may shrink: touched under the guard of mem_fault.h only */
   sm_segment_kind kind;
   uint64_t id[2];

@@ -217,11 +217,15 @@ static Rboolean handle_inspect(SEXP x, int pre, int deep, int pvec, void (*subtr
   return TRUE;
 }
 
-/* The pointer itself: R writes its tag and what it protects. */
-static SEXP handle_state(SEXP x) { return R_altrep_data1(x); }
+/* Values where the user saves (R/saved.R); else the pointer, of which R writes the tag and what it protects. */
+static SEXP handle_state(SEXP x) {
+  SEXP state = r_call1("handle_state", x);
+  return state == R_NilValue ? R_altrep_data1(x) : state;
+}
 
 static SEXP handle_unserialize(SEXP cls, SEXP state) {
   (void)cls;
+  if (TYPEOF(state) == VECSXP) return r_call1("handle_from_state", state);
   if (r_array_ptr_is(state)) return r_array_handle(state);
   return r_array_handle(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue)); /* its use says that the descriptor is damaged */
 }

@@ -153,6 +153,17 @@ SEXP ffi_copy_shared(SEXP x) {
   return y;
 }
 
+/* Fill a new array with its bytes. */
+SEXP ffi_array_put(SEXP x, SEXP bytes) {
+  const r_array *to = r_array_get(x, "x");
+  size_t nbytes = (size_t)to->length * to->dtype.itemsize;
+  if (TYPEOF(bytes) != RAWSXP || (size_t)XLENGTH(bytes) != nbytes)
+    r_abort_argument("bytes", "of another length", "as many as the array has");
+  span s = {to->data, nbytes ? RAW_RO(bytes) : NULL, nbytes};
+  if (nbytes) r_array_access(to, copy_span, &s);
+  return x;
+}
+
 /* Map the pages of a new array that is to be filled at once. */
 SEXP ffi_array_touch(SEXP x) {
   const r_array *a = r_array_get(x, "x");

@@ -17,8 +17,8 @@ SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta)
 const void *r_array_identical(SEXP x, SEXP frame);
 const void *r_array_zeros(size_t n);
 
-/* For the result channel. If ptr is of an attached handle whose segment did not exist at the fork of
- * this process (this process made or received it), its descriptor to be passed on; else -1. */
+/* For the result channel. If ptr is of an attached handle in a segment of its own, which the master may have dropped, or in one
+ * that this process made or received, its descriptor to be passed on; else -1. */
 int r_array_travel_fd(SEXP ptr, pid_t me);
 
 /* For the hooks of R_InitOutPStream() and R_InitInPStream(), which see the pointers of handles. r_array_name(): the name (a

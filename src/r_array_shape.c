@@ -5,12 +5,16 @@
 #include "r_array_handle.h"
 #include "r_util.h"
 
+/* An ordinary vector that has got the class (attributes(y) <- attributes(x)) answers for itself. */
+static bool class_alone(SEXP x) { return !r_array_is(x) && Rf_isVector(x); }
+
 SEXP ffi_array_length(SEXP x) {
-  int64_t n = r_array_get(x, "x")->length;
+  int64_t n = class_alone(x) ? (int64_t)XLENGTH(x) : r_array_get(x, "x")->length;
   return n <= INT32_MAX ? Rf_ScalarInteger((int)n) : Rf_ScalarReal((double)n);
 }
 
 SEXP ffi_array_dim(SEXP x) {
+  if (class_alone(x)) return Rf_getAttrib(x, R_DimSymbol);
   const r_array *a = r_array_get(x, "x");
   if (a->vector || a->ndim == 0) return R_NilValue;
   bool large = false;
@@ -40,6 +44,7 @@ SEXP ffi_array_about(SEXP x) {
 }
 
 SEXP ffi_array_meta(SEXP x) {
+  if (class_alone(x)) return r_call1("ordinary_meta", x);
   r_array_get(x, "x");
   return r_array_meta(x);
 }

@@ -72,6 +72,9 @@ static inline const r_array *r_index_fast(SEXP x, SEXP i, SEXP *ptr, int64_t *at
   return a;
 }
 
+/* Does an assignment in this frame work on the memory itself? */
+bool r_index_writes(SEXP frame);
+
 /* Raise the classed error with its fields. position, axis: 1-based, axis 0 for none. */
 void r_abort_index(const char *message, double position, SEXP index, double extent, int axis);
 void r_abort_value(const char *message, double position, SEXP value, sm_dtype d);

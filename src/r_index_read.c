@@ -245,6 +245,7 @@ static SEXP read_scalar(SEXP x, SEXP i) {
 
 /* x[]: everything, with all attributes. bare: without any; wide: i8 as integer64 bits. */
 SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide) {
+  if (!r_array_is(x) && Rf_inherits(x, "shared_array")) return r_call1("ordinary", x);
   const r_array *a = r_array_get(x, "x");
   SEXP meta = r_array_meta(x);
   SEXP ans = PROTECT(r_read_all(a, Rf_asLogical(wide) || r_meta_is_integer64(meta)));
@@ -271,6 +272,7 @@ SEXP ffi_index_get_element(SEXP x, SEXP i) {
 SEXP ffi_index_get(SEXP x, SEXP i, SEXP drop) {
   SEXP fast = drop == R_NilValue ? read_scalar(x, i) : NULL;
   if (fast) return fast;
+  if (!r_array_is(x) && Rf_inherits(x, "shared_array")) return r_call2("ordinary_get", x, i);
   if (TYPEOF(i) == SYMSXP) return ffi_index_get_all(x, Rf_ScalarLogical(FALSE), Rf_ScalarLogical(FALSE));
   const r_array *a = r_array_get(x, "x");
   SEXP meta = r_array_meta(x);

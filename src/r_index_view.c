@@ -311,10 +311,19 @@ SEXP ffi_view_new(SEXP x, SEXP from, SEXP n) {
   return ans;
 }
 
+/* The bytes of an array as a raw vector, for a stream: without a copy, as far as views go. */
+SEXP ffi_view_bytes(SEXP x) {
+  r_array bytes = *r_array_get(x, "x");
+  bytes.length *= bytes.dtype.itemsize;
+  bytes.dtype = (sm_dtype){SM_U1, 1, 1};
+  return view_make(x, &bytes, 0, bytes.length);
+}
+
 #define FEW_BYTES ((size_t)4096) /* a copy of so many costs less than a view */
 
 /* x's values for a function that only reads them and does not give them back: a view where it costs no copy. */
 SEXP ffi_array_plain(SEXP x) {
+  if (!r_array_is(x)) return r_call1("ordinary", x);
   const r_array *a = r_array_get(x, "x");
   SEXP no = PROTECT(Rf_ScalarLogical(FALSE));
   bool few = (size_t)a->length * a->dtype.itemsize <= FEW_BYTES;

@@ -236,8 +236,9 @@ static bool write_scalar(SEXP x, SEXP i, SEXP value) {
 /* x[[i]] <- value in the plain case; FALSE, and nothing done, where R code must look closer. */
 SEXP ffi_index_set_element(SEXP x, SEXP i, SEXP value) { return Rf_ScalarLogical(TYPEOF(i) != SYMSXP && write_scalar(x, i, value)); }
 
-/* x[i] <- value; a symbol as i stands for all. */
-SEXP ffi_index_set(SEXP x, SEXP i, SEXP value) {
+/* x[i] <- value in `frame`, NULL: wherever; a symbol as i stands for all. */
+SEXP ffi_index_set(SEXP x, SEXP i, SEXP value, SEXP frame) {
+  if (!r_array_is(x) || !r_index_writes(frame)) return r_call3("assign_copy_one", x, i, value);
   if (write_scalar(x, i, value)) return x;
   const r_array *a = writable(x);
   const void *vmax = vmaxget();

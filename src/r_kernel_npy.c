@@ -170,6 +170,29 @@ SEXP ffi_npy_dtype(SEXP text) {
 /* ---- elements that are in memory already ---- */
 
 typedef struct {
+  const r_array *a;
+  int64_t found;
+} mark_job;
+
+static void mark_find(void *arg) {
+  mark_job *j = arg;
+  uint8_t mark = j->a->dtype.code == SM_STR ? SM_STR_NA : SM_B1_NA;
+  const uint8_t *p = j->a->data;
+  for (int64_t i = 0; i < j->a->length; i++, p += j->a->dtype.itemsize)
+    if (*p == mark) {
+      j->found = i + 1;
+      return;
+    }
+}
+
+/* The first element of S<n> or b1 that NumPy would not understand: NA, or a string with a mark in front. 0 if there is none. */
+SEXP ffi_npy_marked(SEXP x) {
+  mark_job j = {r_array_get(x, "x"), 0};
+  if (j.a->dtype.code == SM_STR || j.a->dtype.code == SM_B1) r_array_access(j.a, mark_find, &j);
+  return Rf_ScalarReal((double)j.found);
+}
+
+typedef struct {
   uint8_t *to;
   const uint8_t *from;
   size_t n;
