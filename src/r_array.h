@@ -44,6 +44,9 @@ typedef struct {
 
 void r_array_register(DllInfo *dll);
 
+/* The class of handles, registered by r_array_register() when the package is loaded (r_array_class.c). */
+extern R_altrep_class_t r_array_class;
+
 /* The external pointer behind a handle, or NULL if x is none. */
 SEXP r_array_ptr(SEXP x);
 
