@@ -5,7 +5,8 @@
 #'
 #' `reticulate::r_to_py(x)` is called by hand, or by reticulate itself for each argument of a Python function: `np$sin(x, out = x)`
 #' works in place. The Python array keeps the memory alive as long as Python holds it, also when `x` is gone in R. It has
-#' the shape of `x`, the first index fastest (Fortran order), and cannot be written to if `x` cannot. A scalar becomes an array without extents.
+#' the shape of `x`, the first index fastest (Fortran order), and cannot be written to if `x` cannot. A scalar becomes an array
+#' without extents.
 #'
 #' The way back: [copy()] of a NumPy array (one that reticulate has not converted: `import("numpy", convert = FALSE)`) gives a
 #' new shared array with its values; NumPy itself writes them into the shared memory, in any layout and byte order, without an R
