@@ -1,7 +1,7 @@
 #' Shared arrays as NumPy arrays
 #'
-#' With reticulate, a shared array that is handed to Python is a NumPy array over the same memory: nothing is copied, and what Python
-#' writes is in R's array, and in those of all workers, at once.
+#' With reticulate, a shared array that is handed to Python is a NumPy array over the same memory: nothing is copied, and what
+#' Python writes is in R's array, and in those of all workers, at once.
 #'
 #' `reticulate::r_to_py(x)` is called by hand, or by reticulate itself for each argument of a Python function: `np$sin(x, out = x)`
 #' works in place. The Python array keeps the memory alive as long as Python holds it, also when `x` is gone in R. It has

@@ -117,8 +117,8 @@ check_parameters <- function(limit = 6L) {
 # The memory of an array is touched by functions that run under the guard, whose one parameter is `void *`, or in the scalar paths, which
 # ask r_index_fast() or for SM_ARRAY_MAGIC first: it may lie in a file that shrinks.
 check_guarded <- function() {
-  touch <- paste0("\\b(memcpy|memmove|memchr|memset|sm_gather|sm_scatter\\w*|sm_fill|sm_select_\\w+|sm_convert_(read|write)|sm_atomic_\\w+)",
-                  "\\s*\\([^;]*->data\\b")
+  touch <- paste0("\\b(memcpy|memmove|memchr|memset|sm_gather|sm_scatter\\w*|sm_fill|sm_select_\\w+|sm_convert_(read|write)|",
+                  "sm_atomic_\\w+)\\s*\\([^;]*->data\\b")
   bad <- character()
   for (f in grep("src/r_(index|kernel|array)", c_files, value = TRUE)) {
     starts <- grep("^[[:alpha:]_].*\\)\\s*\\{\\s*$", bare[[f]])
