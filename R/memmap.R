@@ -23,8 +23,9 @@
 #'   elements are zero then; needs `shape`), `"c"` to copy on write: what is written stays in the memory of the process that
 #'   writes it and never reaches the file or other processes.
 #' @param offset number of bytes of the file before the first element, at least 0.
-#' @return `memmap()`: a shared array, with the dimnames that such an object has. A file that is missing, unreadable, no regular file, or ends before `offset` and
-#'   `shape` do is an error of class `sharedmem_file_error` with the field `path`. Writing to an array in mode `"r"` is
+#' @return `memmap()`: a shared array, with the dimnames that such an object has. A file that is missing, unreadable, no regular file,
+#'   or ends before `offset` and `shape` do is an error of class `sharedmem_file_error` with the field `path`.
+#'   Writing to an array in mode `"r"` is
 #'   an error of class `sharedmem_value_error`.
 #' @source `memmap` of NumPy.
 #' @examples
