@@ -23,7 +23,8 @@
 #' @return `r_to_py()`: a Python object, a `numpy.ndarray`. Without NumPy in reticulate's Python: reticulate's error.
 #' @seealso [shared_path()] for Python in another process, [read_npy()] for files
 #' @examples
-#' if (requireNamespace("reticulate", quietly = TRUE) && reticulate::py_available() && reticulate::py_module_available("numpy")) {
+#' if (requireNamespace("reticulate", quietly = TRUE) && reticulate::py_available() &&
+#'     reticulate::py_module_available("numpy")) {
 #'   x <- empty(c(2, 3))
 #'   a <- reticulate::r_to_py(x)
 #'   a$fill(2)
