@@ -30,7 +30,7 @@ map_events <- function(collect, timeout = Inf, progress = progress_off) {
         if (failed) beside_failure(end(frame, below)) else end(frame, below)
         return(0)
       })
-    e <- failure_from(frame, timeout)
+    e <- on_host(failure_from(frame, timeout), frame$host)
     if (collect && !is.na(frame$item)) return(structure(list(e), class = "sharedmem_collected"))
     failed <<- TRUE
     e

@@ -1,8 +1,9 @@
 # A map as a job for a back end, and what all back ends share.
 #
 # A job is a list: func; each, a function that binds map()'s further arguments to a function, for calls with an item alone;
-# sequence; n, its length; names; reduce; here, TRUE where the session is to run it itself; options of the pool; state, the
-# pool's environment of what changes.
+# star and more, those arguments themselves; sequence; n, its length; names; reduce; here, TRUE where the session is to run it
+# itself; options of the pool; state, the pool's environment of what changes. One that is part of another session's map has besides:
+# ready, its functions are compiled; globals, for the workspaces of workers; seed; events; part, a list with the lock of the whole.
 
 # Run a job: a list of results, or an error. One method a back end, in a file of its own.
 run_map <- function(backend, pool, job) UseMethod("run_map")
@@ -11,14 +12,16 @@ run_map <- function(backend, pool, job) UseMethod("run_map")
 open_job <- function(job, np, ranks = np) {
   opts <- job$options
   collect <- opts$on_error == "collect"
-  seed <- map_seed(opts$seed)
+  seed <- if (is.null(job$seed)) map_seed(opts$seed) else job$seed
   retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
   map <- .Call(ffi_map_new, np, as.double(job$n), job$names, retries, opts$timeout, constants$output[[opts$output]])
   job$state$map <- map
+  if (!is.null(job$part)) .Call(ffi_remote_part, map, job$part$lock)
   if (opts$trace) .Call(ffi_trace_open, map, ranks, getOption("sharedmem.trace_events", 0))
   if (opts$progress) .Call(ffi_progress_wanted, map)
-  progress <- progress_new(job$n, opts$progress)
-  list(map = map, seed = seed, collect = collect, progress = progress, events = map_events(collect, opts$timeout, progress))
+  progress <- if (is.null(job$events)) progress_new(job$n, opts$progress) else progress_off
+  events <- if (is.null(job$events)) map_events(collect, opts$timeout, progress) else job$events
+  list(map = map, seed = seed, collect = collect, progress = progress, events = events)
 }
 
 # The job ends, however it came to that.
@@ -57,10 +60,10 @@ empty_results <- function(n, names) {
 
 # A full collection in the children would write to the header of every object they share with the master, and each of them
 # would have to do it. So the heap is collected here, before the fork, when private memory has passed 256 MiB and has
-# grown by half since the last time.
-collect_garbage_before_fork <- function() {
+# grown by half since the last time. others: what other packages may have left is collected in any case.
+collect_garbage_before_fork <- function(others = TRUE) {
   # its finalizers wait for a thread that a child does not have
-  if (isNamespaceLoaded("nanonext")) gc(verbose = FALSE)
+  if (others && isNamespaceLoaded("nanonext")) gc(verbose = FALSE)
   private <- .Call(ffi_private_bytes)
   if (private < 256 * 2^20 || private < 1.5 * the$cache$collected_at) return()
   gc(verbose = FALSE)

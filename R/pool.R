@@ -39,8 +39,8 @@
 #' error that names it, and `local` is an environment. `MapReduceByThread()` runs R code one item at a time in the
 #' master: R's evaluator has one thread.
 #'
-#' @param backend `ProcessBackend` (forked processes) or `ThreadBackend` (the calling process, one item at a
-#'   time, ranks taken in turn). A number here is `np`: `MapReduce(4)`.
+#' @param backend `ProcessBackend` (forked processes), `ThreadBackend` (the calling process, one item at a
+#'   time, ranks taken in turn) or [ClusterBackend()] (the daemons of mirai). A number here is `np`: `MapReduce(4)`.
 #' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
 #' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind
@@ -89,11 +89,14 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ..., retries = 0L, on
     np <- backend
     backend <- ProcessBackend
   }
+  if (identical(backend, ClusterBackend)) backend <- ClusterBackend()
   if (!inherits(backend, "sharedmem_backend"))
-    abort_argument("backend", describe_value(backend), "ProcessBackend or ThreadBackend, or the number of workers")
+    abort_argument("backend", describe_value(backend), "ProcessBackend, ThreadBackend or ClusterBackend(), or the number of workers")
   options <- check_pool_options(list(retries = retries, on_error = on_error, timeout = timeout, seed = seed, output = output,
                                      threads = threads, progress = progress, trace = trace))
-  new_pool(backend, if (is.null(check_np(np))) cpu_count() else as.integer(np), options)
+  np <- check_np(np)
+  if (inherits(backend, "sharedmem_cluster_backend")) backend["np"] <- list(np)
+  new_pool(backend, if (is.null(np)) cpu_count() else np, options)
 }
 
 # The members are locked; `state` alone changes: the map that runs and its item, `local`, the trace of the last map.
@@ -142,8 +145,8 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
     else if (...length()) function(item) func(item, ...)
     else func
   }
-  job <- list(func = func, each = each, sequence = sequence, n = n, names = names, reduce = with_advice(`<reduce>`),
-              here = n < `<minlength>` || get_debug(), options = pool$options, state = state)
+  job <- list(func = func, each = each, star = `<star>`, more = list(...), sequence = sequence, n = n, names = names,
+              reduce = with_advice(`<reduce>`), here = n < `<minlength>` || get_debug(), options = pool$options, state = state)
   # a map inside a worker of the same pool has the pool to itself until it ends
   outer <- mget(c("map", "item", "local", "seed"), envir = state)
   on.exit(list2env(outer, state))

@@ -104,6 +104,14 @@ failure_from <- function(frame, timeout = Inf) {
     death = death(describe_status(value)))
 }
 
+# The exception says where its worker ran, if that was elsewhere.
+on_host <- function(e, host) {
+  if (is.null(host)) return(e)
+  e$message <- sub("(pid [0-9]+)", paste0("\\1 on ", host), e$message)
+  e$host <- host
+  e
+}
+
 exception_from <- function(value, frame) {
   if (is.null(value)) return(worker_death("left the item by a jump to top level", frame$item, frame$rank, frame$pid))
   if (value$lost) warning(LostExceptionType())

@@ -2,7 +2,10 @@
 
 # What a stream gets of a handle: NULL for its descriptor, or, where the user saves, its values. Called from C.
 handle_state <- function(x) {
-  if (!saves_values(sys.nframe() - 1L)) return(NULL)
+  if (!saves_values(sys.nframe() - 1L)) {
+    the$cache$travelled <- the$cache$travelled + 1
+    return(NULL)
+  }
   about <- tryCatch(.Call(ffi_array_about, x), sharedmem_unattached_error = function(e) NULL)
   if (is.null(about)) return(NULL)
   list(values = 1L, dtype = about$dtype, shape = .Call(ffi_array_shape, x), vector = about$vector, meta = array_meta(x),

@@ -24,6 +24,8 @@ the$worker$quit <- NULL            # R's own quit(), which workers call by anoth
 the$cache$collected_at <- 0        # private bytes after the last collection before a fork
 the$cache$aware <- list()          # packages' names: do they know of shared arrays?
 the$cache$compiled <- list()       # functions compiled lately, with their originals
+the$cache$travelled <- 0           # handles that streams have got without their values
+the$cache$load <- NULL             # in a daemon: list(key, load) of the last map
 the$cache$numpy <- NULL            # Python functions of reticulate.R
 
 # The numbers that R and C share, by name; read when the package is loaded.

@@ -26,7 +26,8 @@ plot.sharedmem_trace <- function(x, main = NULL, legend = TRUE, xlim = NULL, ...
   s <- summary(x)
   if (is.null(xlim)) xlim <- c(0, max(x$elapsed, 1e-9))
   long <- x$np > 24L
-  old <- graphics::par(mar = c(if (legend) 5.6 else 3.4, 4.2, 3.2, if (long) 3.4 else 3.8), mgp = c(2.1, 0.6, 0), las = 1)
+  old <- graphics::par(mar = c(if (legend) 5.6 else 3.4, if (is.null(x$hosts)) 4.2 else 6, 3.2, if (long) 3.4 else 3.8),
+                       mgp = c(2.1, 0.6, 0), las = 1)
   on.exit(graphics::par(old))
   graphics::plot.new()
   graphics::plot.window(xlim, c(x$np - 0.5, -0.5), xaxs = "i", yaxs = "i", ...)
@@ -243,17 +244,23 @@ time_unit <- function(elapsed) {
   else if (elapsed >= 1e-3) c(unit = "ms", per = 1e-3) else c(unit = "microseconds", per = 1e-6)
 }
 
+# Ranks, of a map over several hosts with the beginning of their host's name.
+lane_labels <- function(x, ranks) {
+  if (is.null(x$hosts)) ranks else paste(substr(sub("[.].*$", "", x$hosts[ranks + 1L]), 1L, 8L), ranks)
+}
+
 draw_axes <- function(x, s, xlim, long) {
   unit <- time_unit(diff(xlim))
   per <- as.numeric(unit[["per"]])
   at <- pretty(xlim / per, 7)
   at <- at[at * per >= xlim[1L] - 1e-12 & at * per <= xlim[2L] * (1 + 1e-9)]
   graphics::axis(1, at * per, format(at), col = NA, col.ticks = "grey40")
-  graphics::title(xlab = sprintf("time since the start of the map (%s)", unit[["unit"]]), ylab = "worker (rank)")
+  graphics::title(xlab = sprintf("time since the start of the map (%s)", unit[["unit"]]),
+                  ylab = if (is.null(x$hosts)) "worker (rank)" else "")
   step <- max(1L, ceiling(x$np * 1.25 * graphics::par("cin")[2L] * 0.8 / graphics::par("pin")[2L]))
   shown <- seq(0, x$np - 1, by = step)
   cex <- if (long) 0.75 else 0.9
-  graphics::axis(2, shown, shown, col = NA, col.ticks = if (long) NA else "grey40", cex.axis = cex)
+  graphics::axis(2, shown, lane_labels(x, shown), col = NA, col.ticks = if (long) NA else "grey40", cex.axis = cex)
   graphics::mtext(format_percent(s$workers$busy[shown + 1L] / x$elapsed), side = 4, at = shown, line = 0.3,
                   cex = 0.8 * cex * graphics::par("cex"), col = "grey30")
   graphics::mtext(" busy", side = 1, at = graphics::par("usr")[2L], adj = 0, line = 0.1, cex = 0.8 * cex * graphics::par("cex"),

@@ -39,7 +39,8 @@ write_trace <- function(trace, file) {
 trace_metadata <- function(trace) {
   ranks <- seq_len(trace$np) - 1L
   c(sprintf("{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 1, \"args\": {\"name\": %s}}", json_string(trace_title(trace))),
-    sprintf("{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": 1, \"tid\": %d, \"args\": {\"name\": \"worker %d\"}}", ranks, ranks),
+    sprintf("{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": 1, \"tid\": %d, \"args\": {\"name\": %s}}", ranks,
+            vapply(paste0("worker ", ranks, if (!is.null(trace$hosts)) paste0(" on ", trace$hosts)), json_string, "")),
     sprintf("{\"ph\": \"M\", \"name\": \"thread_sort_index\", \"pid\": 1, \"tid\": %d, \"args\": {\"sort_index\": %d}}", ranks, ranks))
 }
 

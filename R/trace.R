@@ -30,7 +30,8 @@
 #' @param row.names,optional,... Unused.
 #' @return `as.data.frame()`: a data frame with a row an event and columns `rank` (integer, 0 ... np-1), `kind` (factor), `item`
 #'   (its number in the sequence, `NA` for none), `start` and `end` (seconds since the map's start), ordered by rank and start; and
-#'   `name` where the sequence has names. `summary()`: an object of class `summary.sharedmem_trace`, a list with `elapsed` (seconds),
+#'   `name` where the sequence has names, `host` where the map ran on a [ClusterBackend()]. `summary()`: an object of class
+#'   `summary.sharedmem_trace`, a list with `elapsed` (seconds),
 #'   `np` (workers forked), `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`, `losses` (named seconds, over
 #'   all workers), `limit` (name of what limits the map, `"nothing"` if workers were busy most of the time), `reason` (text with the
 #'   numbers), `dropped` (number of events not kept one by one). `pool$trace` is `NULL` before the first map and without `trace = TRUE`.
@@ -81,6 +82,7 @@ events_dropped <- function(trace) sum(trace$dropped$n)
 as.data.frame.sharedmem_trace <- function(x, row.names = NULL, optional = FALSE, ...) {
   out <- x$events
   if (!is.null(x$names)) out$name <- x$names[out$item]
+  if (!is.null(x$hosts)) out$host <- x$hosts[out$rank + 1L]
   out
 }
 

@@ -40,6 +40,14 @@ SEXP ffi_map_new(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_results(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_remote_digest(SEXP);
+SEXP ffi_remote_done(SEXP);
+SEXP ffi_remote_item(SEXP, SEXP, SEXP);
+SEXP ffi_remote_left(SEXP, SEXP, SEXP);
+SEXP ffi_remote_lock(SEXP);
+SEXP ffi_remote_part(SEXP, SEXP);
+SEXP ffi_remote_results(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_remote_stop(SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_node_new(SEXP, SEXP);
 SEXP ffi_node_spawn(SEXP, SEXP, SEXP);
@@ -53,6 +61,7 @@ SEXP ffi_private_bytes(void);
 SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(SEXP);
+SEXP ffi_rng_shift(SEXP, SEXP);
 SEXP ffi_rng_stream(SEXP, SEXP);
 SEXP ffi_rng_swap(SEXP);
 SEXP ffi_rng_touch(SEXP);
@@ -173,6 +182,14 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_map_pids, 1),
     ROW(ffi_map_results, 1),
     ROW(ffi_map_spawn, 3),
+    ROW(ffi_remote_digest, 1),
+    ROW(ffi_remote_done, 1),
+    ROW(ffi_remote_item, 3),
+    ROW(ffi_remote_left, 3),
+    ROW(ffi_remote_lock, 1),
+    ROW(ffi_remote_part, 2),
+    ROW(ffi_remote_results, 6),
+    ROW(ffi_remote_stop, 1),
     ROW(ffi_node_new, 2),
     ROW(ffi_node_spawn, 3),
     ROW(ffi_node_end, 1),
@@ -185,6 +202,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 1),
+    ROW(ffi_rng_shift, 2),
     ROW(ffi_rng_stream, 2),
     ROW(ffi_rng_swap, 1),
     ROW(ffi_rng_touch, 1),

@@ -71,6 +71,7 @@ int r_map_lay_out(r_map *m) {
   sm_turnstile_init(m->turn, m->nitems, m->np);
   rc = sm_queue_init(m->queue, m->nitems, m->np);
   if (rc == 0) rc = sm_lock_init(&m->ctl->critical);
+  m->critical = &m->ctl->critical;
   if (rc == 0) rc = sm_lock_init(&m->ctl->ordered);
   if (rc == 0) r_team_set_rings(&m->team, p + desks, m->ring_capacity, &m->ctl->team);
   return rc;

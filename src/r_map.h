@@ -71,6 +71,9 @@ typedef struct r_map {
   int64_t here_next; /* maps without workers: the item after the one that began last, */
   uint64_t here_ns;  /* when that began; 0 once it has returned */
   r_held held;
+  sm_lock_shm *critical; /* of critical sections: ctl->critical, or that of a map of which this one is a part */
+  bool spread;           /* it is a part of a map that is spread over processes: it has no order, */
+  bool apart;            /* and this part no critical sections */
 } r_map;
 
 /* The map behind its external pointer; raises an argument error for anything else. */

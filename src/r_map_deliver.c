@@ -41,6 +41,17 @@ static SEXP call_reduce(r_drive *d, SEXP value) {
   return out;
 }
 
+static bool receives(const r_drive *d) { return Rf_inherits(d->reduce, "sharedmem_receiver"); }
+
+/* reduce(first, count, one, value): results of items [first, first + count) as they came. */
+static void hand_on(r_drive *d, int64_t first, int64_t count, bool one, SEXP value) {
+  SEXP at = PROTECT(Rf_ScalarReal((double)first + 1)), n = PROTECT(Rf_ScalarReal((double)count));
+  SEXP is_one = PROTECT(Rf_ScalarLogical(one)), v = PROTECT(quoted(value));
+  SEXP call = PROTECT(Rf_lang5(d->reduce, at, n, is_one, v));
+  Rf_eval(call, R_GlobalEnv);
+  UNPROTECT(5);
+}
+
 SEXP r_deliver_event(r_drive *d, const char *type, SEXP value, int64_t item, int rank) {
   SEXP frame = PROTECT(r_team_frame(&d->m->team, type, rank, value, item));
   SEXP below = PROTECT(Rf_ScalarReal((double)d->m->first_undelivered));
@@ -71,7 +82,8 @@ void r_deliver_item(r_drive *d, int64_t item) {
 
 void r_deliver_result(r_drive *d, int64_t item, SEXP value) {
   PROTECT(value);
-  SET_VECTOR_ELT(d->results, (R_xlen_t)item, d->reduce == R_NilValue ? value : call_reduce(d, value));
+  if (receives(d)) hand_on(d, item, 1, true, value);
+  else SET_VECTOR_ELT(d->results, (R_xlen_t)item, d->reduce == R_NilValue ? value : call_reduce(d, value));
   UNPROTECT(1);
   r_deliver_item(d, item);
 }
@@ -81,6 +93,11 @@ void r_deliver_results(r_drive *d, const sm_frame *f, SEXP list) {
   if ((!one && ((TYPEOF(list) != VECSXP && !packed) || XLENGTH(list) != f->count)) || f->first < 0 || f->count > d->m->nitems - f->first ||
       (one && f->count != 1))
     r_abort("sharedmem_channel_error", "a worker's results are malformed");
+  if (!one && receives(d)) {
+    hand_on(d, f->first, f->count, false, list);
+    for (int64_t i = 0; i < f->count; i++) r_deliver_item(d, f->first + i);
+    return;
+  }
   for (int64_t i = 0; i < f->count; i++) {
     SEXP value = PROTECT(one ? list : packed ? r_scalars_item(list, (R_xlen_t)i) : VECTOR_ELT(list, (R_xlen_t)i));
     if (!one && !packed) SET_VECTOR_ELT(list, (R_xlen_t)i, R_NilValue); /* the result alone refers to it */

@@ -8,7 +8,7 @@
 typedef struct {
   r_map *m;
   SEXP results;         /* list of nitems */
-  SEXP reduce;          /* function or NULL */
+  SEXP reduce;          /* function or NULL; one of class sharedmem_receiver gets results as they come, not one by one */
   SEXP events;          /* function(frame, below): map_events() in R/events.R */
   SEXP out;             /* list(state, failure); failure: what events() gave for what ends the map */
   uint64_t deadline_ns; /* 0: none */

@@ -52,7 +52,7 @@ static void critical_leave(void *map) {
   held->critical = false;
   r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_here.item : m->here_next - 1, held->critical_ns);
   held->critical_ns = 0;
-  if (m->np > 0) sm_lock_unlock(&m->ctl->critical);
+  if (m->np > 0) sm_lock_unlock(m->critical);
 }
 
 /* .External2(ffi_critical, map): the caller's `expr`, inside. */
@@ -61,8 +61,12 @@ SEXP ffi_critical(SEXP call, SEXP op, SEXP args, SEXP env) {
   r_map *m = section_map(CADR(args), "critical");
   r_held *held = held_of(m);
   if (held->critical) r_abort("sharedmem_lock_error", "critical() is entered twice: this worker is in the section already");
+  if (m->apart)
+    r_abort("sharedmem_lock_error",
+            "critical() excludes the workers of one machine only, and this daemon runs on another than the session: "
+            "let items return their parts and combine them in `reduce`, which runs in the session");
   uint64_t t0 = r_trace_begin(m->trace);
-  if (m->np > 0) check_waited(wait_for_lock(&m->ctl->critical), "critical");
+  if (m->np > 0) check_waited(wait_for_lock(m->critical), "critical");
   held->critical = true;
   held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_here.item : m->here_next - 1, t0);
   return r_eval_section(false, env, critical_leave, m);
@@ -85,6 +89,10 @@ SEXP ffi_ordered(SEXP call, SEXP op, SEXP args, SEXP env) {
   (void)call, (void)op;
   r_map *m = section_map(CADR(args), "ordered");
   r_held *held = held_of(m);
+  if (m->spread)
+    r_abort("sharedmem_lock_error",
+            "ordered() has no meaning over several daemons, which would wait for each other's chunks: results come back "
+            "in the order of the items, so do what needs their order with those; or use ProcessBackend");
   if (held->critical) r_abort("sharedmem_lock_error", "ordered() is entered from inside critical(): others could never pass");
   int64_t i = m->np > 0 ? r_here.item : (int64_t)Rf_asReal(CADDR(args)) - 1;
   if (i < 0) r_abort("sharedmem_lock_error", "ordered() is used outside of an item");

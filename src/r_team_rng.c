@@ -1,6 +1,6 @@
 /* r_team_rng.c: see r_team_rng.h.
  *
- * The base of a map is a raw vector: sm_rng_base and the code that stands first in .Random.seed. In a worker
+ * The base of a map is a raw vector: sm_rng_base, the code that stands first in .Random.seed, and where a part of a map begins. In a worker
  * `.Random.seed` is an active binding until R code first looks at it: that look puts the state of the running item in its
  * place, and from then on each item's state is assigned as it begins. Items that never draw cost nothing.
  */
@@ -23,6 +23,7 @@
 typedef struct {
   sm_rng_base base;
   int32_t code;
+  int64_t first; /* item of the whole map that is item 0 here */
 } base_bytes;
 
 static struct {
@@ -186,18 +187,33 @@ SEXP ffi_rng_base(SEXP from) {
 
 static SEXP stream_of(const base_bytes *b, int64_t item) {
   sm_rng_state s;
-  sm_rng_item(&b->base, (uint64_t)item, &s);
+  sm_rng_item(&b->base, (uint64_t)(item + b->first), &s);
   SEXP out = Rf_allocVector(INTSXP, 7);
   INTEGER(out)[0] = b->code;
   for (int i = 0; i < 6; i++) INTEGER(out)[i + 1] = (int)s.s[i];
   return out;
 }
 
-SEXP r_rng_stream(SEXP base, int64_t item) {
+static base_bytes base_from(SEXP base) {
   base_bytes b;
   if (TYPEOF(base) != RAWSXP || XLENGTH(base) != (R_xlen_t)sizeof b) r_abort_argument("base", Rf_type2char(TYPEOF(base)), "a base");
   memcpy(&b, RAW_RO(base), sizeof b);
+  return b;
+}
+
+SEXP r_rng_stream(SEXP base, int64_t item) {
+  base_bytes b = base_from(base);
   return stream_of(&b, item);
+}
+
+/* The base for a map of the items after the first `by` ones. */
+SEXP ffi_rng_shift(SEXP base, SEXP by) {
+  base_bytes b = base_from(base);
+  b.first += (int64_t)Rf_asReal(by);
+  SEXP out = PROTECT(Rf_allocVector(RAWSXP, sizeof b));
+  memcpy(RAW(out), &b, sizeof b);
+  UNPROTECT(1);
+  return out;
 }
 
 /* The .Random.seed of an item (1-based) or rank. */

@@ -1,0 +1,272 @@
+# Maps over mirai's daemons. Each script sets two daemons of this machine and resets them.
+
+skip_if(!nzchar(system.file(package = "mirai")), "mirai is missing") # not loaded here: it keeps descriptors open
+skip_under_sanitizer()
+
+# Runs `code` where two daemons are set and `pool(...)` makes a pool over them.
+on_daemons <- function(code, timeout = 120, n = 2L, vars = list(), env = character()) {
+  source <- script_source(substitute(code), parent.frame())
+  before <- c("options(warn = 1)", sprintf("mirai::daemons(%d)", n),
+              "pool <- function(...) MapReduce(backend = ClusterBackend(lost_after = 10), ...)",
+              "before <- mirai::status()[c('connections', 'daemons')]")
+  after <- c("stopifnot(identical(mirai::status()[c('connections', 'daemons')], before), mirai::info()[['executing']] == 0)",
+             "mirai::daemons(0)")
+  finish_script(start_source(c(before, source, after), timeout, env, vars, TRUE), grace = 5)
+}
+
+test_that("results over daemons are those of a map at home, in order, with names", {
+  r <- on_daemons({
+    same <- function(f, x, ...) {
+      set.seed(3)
+      a <- pool()$map(f, x, ...)
+      set.seed(3)
+      identical(a, MapReduce(np = 2)$map(f, x, ...))
+    }
+    answer(list(
+      squares = same(function(i) i^2, 1:50),
+      names = same(function(i) i, c(a = 1, b = 2)),
+      more = same(function(i, k) i + k, 1:9, k = 3),
+      star = same(function(a, b) a - b, list(list(1, 2), list(b = 3, a = 4)), star = TRUE),
+      draws = same(function(i) c(runif(2), rnorm(1), sample(10, 1)), 1:40),
+      minlength = same(function(i) i, 1:3, minlength = 10),
+      none = same(function(i) i, integer()),
+      mixed = same(function(i) switch(i, NULL, "a", list(x = 1), mean, 1i), 1:5),
+      dates = same(function(d) format(d), as.Date("2026-01-01") + 0:5),
+      object = same(function(i) class(i), factor(c("u", "v"))),
+      big = same(function(i) rep(i, 3e5), 1:4)))
+  })
+  expect_script_ok(r)
+  for (name in names(r$value)) expect_true(r$value[[name]], label = name)
+})
+
+test_that("reduce runs in the session as results arrive, tuples spread", {
+  r <- on_daemons({
+    total <- 0
+    out <- pool()$map(function(i) tuple(i, i^2), 1:200, reduce = function(i, sq) { total <<- total + sq; Sys.getpid() })
+    answer(list(total, unique(unlist(out)) == Sys.getpid()))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(sum((1:200)^2), TRUE))
+})
+
+test_that("a function finds what it reaches in the workspace: variables, functions, methods, attached packages", {
+  r <- on_daemons(c(
+    "library(tools)", "k <- 10", "inner <- function(i) i + k", "deep <- list(f = function(i) inner(i) * 2)",
+    "print.money <- function(x, ...) cat('money', unclass(x), '\\n')", "`+.money` <- function(e1, e2) structure(1000, class = 'money')",
+    "hidden <- 5",
+    "outer <- function() {", "captured <- 7",
+    "function(i) c(deep$f(i), captured, unclass(structure(i, class = 'money') + 1), nchar(file_ext('a.txt')))", "}",
+    "a <- pool()$map(outer(), 1:3)", "b <- MapReduce(np = 2)$map(outer(), 1:3)",
+    "e <- MapReduce(backend = ClusterBackend(export = 'hidden'))$map(function(i) get(paste0('hid', 'den')), 1)",
+    "left <- mirai::mirai(ls(globalenv()))[]",
+    "answer(list(same = identical(a, b), export = e[[1]], left = left))"))
+  expect_script_ok(r)
+  expect_true(r$value$same)
+  expect_identical(r$value$export, 5)
+  expect_identical(r$value$left, character())
+})
+
+test_that("an error of an item is a WorkerException with the host, and ends the map or is collected", {
+  r <- on_daemons({
+    e <- tryCatch(pool()$map(function(i) if (i == 5) stop("bad input") else i, 1:20), WorkerException = identity)
+    out <- pool(on_error = "collect")$map(function(i) if (i %% 7 == 0) stop("bad ", i) else i, 1:20)
+    answer(list(class(e), conditionMessage(e$reason), e$item, e$host == Sys.info()[["nodename"]],
+                grepl(e$host, conditionMessage(e), fixed = TRUE),
+                which(vapply(out, inherits, NA, "WorkerException")), out[[14]]$item, out[[14]]$host == e$host, sum(unlist(out[-c(7, 14)]))))
+  })
+  expect_script_ok(r)
+  expect_true("WorkerException" %in% r$value[[1L]])
+  expect_identical(r$value[2:9], list("bad input", 5, TRUE, TRUE, c(7L, 14L), 14, TRUE, sum(setdiff(1:20, c(7, 14)))))
+})
+
+test_that("a worker's death is named, and runs again with retries", {
+  r <- on_daemons({
+    e <- tryCatch(pool()$map(function(i) if (i == 3) tools::pskill(Sys.getpid(), 9) else i, 1:6), WorkerException = identity)
+    dir <- tempfile()
+    dir.create(dir)
+    out <- pool(retries = 1)$map(function(i) {
+      cat(".", file = file.path(dir, i), append = TRUE)
+      if (i == 3 && file.size(file.path(dir, i)) == 1) tools::pskill(Sys.getpid(), 9)
+      i
+    }, 1:30)
+    answer(list(conditionMessage(e), e$item, unlist(out), file.size(file.path(dir, 1:30))))
+  })
+  expect_script_ok(r)
+  expect_match(r$value[[1L]], "SIGKILL")
+  expect_identical(r$value[2:4], list(3, 1:30, replace(rep(1, 30), 3, 2)))
+})
+
+test_that("an item that takes too long is a failure of its own", {
+  r <- on_daemons({
+    e <- tryCatch(pool(timeout = 0.5)$map(function(i) if (i == 2) Sys.sleep(60) else i, 1:4), WorkerException = identity)
+    answer(list(class(e$reason), e$item))
+  })
+  expect_script_ok(r)
+  expect_true("sharedmem_timeout_error" %in% r$value[[1L]])
+  expect_identical(r$value[[2L]], 2)
+})
+
+test_that("warnings, messages and output of items reach the session, warnings in their order", {
+  r <- on_daemons({
+    seen <- character()
+    out <- capture.output(withCallingHandlers(
+      pool(on_error = "collect")$map(function(i) { if (i <= 3) { warning("w", i); message("m", i); cat("out", i, "\n") }; i }, 1:20),
+      warning = function(w) { seen <<- c(seen, conditionMessage(w)); invokeRestart("muffleWarning") },
+      message = function(m) { seen <<- c(seen, trimws(conditionMessage(m))); invokeRestart("muffleMessage") }))
+    options(warn = 2)
+    e <- tryCatch(pool()$map(function(i) warning("turned"), 1:2), WorkerException = identity)
+    answer(list(seen, sort(grep("^out", out, value = TRUE)), class(e)[1L]))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value[[1L]], c("w1", "m1", "w2", "m2", "w3", "m3"))
+  expect_identical(trimws(r$value[[2L]]), paste("out", 1:3))
+  expect_identical(r$value[[3L]], "WorkerException")
+})
+
+test_that("StopProcessGroup ends the map early and quietly", {
+  r <- on_daemons({
+    out <- pool()$map(function(i) { if (i == 2) stop(StopProcessGroup()); Sys.sleep(0.002); i }, 1:5000)
+    answer(list(isTRUE(attr(out, "stopped")), length(out), sum(vapply(out, is.null, NA)) > 0))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(TRUE, 5000L, TRUE))
+})
+
+test_that("a daemon that is killed loses nothing with retries, finished items run once, and without retries it is named", {
+  r <- on_daemons({
+    victim <- mirai::mirai(Sys.getpid())[]
+    run <- function(...) {
+      dir <- tempfile()
+      dir.create(dir)
+      out <- pool(...)$map(function(i) {
+        cat(".", file = file.path(dir, i), append = TRUE)
+        if (i == 20) tools::pskill(victim, 9)
+        Sys.sleep(0.01)
+        i
+      }, 1:200, reduce = function(i) { file.create(file.path(dir, paste0("got", i, "_", file.size(file.path(dir, i))))); i })
+      list(out = out, runs = file.size(file.path(dir, 1:200)))
+    }
+    a <- run(retries = 1)
+    before$connections <- 1L
+    mirai::daemons(2)
+    before <- mirai::status()[c("connections", "daemons")]
+    victim <- mirai::mirai(Sys.getpid())[]
+    e <- tryCatch(run(), WorkerException = identity)
+    mirai::daemons(2)
+    before <- mirai::status()[c("connections", "daemons")]
+    answer(list(unlist(a$out), sum(a$runs > 1), conditionMessage(e), e$host == Sys.info()[["nodename"]]))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value[[1L]], 1:200)
+  expect_lte(r$value[[2L]], 4) # what ran, or whose result was under way
+  expect_match(r$value[[3L]], "the daemon on .* was lost")
+  expect_true(r$value[[4L]])
+})
+
+test_that("100 000 tiny items are right", {
+  r <- on_daemons({
+    out <- pool()$map(function(i) 2 * i, 1:1e5)
+    again <- pool(retries = 1)$map(function(i) -i, 1:2e4)
+    answer(list(identical(unlist(out), 2 * (1:1e5)), identical(unlist(again), -(1:20000L))))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(TRUE, TRUE))
+})
+
+test_that("what a function reaches is sent once to each daemon, told where it is large, and not again for the next map", {
+  r <- on_daemons(c(
+    "big <- rnorm(8e6)", "f <- function(i) big[i]", "fetched <- list()",
+    "ns <- asNamespace('sharedmem'); load_for <- ns$load_for; unlockBinding('load_for', ns)",
+    "assign('load_for', function(cl, agent) { fetched[[length(fetched) + 1L]] <<- agent$id; load_for(cl, agent) }, ns)",
+    "told <- NULL",
+    "tell <- function(m) { told <<- m$nbytes; invokeRestart('muffleMessage') }",
+    "out <- withCallingHandlers(pool()$map(f, 1:500), sharedmem_cluster_message = tell)",
+    "first <- unlist(fetched)", "suppressMessages(pool()$map(f, 1:500))",
+    "answer(list(identical(unlist(out), big[1:500]), length(first), anyDuplicated(first), length(fetched), told > 6e7))"))
+  expect_script_ok(r)
+  expect_identical(r$value[[1L]], TRUE)
+  expect_lte(r$value[[2L]], 2L)
+  expect_identical(r$value[[3L]], 0L)
+  expect_lte(r$value[[4L]], 2L)
+  expect_true(r$value[[5L]])
+})
+
+test_that("shared arrays attach and critical excludes on this machine; ordered is refused", {
+  r <- on_daemons({
+    x <- empty(100)
+    count <- full(1, 0)
+    p <- pool(np = 2)
+    out <- p$map(function(i) { x[i] <- i; for (k in 1:20) p$critical({ count[1] <- count[1] + 1 }); p$local$rank }, 1:100)
+    e <- tryCatch(p$map(function(i) p$ordered(i), 1:4), WorkerException = identity)
+    made <- pool()$map(function(i) { y <- empty(3); y[] <- i; y }, 1:4)
+    gc()
+    answer(list(x[], count[1], class(e$reason), lapply(made, function(y) y[])))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value[[1L]], as.numeric(1:100))
+  expect_identical(r$value[[2L]], 2000)
+  expect_true("sharedmem_lock_error" %in% r$value[[3L]])
+  expect_identical(r$value[[4L]], lapply(1:4, function(i) rep(as.numeric(i), 3)))
+})
+
+test_that("a trace has the events of all daemons with their host, and progress counts", {
+  r <- on_daemons({
+    p <- pool(trace = TRUE)
+    p$map(function(i) { Sys.sleep(0.001); i }, 1:200)
+    e <- as.data.frame(p$trace)
+    s <- summary(p$trace)
+    pdf(NULL)
+    plot(p$trace)
+    items <- e[e$kind == "item", ]
+    answer(list(sort(items$item), unique(items$host) == Sys.info()[["nodename"]], min(e$start) > -0.05, max(e$end) <= s$elapsed + 0.05))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(1:200, TRUE, TRUE, TRUE))
+})
+
+test_that("an interrupt stops all daemons, which take work again", {
+  r <- on_daemons({
+    dir <- tempfile()
+    dir.create(dir)
+    p <- pool(np = 1)
+    got <- tryCatch(p$map(function(i) { file.create(file.path(dir, i)); Sys.sleep(0.02); i }, 1:5000, reduce = function(i)
+      if (i == 30) tools::pskill(Sys.getpid(), 2)), interrupt = function(c) "interrupted")
+    n <- length(list.files(dir))
+    Sys.sleep(0.5)
+    answer(list(got, length(list.files(dir)) - n <= 2, unlist(p$map(function(i) i, 1:3))))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list("interrupted", TRUE, 1:3))
+})
+
+test_that("without daemons, with bad arguments and inside a worker, a map says so or runs", {
+  r <- run_script({
+    e <- tryCatch(MapReduce(backend = ClusterBackend())$map(identity, 1:2), sharedmem_cluster_error = function(e) conditionMessage(e))
+    bad <- lapply(list(list(compute = 1), list(url = ""), list(export = NA_character_), list(lost_after = 1)), function(a)
+      tryCatch(do.call(ClusterBackend, a), sharedmem_argument_error = function(e) e$arg))
+    none <- unlist(MapReduce(backend = ClusterBackend(), np = 0)$map(function(i) i, 1:3))
+    nested <- unlist(MapReduce(np = 2)$map(function(i) sum(unlist(MapReduce(backend = ClusterBackend)$map(function(j) j, 1:i))), 1:3))
+    mirai::daemons(sync = TRUE)
+    sync <- unlist(MapReduce(backend = ClusterBackend())$map(function(i) i, 1:3))
+    mirai::daemons(0)
+    answer(list(e, unlist(bad), none, nested, sync))
+  })
+  expect_script_ok(r)
+  expect_match(r$value[[1L]], "No daemons set")
+  expect_identical(r$value[-1L], list(c("compute", "url", "export", "lost_after"), 1:3, c(1L, 3L, 6L), 1:3))
+})
+
+test_that("daemons without a dispatcher, and daemons behind TLS, serve as well", {
+  r <- run_script({
+    mirai::daemons(2, dispatcher = FALSE)
+    a <- unlist(MapReduce(backend = ClusterBackend())$map(function(i) i, 1:50))
+    mirai::daemons(0)
+    mirai::daemons(url = "tls+tcp://127.0.0.1:0")
+    mirai::launch_local(1)
+    b <- unlist(MapReduce(backend = ClusterBackend())$map(function(i) i, 1:50))
+    mirai::daemons(0)
+    answer(list(a, b))
+  }, timeout = 90)
+  expect_script_ok(r)
+  expect_identical(r$value, list(1:50, 1:50))
+})
