@@ -44,6 +44,6 @@
 #' - `sharedmem.trace_events`: how many events of a trace are kept a worker; see [sharedmem_trace].
 #'
 #' @keywords internal
-#' @aliases sharedmem-help
+#' @aliases sharedmem sharedmem-package
 #' @useDynLib sharedmem, .registration = TRUE
 "_PACKAGE"
