@@ -101,7 +101,8 @@ is.matrix.shared_array <- function(x) length(dim(x)) == 2L
 is.array.shared_array <- function(x) {
   for (f in c("rowSums", "colSums", "rowMeans", "colMeans"))
     if (called_by(get(f, envir = baseenv()), sys.nframe()))
-      abort_argument("x", "a shared array", "an ordinary array", advice = sprintf("write %s(x[]), or %s(shared_view(x)), which does not copy", f, f))
+      abort_argument("x", "a shared array", "an ordinary array",
+                     advice = sprintf("write %s(x[]), or %s(shared_view(x)), which does not copy", f, f))
   length(dim(x)) > 0L
 }
 
@@ -113,8 +114,8 @@ is.array.shared_array <- function(x) {
   if (!"factor" %in% meta$class) abort_argument("x", sprintf("an array of dtype %s", dtype_code(x)), "a shared factor")
   n <- length(meta$levels)
   if (!is.character(value) || anyNA(value) || length(value) < n || anyDuplicated(value))
-    abort_argument("value", describe_value(value),
-                   sprintf("at least %d different names", n), advice = "levels that are joined or dropped change the codes: set them on x[]")
+    abort_argument("value", describe_value(value), sprintf("at least %d different names", n),
+                   advice = "levels that are joined or dropped change the codes: set them on x[]")
   reshape_handle(x, dim(x), set_meta(meta, "levels", value))
 }
 

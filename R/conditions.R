@@ -67,46 +67,51 @@ cut_text <- function(x, n = 60L) {
 #' class of its own below that. So `tryCatch(expr, sharedmem_memory_error = function(e) e$asked)` catches what you mean and nothing else.
 #'
 #' @section Errors:
-#' | class | fields | raised by |
-#' | --- | --- | --- |
-#' | `sharedmem_error` | `message`, `call` | the class of all of them |
-#' | `WorkerException`, also `SlaveException` | `reason`, `traceback`, `item`, `label`, `rank`, `pid` | maps, regions and background calls in which a worker fails, dies or is killed; see [WorkerException] |
-#' | `StopProcessGroup` | | you, inside the function of a map, to end it early |
-#' | `sharedmem_argument_error` | `arg`, `got`, `expected` | any function: an argument it cannot use |
-#' | `sharedmem_index_error` | `position`, `index`, `extent`, `axis` | `x[i]`, `x[i] <- v`, [shared_view()], [atomic_add()]: a subscript out of bounds |
-#' | `sharedmem_value_error` | `position`, `value`, `dtype` | `x[i] <- v` and others: a value that the dtype cannot hold, an array that is read-only |
-#' | `sharedmem_elements_error` | | C code, `for`, `if`: asks for the elements as of an ordinary vector |
-#' | `sharedmem_unattached_error` | | any use of a handle whose memory is gone, or is on another machine |
-#' | `sharedmem_memory_error` | `asked`, `available` | [empty()], [copy()], results of a map: memory, address space or descriptors that cannot be had |
-#' | `sharedmem_file_error` | `path` | [memmap()], [fromfile()], [tofile()], [read_npy()], [write_npy()], [write_trace()]; any use of a mapped file that has become shorter |
-#' | `sharedmem_path_error` | | [shared_path()]: no other program can find this memory |
-#' | `sharedmem_lock_error` | | [critical], `ordered`, [Lock()]: entered twice, outside of `func`, or held by a process that waits for this one |
-#' | `sharedmem_region_error` | | [Parallel()]: processes that do not meet the same loops and barriers, a region used outside of its braces |
-#' | `sharedmem_timeout_error` | `timeout`, `pid` | `bg$wait(timeout)` of [background()]; as the `reason` of a [WorkerException] where an item took too long |
-#' | `sharedmem_fork_error` | | maps, regions and clusters: the system starts no process |
-#' | `sharedmem_cluster_error` | | [make_shared_cluster()]: a cluster that was stopped, or all of whose nodes have died |
-#' | `sharedmem_task_error` | `item`, `reason`, `exception` | `foreach() %dopar%` with `.errorhandling = "stop"` |
-#' | `sharedmem_package_error` | `package`, `needed`, `installed` | functions that need a package which is not installed, or is too old |
-#' | `sharedmem_misuse_error` | `method` for a method that is not there | a pool that is closed or assigned to, a trace that was not recorded |
-#' | `sharedmem_rng_error` | | a `.Random.seed` that is no generator's state |
-#' | `sharedmem_channel_error`, `sharedmem_kernel_error` | | what should not happen: results damaged on their way, a thread that cannot be started |
+#' - `sharedmem_error` (fields `message`, `call`): the class of all of them.
+#' - `WorkerException`, also `SlaveException` (fields `reason`, `traceback`, `item`, `label`, `rank`, `pid`): maps, regions and
+#'   background calls in which a worker fails, dies or is killed; see [WorkerException].
+#' - `StopProcessGroup`: you, inside the function of a map, to end it early.
+#' - `sharedmem_argument_error` (fields `arg`, `got`, `expected`): any function: an argument it cannot use.
+#' - `sharedmem_index_error` (fields `position`, `index`, `extent`, `axis`): `x[i]`, `x[i] <- v`, [shared_view()], [atomic_add()]: a
+#'   subscript out of bounds.
+#' - `sharedmem_value_error` (fields `position`, `value`, `dtype`): `x[i] <- v` and others: a value that the dtype cannot hold, an array
+#'   that is read-only.
+#' - `sharedmem_elements_error`: C code, `for`, `if`: asks for the elements as of an ordinary vector.
+#' - `sharedmem_unattached_error`: any use of a handle whose memory is gone, or is on another machine.
+#' - `sharedmem_memory_error` (fields `asked`, `available`): [empty()], [copy()], results of a map: memory, address space or descriptors
+#'   that cannot be had.
+#' - `sharedmem_file_error` (field `path`): [memmap()], [fromfile()], [tofile()], [read_npy()], [write_npy()], [write_trace()]; any use
+#'   of a mapped file that has become shorter.
+#' - `sharedmem_path_error`: [shared_path()]: no other program can find this memory.
+#' - `sharedmem_lock_error`: [critical], `ordered`, [Lock()]: entered twice, outside of `func`, or held by a process that waits for this
+#'   one.
+#' - `sharedmem_region_error`: [Parallel()]: processes that do not meet the same loops and barriers, a region used outside of its braces.
+#' - `sharedmem_timeout_error` (fields `timeout`, `pid`): `bg$wait(timeout)` of [background()]; as the `reason` of a [WorkerException]
+#'   where an item took too long.
+#' - `sharedmem_fork_error`: maps, regions and clusters: the system starts no process.
+#' - `sharedmem_cluster_error`: [make_shared_cluster()]: a cluster that was stopped, or all of whose nodes have died.
+#' - `sharedmem_task_error` (fields `item`, `reason`, `exception`): `foreach() %dopar%` with `.errorhandling = "stop"`.
+#' - `sharedmem_package_error` (fields `package`, `needed`, `installed`): functions that need a package which is not installed, or is too
+#'   old.
+#' - `sharedmem_misuse_error` (field `method`, of a method that is not there): a pool that is closed or assigned to, a trace that was not
+#'   recorded.
+#' - `sharedmem_rng_error`: a `.Random.seed` that is no generator's state.
+#' - `sharedmem_channel_error`, `sharedmem_kernel_error`: what should not happen: results damaged on their way, a thread that cannot be
+#'   started.
 #'
 #' @section Warnings:
-#' | class | fields | given by |
-#' | --- | --- | --- |
-#' | `sharedmem_warning` | `message`, `call` | the class of all of them |
-#' | `LostExceptionType` | | a condition of a worker that cannot be serialized: its message is kept, its class is lost |
-#' | `sharedmem_lost_warning` | `errors`, `lost` | [mclapply()], [mccollect()]: items that failed |
-#' | `sharedmem_value_warning` | `name` of a variable | [cpu_count()]: a setting that is no number; `i8` values past 2^53 read as double |
-#' | `sharedmem_file_warning` | `path`, `links` | [tofile()], [write_npy()]: the file had more hard links |
-#' | `sharedmem_fork_warning` | | RStudio and Positron: the work runs in the session |
+#' - `sharedmem_warning` (fields `message`, `call`): the class of all of them.
+#' - `LostExceptionType`: a condition of a worker that cannot be serialized: its message is kept, its class is lost.
+#' - `sharedmem_lost_warning` (fields `errors`, `lost`): [mclapply()], [mccollect()]: items that failed.
+#' - `sharedmem_value_warning` (field `name` of a variable): [cpu_count()]: a setting that is no number; `i8` values past 2^53 read as
+#'   double.
+#' - `sharedmem_file_warning` (fields `path`, `links`): [tofile()], [write_npy()]: the file had more hard links.
+#' - `sharedmem_fork_warning`: RStudio and Positron: the work runs in the session.
 #'
 #' @section Messages:
-#' | class | fields | given by |
-#' | --- | --- | --- |
-#' | `sharedmem_message` | `message`, `call` | the class of all of them |
-#' | `sharedmem_copy_message` | `package` | a package whose assignments work on copies; see [set_shared()] |
-#' | `sharedmem_cores_message` | | [cpu_count()]: `OMP_NUM_THREADS=1` hides what the scheduler gives |
+#' - `sharedmem_message` (fields `message`, `call`): the class of all of them.
+#' - `sharedmem_copy_message` (field `package`): a package whose assignments work on copies; see [set_shared()].
+#' - `sharedmem_cores_message`: [cpu_count()]: `OMP_NUM_THREADS=1` hides what the scheduler gives.
 #'
 #' Warnings and messages of your own code in workers keep their classes.
 #'

@@ -343,7 +343,8 @@ check_misplaced <- function(func, given) {
   if (length(misplaced)) {
     name <- misplaced[1L]
     abort_class("sharedmem_argument_error",
-                sprintf("`%s` is no argument of map(), but an option of the pool: MapReduce(%s = ...)$map(func, sequence)", name, options[[name]]),
+                sprintf("`%s` is no argument of map(), but an option of the pool: MapReduce(%s = ...)$map(func, sequence)",
+                        name, options[[name]]),
                 arg = name, got = "an argument of map()", expected = "an argument of MapReduce()")
   }
 }

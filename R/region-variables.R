@@ -136,9 +136,9 @@ reduction_start <- function(clause, value) {
 
 abort_clause <- function(name, value) {
   name <- if (is.null(name)) "" else name
-  advice <- if (!nzchar(name) && is.numeric(value)) sprintf("Parallel(num_threads = %s)", describe_value(value))
-            else if (name == "np" || name %in% names(option_aliases)[option_aliases == "np"]) sprintf("the number of processes is `num_threads`: Parallel(num_threads = %s)", describe_value(value))
-            else if (nzchar(name)) sprintf("a variable is given in a clause: Shared(%s = ...)", name)
+  count <- if (!nzchar(name)) is.numeric(value) else name == "np" || identical(unname(option_aliases[name]), "np")
+  advice <- if (count) sprintf("the number of processes is Parallel(num_threads = %s)", describe_value(value))
+            else if (nzchar(name)) sprintf("a variable is given in a clause, as in Shared(%s = 0)", name)
             else "Parallel(Shared(a = 0), Reduction(\"+\", b = 0), num_threads = 2)"
   abort_argument(if (nzchar(name)) name else "...", describe_value(value), "Shared(), Private() or Reduction()", advice = advice)
 }
