@@ -13,7 +13,7 @@
 #' }, 1:8)
 #' x[]                                   # the values, as an ordinary matrix}
 #'
-#' The vignettes: `vignette("ten-minutes", "sharedmem")`, `browseVignettes("sharedmem")` for all.
+#' `vignette("sharedmem")` takes ten minutes; `browseVignettes("sharedmem")` lists the others.
 #'
 #' @section Arrays:
 #' [shared_array] says what one is and what shares or copies. Make one: [empty()], [full()], [copy()] (also [as_shared()]), [memmap()],
