@@ -197,7 +197,7 @@ match_names <- function(i, nm, axis) {
   lost <- if (axis != 0L) is.na(at) else is.na(at) & !is.na(i)
   if (any(lost)) {
     k <- which(lost)[1L]
-    none <- if (is.null(nm)) 
+    none <- if (is.null(nm))
       sprintf("subscript %s: the array has no %s", describe_value(i[k]), if (axis > 0L) "dimnames there" else "names")
     abort_index(none, k, i[k], length(nm), max(axis, 0L))
   }

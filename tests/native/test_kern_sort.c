@@ -31,7 +31,8 @@ static int order_of(const sm_keys *k, int64_t i, int64_t j) {
     ORDER(SM_KEY_I8, int64_t)
     ORDER(SM_KEY_I8NA, int64_t)
     ORDER(SM_KEY_U1, uint8_t)
-    ORDER(SM_KEY_U2, uint16_t) ORDER(SM_KEY_U4, uint32_t) ORDER(SM_KEY_U8, uint64_t) case SM_KEY_B1
+    ORDER(SM_KEY_U2, uint16_t)
+    ORDER(SM_KEY_U4, uint32_t) ORDER(SM_KEY_U8, uint64_t) case SM_KEY_B1
         : c = (((const uint8_t *)k->data)[i] != 0) - (((const uint8_t *)k->data)[j] != 0);
     break;
   case SM_KEY_STR: c = strncmp((const char *)k->data + (size_t)i * k->width, (const char *)k->data + (size_t)j * k->width, k->width); break;
