@@ -2,7 +2,9 @@
 
 # The values of a shared array with all attributes, through a view where that saves the copy; anything else as it is. For
 # functions that only read their argument: what may give it back as it is takes shared_values().
-plain <- function(x) if (is_shared(x)) .Call(ffi_array_plain, x) else x
+plain <- function(x) {
+  if (is_shared(x)) .Call(ffi_array_plain, x) else if (inherits(x, "shared_array")) ordinary(x) else x
+}
 
 #' Arithmetic on shared arrays
 #'
@@ -42,7 +44,8 @@ Ops.shared_array <- function(e1, e2) {
 #' @export
 Math.shared_array <- function(x, ...) {
   x <- if (dtype_code(x) == "f8") plain(x) else shared_values(x) # others may come back as they are
-  eval(as.call(c(as.name(.Generic), quote(x), lapply(list(...), plain)))) # so that errors speak of sqrt(x)
+  if (...length()) eval(as.call(c(as.name(.Generic), quote(x), lapply(list(...), plain))))
+  else eval(call(.Generic, quote(x))) # so that errors speak of sqrt(x)
 }
 
 #' @rdname shared_array-arithmetic

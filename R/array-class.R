@@ -1,8 +1,6 @@
 # R classes whose values lie in shared memory as codes or numbers: factor, Date, POSIXct, difftime, integer64.
 # Their attributes travel with the handle (see r_array.h), and are put on what is read.
 
-is_shared_array <- function(x) inherits(x, "shared_array")
-
 # All values with all attributes, as x[].
 shared_values <- function(x) .Call(ffi_index_get_all, x, FALSE, FALSE)
 
@@ -12,7 +10,7 @@ warn_lossy <- function(unused)
 # All values without attributes.
 bare_values <- function(x) .Call(ffi_index_get_all, x, TRUE, FALSE)
 
-dtype_code <- function(x) .Call(ffi_array_about, x)$dtype
+dtype_code <- function(x) if (is_shared(x)) .Call(ffi_array_dtype, x) else dtype(ordinary(x))
 
 array_meta <- function(x) .Call(ffi_array_meta, x)
 
@@ -79,4 +77,44 @@ prepare_factor <- function(levels, value) {
   if (any(is.na(at) & !is.na(value)))
     warning("invalid factor level, NA generated", call. = FALSE)
   at
+}
+
+# Called from C: the attributes of the values, with names and dimnames that R has set on the handle itself. FALSE: as they were.
+adopted_meta <- function(meta, names, dimnames) {
+  meta <- set_meta(meta, "names", names)
+  if (isFALSE(dimnames)) meta else set_meta(meta, "dimnames", dimnames)
+}
+
+# Called where C code, of R or of a package, asks for the elements of a handle as of a raw vector.
+abort_elements <- function() abort_bytes(asking_function(sys.nframe() - 1L))
+
+# The same for all of its bytes. Gives the frame that compares by identical(), and NULL where R deparses a call that holds a
+# handle, as do.call() makes them: for a message, or for deferred warnings, which R prints at an evaluation depth of 0 (3 with
+# this call).
+elements_asked <- function() {
+  n <- sys.nframe() - 1L
+  f <- asking_function(n)
+  depth <- Cstack_info()[["eval_depth"]]
+  deparsing <- if (n == 0L) depth <= 3L
+               else list(f) %in% list(base::deparse, base::stop, base::warning) || prints_language(f, n)
+  if (compares(f)) sys.frame(n) else if (!deparsing) abort_bytes(f)
+}
+
+prints_language <- function(f, n) base::identical(f, base::print.default) && !is.atomic(sys.frame(n)$x)
+
+# The compiler inlines identical(), so that its caller asks; functions that may ask otherwise as well are refused.
+compares <- function(f) {
+  if (is.null(f) || base::identical(f, base::identical)) return(!is.null(f))
+  called <- all.names(body(f))
+  "identical" %in% called && !any(c("for", "c", "unlist") %in% called)
+}
+
+asking_function <- function(n) if (n > 0L) sys.function(n)
+
+abort_bytes <- function(f) {
+  abort_class("sharedmem_elements_error",
+              if (list(f) %in% list(base::serialize, base::saveRDS, base::save))
+                "a shared array goes through streams of version 3 only: leave out `version`, or hand over unshare(x)"
+              else
+                "a shared array is no ordinary vector: hand over x[] (its values) or shared_view(x) (the same without a copy)")
 }

@@ -7,6 +7,7 @@
 #'
 #' @param x,height,object a shared array.
 #' @param w weights, as in [weighted.mean()].
+#' @param f,drop,logarithm,abbreviate,tz as in [split()], [determinant()], [weekdays()] and [as.POSIXct()].
 #' @param ... further arguments of the function for ordinary vectors; of `cbind()` and `rbind()`: shared arrays, vectors and matrices (a
 #'   data frame among them: write `x[]`).
 #' @param deparse.level as in [cbind()].
@@ -142,15 +143,15 @@ units.shared_array <- function(x) units(plain(x))
 
 #' @rdname shared_array-generics
 #' @export
-weekdays.shared_array <- function(x, ...) weekdays(plain(x), ...)
+weekdays.shared_array <- function(x, abbreviate = FALSE) weekdays(plain(x), abbreviate)
 
 #' @rdname shared_array-generics
 #' @export
-months.shared_array <- function(x, ...) months(plain(x), ...)
+months.shared_array <- function(x, abbreviate = FALSE) months(plain(x), abbreviate)
 
 #' @rdname shared_array-generics
 #' @export
-quarters.shared_array <- function(x, ...) quarters(plain(x), ...)
+quarters.shared_array <- function(x, abbreviate = FALSE) quarters(plain(x), abbreviate)
 
 #' @rdname shared_array-generics
 #' @export
@@ -162,11 +163,13 @@ as.Date.shared_array <- function(x, ...) as.Date(shared_values(x), ...)
 
 #' @rdname shared_array-generics
 #' @export
-as.POSIXct.shared_array <- function(x, ...) as.POSIXct(shared_values(x), ...)
+as.POSIXct.shared_array <- function(x, tz = "", ...) as.POSIXct(shared_values(x), tz = tz, ...)
 
 #' @rdname shared_array-generics
 #' @export
-as.POSIXlt.shared_array <- function(x, ...) as.POSIXlt(shared_values(x), ...)
+as.POSIXlt.shared_array <- function(x, tz = "", ...) {
+  if (missing(tz)) as.POSIXlt(shared_values(x), ...) else as.POSIXlt(shared_values(x), tz = tz, ...)
+}
 
 #' @rdname shared_array-generics
 #' @export
@@ -174,7 +177,7 @@ seq.shared_array <- function(...) do.call(seq, lapply(list(...), plain), quote =
 
 #' @rdname shared_array-generics
 #' @export
-split.shared_array <- function(x, ...) split(plain(x), ...)
+split.shared_array <- function(x, f, drop = FALSE, ...) split(plain(x), plain(f), drop = drop, ...)
 
 #' @rdname shared_array-generics
 #' @export
@@ -182,7 +185,7 @@ subset.shared_array <- function(x, ...) subset(plain(x), ...)
 
 #' @rdname shared_array-generics
 #' @export
-determinant.shared_array <- function(x, ...) determinant(plain(x), ...)
+determinant.shared_array <- function(x, logarithm = TRUE, ...) determinant(plain(x), logarithm = logarithm, ...)
 
 #' @rdname shared_array-generics
 #' @export

@@ -5,7 +5,7 @@ all_of <- quote(all)
 
 #' Elements of a shared array
 #'
-#' Reads from or writes into the shared memory itself, with every kind of index that R has: positive, negative and
+#' Reads from or, in code that knows of shared arrays (see [set_shared()]), writes into the shared memory itself, with every kind of index that R has: positive, negative and
 #' zero numbers, logical vectors, names, matrices with a column an extent, or nothing at all for everything.
 #'
 #' @details
@@ -36,6 +36,7 @@ NULL
 `[.shared_array` <- function(x, i, ...) {
   # few formals, one test: this is the inner loop of scalar code
   if (...length() == 0L) .Call(ffi_index_get, x, if (missing(i)) all_of else i, NULL)
+  else if (!is_shared(x)) NextMethod()
   else if (is.null(...names()) || all(...names() %in% c("", "drop"))) index_get(x, i, ...)
   else index_get_named(x, sys.call(), nargs() - 1L > ...length(), i, ...)
 }
@@ -60,10 +61,15 @@ drop_levels <- function(value, drop)
 #' @rdname shared_array-index
 #' @export
 `[<-.shared_array` <- function(x, i, ..., value) {
-  if (...length() == 0L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value)
+  if (...length() == 0L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value, .GenericCallEnv)
+  else if (!is_shared(x) || !.Call(ffi_index_writes, .GenericCallEnv))
+    index_copy(x, i, ..., value = value)
   else if (is.null(...names())) index_set(x, i, ..., value = value)
   else index_set_named(x, sys.call(), nargs() - 2L > ...length(), i, ..., value = value)
 }
+
+index_copy <- function(x, i, j, ..., value)
+  assign_copy(x, list_subscripts(nargs() - 2L, missing(i), missing(j), i, j, ...), value)
 
 index_set <- function(x, i, j, ..., value) {
   .Call(ffi_index_set_many, x, list_subscripts(nargs() - 2L, missing(i), missing(j), i, j, ...), value)
@@ -71,12 +77,13 @@ index_set <- function(x, i, j, ..., value) {
 
 index_set_named <- function(x, .call, .first, .i, ..., value) {
   subs <- named_subscripts(.call, .first, missing(.i), .i, ...)
-  if (length(subs) > 1L) .Call(ffi_index_set_many, x, subs, value) else .Call(ffi_index_set, x, subs[[1L]], value)
+  if (length(subs) > 1L) .Call(ffi_index_set_many, x, subs, value) else .Call(ffi_index_set, x, subs[[1L]], value, NULL)
 }
 
 #' @rdname shared_array-index
 #' @export
 `[[.shared_array` <- function(x, i = all_of, ..., exact = TRUE) {
+  if (!is_shared(x)) return(NextMethod())
   if (...length()) {
     if (is.null(...names())) return(element_get(x, list(i, ...), exact))
     return(element_get_named(x, sys.call(), nargs() - 1L - (!missing(exact)) > ...length(), i, ..., exact = exact))
@@ -106,7 +113,9 @@ bare_element <- function(value) {
 #' @rdname shared_array-index
 #' @export
 `[[<-.shared_array` <- function(x, i = all_of, ..., value) {
-  if (...length() == 0L) {
+  if (!is_shared(x) || !.Call(ffi_index_writes, .GenericCallEnv)) {
+    assign_copy(x, list(i, ...), value, TRUE)
+  } else if (...length() == 0L) {
     if (.Call(ffi_index_set_element, x, i, value)) x else element_set(x, list(i), value)
   } else if (is.null(...names())) {
     element_set(x, list(i, ...), value)
@@ -121,7 +130,7 @@ element_set <- function(x, subs, value) {
                 NA, NULL, dtype_code(x))
   if (length(subs) > 1L) .Call(ffi_index_set_many, x, check_single(subs, x, TRUE), value)
   else if (is.symbol(subs[[1L]])) abort_index("[[ ]] with missing subscript", NA, NULL, length(x), 0L)
-  else .Call(ffi_index_set, x, check_one(subs[[1L]], x, TRUE), value)
+  else .Call(ffi_index_set, x, check_one(subs[[1L]], x, TRUE), value, NULL)
 }
 
 # The subscripts of a call as a list, `all_of` standing for empty ones.
@@ -154,7 +163,7 @@ named_subscripts <- function(.call, .first, .no_i, .i, ...) {
 }
 
 # One subscript for `[[`: the position of one element.
-check_one <- function(i, x, exact, extent = length(x), nm = one_names(x), axis = 0L) {
+check_one <- function(i, x, exact, extent = length(x), nm = names(x), axis = 0L) {
   if (is_shared(i)) i <- shared_values(i)
   if (is.factor(i)) i <- as.integer(i)
   n <- length(i)
@@ -186,8 +195,6 @@ check_single <- function(subs, x, exact) {
   subs
 }
 
-one_names <- function(x) names(x)
-
 # Names to positions: an error for a name that is not there. axis: the dimension; 0 for names() in reading, where NA
 # gives NA; -1 in assignment, where it would be a new element.
 match_names <- function(i, nm, axis) {
@@ -216,7 +223,7 @@ match_matrix_names <- function(i, dn) {
 subset_names <- function(nm, i) nm[i]
 
 # Dimnames of a one-dimensional array's subset; names where it has become a vector.
-name_line <- function(value, dn, i) {
+name_one_d <- function(value, dn, i) {
   sub <- dn[[1L]][i]
   if (is.null(dim(value))) names(value) <- sub
   else dimnames(value) <- structure(list(if (length(sub)) sub), names = names(dn))
@@ -235,7 +242,7 @@ subset_dimnames <- function(dn, subs, d) {
 abort_index <- function(message, position, index, extent, axis) {
   if (is.null(message)) {
     what <- if (axis > 0L) sprintf("extent %.0f of dimension %d", extent, axis) else sprintf("length %.0f", extent)
-    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s (a shared array does not grow: make a longer one by empty())",
+    message <- sprintf("subscript out of bounds: index %s at position %.0f, %s (shared arrays do not grow: make a longer one by empty())",
                        describe_value(index), position, what)
   }
   abort_class("sharedmem_index_error", message, position = position, index = index, extent = extent, axis = axis)

@@ -26,6 +26,10 @@ NULL
 Summary.shared_array <- function(..., na.rm = FALSE) {
   value <- if (...length() == 1L) kernel_summary(.Generic, ..1, na.rm)
   if (!is.null(value)) return(value)
+  if (...length() == 1L) {
+    x <- plain(..1)
+    return(eval(call(.Generic, quote(x), na.rm = na.rm)))
+  }
   values <- lapply(list(...), plain)
   args <- lapply(seq_along(values), function(k) call("[[", quote(values), k)) # so that errors speak of sum(values[[1L]])
   names(args) <- names(values)

@@ -7,6 +7,9 @@
 #' is reaped after it has ended, by the next map or background call. In debug mode, and where the session
 #' cannot be forked, the function runs at once in the calling process.
 #'
+#' It leaves the session's random numbers as they are. Its own depend on [set.seed()] and on how many background calls were started
+#' since the session's generator last moved.
+#'
 #' @section Differences from Python:
 #' `wait()` takes a timeout, may be called again, and the object has `is_alive()`, `pid` and `cancel()`.
 #'

@@ -30,6 +30,7 @@ kept_classes <- c("factor", "Date", "POSIXct", "difftime", "integer64")
 copy <- function(a) {
   if (is_shared(a)) return(.Call(ffi_copy_shared, a))
   if (is.list(a) && !inherits(a, "POSIXlt")) return(copy_list(a))
+  if (inherits(a, "numpy.ndarray")) return(shared_from_numpy(a))
   copy_atomic(a)
 }
 
@@ -62,3 +63,8 @@ abort_lost <- function(kind, what) {
                          paste(c(setdiff(kept_attributes, "class"), kept_classes), collapse = " "),
                          if (kind == "class") "unclass(a)" else "as.vector(a)"))
 }
+
+#' @rdname copy
+#' @details `as_shared()` is `copy()` under a name that no other package has: data.table exports a `copy()` too. [unshare()] is the way back.
+#' @export
+as_shared <- function(a) copy(a)

@@ -8,8 +8,10 @@
 #' data are touched once. A regular file is needed: a directory, a pipe or a device is an error, as is a file whose
 #' size does not fit, or that changes while it is read; no half-read array is ever given.
 #'
-#' `tofile()` writes to a temporary name beside `file`, has the system bring it to the disk, and renames it, so that there is
-#' the old file or the whole new one at any time, also after an error or interrupt.
+#' `tofile()` writes a new file beside `file`, has the system bring it to the disk, and gives it the name, so that there is
+#' the old file or the whole new one at any time, also after an error, an interrupt or the death of the process, of which nothing is left.
+#' A symbolic link stays, and what it points to is replaced; permissions are kept. A file that nobody may write is not replaced. If the file had
+#' further names (hard links), these keep the old contents, and a warning of class `sharedmem_file_warning` says so.
 #'
 #' @param file Character: a path; `~` is expanded.
 #' @param dtype Character: what the file holds, a dtype as in [empty()].
@@ -47,7 +49,14 @@ tofile <- function(x, file, np = NULL) {
   check_path(file)
   if (!is_shared(x) && !is.numeric(x) && !is.logical(x) && !is.complex(x) && !is.raw(x) && !is.character(x))
     abort_argument("x", describe_value(x), "a shared array or an atomic vector")
-  .Call(ffi_file_write, if (is.character(x) || is.logical(x)) copy(as.vector(x)) else x, path.expand(file),
-        raw(), resolve_np(check_np(np, least = 1L)))
+  replace_file(if (is.character(x) || is.logical(x)) copy(as.vector(x)) else x, file, raw(), resolve_np(check_np(np, least = 1L)))
   invisible(x)
+}
+
+# Writes `header` and the elements of x to a new file that takes the place of `file`.
+replace_file <- function(x, file, header, np) {
+  links <- .Call(ffi_file_write, x, path.expand(file), header, np)
+  if (links > 1)
+    warn_class("sharedmem_file_warning", sprintf("file '%s' had %.0f names (hard links): the others keep the old contents", file, links),
+               path = file, links = links)
 }

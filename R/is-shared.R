@@ -1,11 +1,11 @@
 #' What a shared array is
 #'
-#' `is_shared()` tells whether an object is a shared array, `dtype()` gives its element type and
-#' `nbytes()` the bytes its elements take.
+#' `is_shared()` and `is_shared_array()` tell whether an object is a shared array, `dtype()` gives its element type and
+#' `nbytes()` the bytes its elements take. Other packages export an `is_shared()` too.
 #'
 #' @param x any R object; for `dtype()` and `nbytes()` a shared array or an atomic R vector. Of
 #'   an R vector they say what [copy()] of it would have.
-#' @return `is_shared()`: `TRUE` or `FALSE`; a handle that is not attached is a shared array too.
+#' @return `is_shared()`, `is_shared_array()`: `TRUE` or `FALSE`; a handle that is not attached is a shared array too.
 #'   `dtype()`: a string, the NumPy code. `nbytes()`: a number of bytes.
 #'   An object without a dtype is an error of class `sharedmem_argument_error`, a handle that is not
 #'   attached one of class `sharedmem_unattached_error`.
@@ -18,6 +18,10 @@
 #' nbytes(x)
 #' @export
 is_shared <- function(x) .Call(ffi_array_is, x)
+
+#' @rdname is_shared
+#' @export
+is_shared_array <- is_shared
 
 #' @rdname is_shared
 #' @export

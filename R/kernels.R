@@ -22,12 +22,15 @@ sortable <- function(x, arg) {
 # ---- what large shared arrays have done on threads; the methods call these and go on where they give NULL ----
 
 kernel_least <- 1e5
-kernel_numbers <- c("f8", "f4", "i1", "i2", "i4", "u1", "u2", "u4", "b1")
-kernel_summaries <- c("sum", "prod", "min", "max", "range", "any", "all", "mean")
+
+# True for a dtype whose elements kernels take as they are: not text, complex, raw, nor what a double does not hold.
+is_kernel_dtype <- function(code) {
+  code %in% names(constants$dtype) && !constants$dtype[[code]] %in% constants$kernel
+}
 
 # A shared array of numbers without class, large enough for threads.
 is_kernel_array <- function(x) {
-  is_shared(x) && length(x) >= kernel_least && dtype_code(x) %in% kernel_numbers && is.null(array_meta(x)$class)
+  is_shared(x) && length(x) >= kernel_least && is_kernel_dtype(dtype_code(x)) && is.null(array_meta(x)$class)
 }
 
 # sum(x) and so on, or NULL where R is to do it.
@@ -35,5 +38,5 @@ kernel_summary <- function(generic, x, na.rm) {
   if (!is_kernel_array(x) || !(isTRUE(na.rm) || isFALSE(na.rm))) return(NULL)
   logical <- dtype_code(x) == "b1"
   if (generic %in% c("any", "all") && !logical) return(NULL)
-  .Call(ffi_reduce_run, x, match(generic, kernel_summaries) - 1L, na.rm, kernel_threads(NULL, length(x)))
+  .Call(ffi_reduce_run, x, constants$summary[[generic]], na.rm, kernel_threads(NULL, length(x)))
 }

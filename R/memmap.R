@@ -34,14 +34,14 @@ memmap <- function(path, dtype = "f8", shape = NULL, mode = c("r", "r+", "w+", "
   if (!is.character(mode) || length(mode) != 1L || !mode %in% modes)
     abort_argument("mode", describe_value(mode), "one of \"r\", \"r+\", \"w+\", \"c\"")
   layout <- if (missing(offset) && mode != "w+") file_layout(path)
-  if (!is.null(layout)) return(map_layout(layout, match(mode, modes) - 1L, if (!missing(dtype)) dtype, shape))
+  if (!is.null(layout)) return(map_layout(layout, constants$file_mode[[mode]], if (!missing(dtype)) dtype, shape))
   if (!is.character(path) || length(path) != 1L || is.na(path) || !nzchar(path))
     abort_argument("path", describe_value(path), "a string, the name of a file")
   if (!is.numeric(offset) || length(offset) != 1L || is.na(offset) || offset < 0 || offset != floor(offset) || offset > 2^52)
     abort_argument("offset", describe_value(offset), "a whole number of bytes, at least 0")
   if (mode == "w+" && is.null(shape)) abort_argument("shape", "NULL", "given in mode \"w+\"")
   if (mode == "w+" && missing(offset) && endsWith(path, ".npy")) return(npy_create(path.expand(path), dtype, shape))
-  .Call(ffi_memmap_new, path.expand(path), dtype, shape, match(mode, modes) - 1L, as.double(offset))
+  .Call(ffi_memmap_new, path.expand(path), dtype, shape, constants$file_mode[[mode]], as.double(offset))
 }
 
 #' @rdname memmap

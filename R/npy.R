@@ -48,9 +48,19 @@ read_npy <- function(file, np = NULL, members = NULL) {
   if (!is.null(members) && (!is.character(members) || anyNA(members)))
     abort_argument("members", describe_value(members), "NULL or names of arrays in a .npz archive")
   file <- path.expand(file)
-  x <- .Call(ffi_npy_read, file, 0, -1, np)
+  x <- npy_at(file, 0, -1, np)
   if (is.null(x)) return(read_npz(file, members, np))
   if (!is.null(members)) abort_argument("members", describe_value(members), "NULL for a file that is no .npz archive")
+  x
+}
+
+# The .npy that begins at byte `at` of a file and has `size` bytes (-1: all the rest); NULL for an archive.
+npy_at <- function(file, at, size, np) believe_text(file, .Call(ffi_npy_read, file, at, size, np))
+
+# x, unless a string in it would be read as something else than its bytes.
+believe_text <- function(file, x) {
+  if (!is.null(x)) check_marks(x, function(i)
+    abort_file(file, sprintf("element %.0f begins with byte 255 or is no truth value, which shared arrays keep for NA; save a.view(\"u1\") instead", i)))
   x
 }
 
@@ -67,7 +77,7 @@ write_npy <- function(x, file, order = "F", np = NULL) {
   turned <- longer && order == "C"
   header <- npy_header(dtype(x), dim, longer && order == "F")
   if (turned) x <- .Call(ffi_npy_turn, x, dtype(x), rev(dim), c(1L, 1L), np)
-  .Call(ffi_file_write, x, path.expand(file), header, np)
+  replace_file(x, file, header, np)
   invisible(given)
 }
 
@@ -81,11 +91,17 @@ npy_elements <- function(x) {
       abort_argument("x", describe_value(x), "a shared array or an atomic vector")
     if (is.character(x) || is.logical(x)) x <- copy(array(x, if (is.null(dim(x))) length(x) else dim(x)))
   }
-  if (grepl("^(b1|S)", dtype(x)) && anyNA(x))
+  check_marks(x, function(i)
     abort_class("sharedmem_value_error",
-                sprintf("element %d of `x` is NA, which NumPy's dtype %s does not have; write integers or other strings",
-                        which(is.na(x)[])[1L], dtype(x)))
+                sprintf("element %.0f of `x` is NA or in another encoding, which NumPy's dtype %s has no way to say", i, dtype(x))))
   x
+}
+
+# Raises by abort(i) if element i of an array of strings or truth values is one of those that only this package understands: NA, or marked
+# with another encoding.
+check_marks <- function(x, abort) {
+  i <- if (is_shared(x)) .Call(ffi_npy_marked, x) else 0
+  if (i > 0) abort(i)
 }
 
 # The header of a .npy file, format version 1.0, as NumPy writes it.
@@ -112,7 +128,7 @@ read_npz <- function(file, members, np) {
                    sprintf("among the arrays of the archive: %s", paste(found$name, collapse = ", ")))
   read <- lapply(members, function(name) {
     m <- found[match(name, found$name), ]
-    tryCatch(if (m$method == 0) .Call(ffi_npy_read, file, zip_data(file, m), m$size, np) else read_deflated(file, m, np),
+    tryCatch(if (m$method == 0) npy_at(file, zip_data(file, m), m$size, np) else read_deflated(file, m, np),
              sharedmem_file_error = function(e)
                abort_file(file, sprintf("member '%s': %s", name, sub(sprintf("file '%s': ", file), "", conditionMessage(e), fixed = TRUE))))
   })
@@ -140,7 +156,8 @@ read_deflated <- function(file, m, np) {
     if (have > m$size) damaged()
   }
   if (have != m$size || crc != m$crc) damaged()
-  if (direct) x else .Call(ffi_npy_turn, x, h$dtype, h$shape, c(h$swap, !h$in_order), np)
+  if (!direct) x <- .Call(ffi_npy_turn, x, h$dtype, h$shape, c(h$swap, !h$in_order), np)
+  believe_text(file, x)
 }
 
 # ---- ZIP archives ----

@@ -122,7 +122,7 @@ print.sharedmem_region <- function(x, ...) {
 # `p$var$a <- v` ends with an assignment of p$var itself, which is where it was.
 #' @export
 `$<-.sharedmem_region` <- function(x, name, value) {
-  if (!identical(name, "var") || !identical(value, x$var))
+  if (!identical(name, "var") || !base::identical(value, x$var))
     abort_class("sharedmem_region_error", sprintf("`%s` of a region cannot be assigned; its variables are p$var$<name>", name))
   x
 }

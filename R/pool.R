@@ -24,6 +24,8 @@
 #'   that ends without entering it passes its turn on. Entering it from inside `critical`, or twice in one item, is an error.
 #' - `pool$local` (alias `pool$tls`): an environment of this worker's own; `pool$local$rank` is 0 ... np-1.
 #' - `pool$np`, `pool$backend`.
+#' - `tempdir()` is the session's; files made there stay until the session ends. R's console is empty: `browser()`, `readline()`,
+#'   `readLines(stdin())` and `scan()` meet its end.
 #'
 #' @section Errors:
 #' The first error in a worker stops the map: no further item starts, every worker ends, and a

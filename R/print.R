@@ -36,6 +36,7 @@ shorten <- function(v) {
 #' @rdname shared_array-print
 #' @export
 print.shared_array <- function(x, n = 20L, ...) {
+  if (!is_shared(x)) return(print(ordinary(x), ...))
   about <- .Call(ffi_array_about, x)
   cls <- array_meta(x)$class
   cat(sprintf("<shared_array %s [%s], %s%s%s>\n", about$dtype, shape_text(x), format_bytes(about$nbytes),
@@ -76,6 +77,7 @@ format.shared_array <- function(x, ...) format(shared_values(x), ...)
 #' @importFrom utils str
 #' @export
 str.shared_array <- function(object, ...) {
+  if (!is_shared(object)) return(str(ordinary(object), ...))
   about <- .Call(ffi_array_about, object)
   shown <- min(length(object), 10)
   value <- if (shown) shorten(object[seq_len(shown)])

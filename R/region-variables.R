@@ -177,7 +177,7 @@ write_variable <- function(v, name, value) {
   if (is.null(shared)) {
     if (is.null(.subset2(.subset2(v, "value"), name))) clause_of(v, name)
     assign(name, value, envir = .subset2(v, "value"))
-  } else if (!identical(shared, value)) write_shared(shared, name, value)
+  } else if (!base::identical(shared, value)) write_shared(shared, name, value)
   v
 }
 

@@ -45,7 +45,7 @@ own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "
 
 # The calls between the item's call and the handler that asks, as text; without our own frames.
 calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
-  is_item <- vapply(calls[seq_len(last)], function(cl) identical(cl, item_call), NA)
+  is_item <- vapply(calls[seq_len(last)], function(cl) base::identical(cl, item_call), NA)
   from <- if (any(is_item)) max(which(is_item)) else 1L
   ours <- function(cl) identical(cl, quote(h(simpleError(msg, call)))) ||
     is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% own_frames
@@ -111,7 +111,8 @@ exception_from <- function(value, frame) {
 }
 
 worker_timeout <- function(seconds, item, rank, pid) {
-  text <- sprintf("item %.0f took longer than %s seconds; worker %d (pid %d) was killed", item, format(seconds), rank, pid)
+  text <- sprintf("item %.0f took longer than %s seconds", item, format(seconds))
+  if (pid != Sys.getpid()) text <- sprintf("%s; worker %d (pid %d) was killed", text, rank, pid)
   reason <- structure(class = c("sharedmem_timeout_error", "sharedmem_error", "error", "condition"),
                       list(message = text, call = NULL, timeout = seconds))
   WorkerException(reason, character(), item, rank, pid, message = text)

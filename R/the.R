@@ -7,6 +7,7 @@ the$session$background <- list()   # running background processes, kept alive un
 the$session$jobs <- list()         # jobs of mcparallel() that have not been collected, by process id
 the$session$replaced <- list()     # parallel's functions in whose place ours stand; see use_for_parallel()
 the$session$fork_warned <- FALSE
+the$session$copied <- list()       # packages whose assignments to copies were told of
 the$session$cores_told <- FALSE    # that OMP_NUM_THREADS hides a scheduler's number
 the$session$regions <- 0L          # regions begun: their numbers
 the$session$exit_guard <- NULL
@@ -21,7 +22,9 @@ the$worker$quit <- NULL            # R's own quit(), which workers call by anoth
 
 # What is kept because finding it again costs time.
 the$cache$collected_at <- 0        # private bytes after the last collection before a fork
+the$cache$aware <- list()          # packages' names: do they know of shared arrays?
 the$cache$compiled <- list()       # functions compiled lately, with their originals
+the$cache$numpy <- NULL            # Python functions of reticulate.R
 
 # The numbers that R and C share, by name; read when the package is loaded.
 constants <- list()

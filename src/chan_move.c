@@ -73,10 +73,7 @@ static int write_file(const sm_move_table *t, sm_moved_shm *entry, int fd, sm_mo
     }
   *head = (sm_move_head_shm){at, t->count};
   int rc = sm_write_all(fd, (const uint8_t *)entry, t->count * sizeof *entry);
-#ifdef F_ADD_SEALS
-  if (rc == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) rc = -errno;
-#endif
-  return rc;
+  return rc == 0 ? sm_anon_seal(fd, false) : rc;
 }
 
 int sm_move_to_file(const sm_move_table *t, int *fd, sm_move_head_shm *head) {

@@ -30,7 +30,10 @@ int sm_spill_open(sm_spill *s) {
 
 int sm_write_all(int fd, const uint8_t *p, size_t n) {
   while (n > 0) {
+    sm_size_guard guard;
+    sm_size_enter(&guard);
     ssize_t k = write(fd, p, n < ((size_t)1 << 30) ? n : (size_t)1 << 30);
+    sm_size_leave(&guard);
     if (k < 0 && errno == EINTR) continue;
     if (k < 0) return errno == ENOSPC || errno == ENOMEM ? SM_ENOROOM : -errno;
     p += k;
@@ -62,10 +65,7 @@ int sm_spill_write(sm_spill *s, const void *p, size_t n) {
 
 int sm_spill_finish(sm_spill *s) {
   int rc = flush_stage(s);
-#ifdef F_ADD_SEALS
-  if (rc == 0 && fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) rc = -errno;
-#endif
-  return rc;
+  return rc == 0 ? sm_anon_seal(s->fd, false) : rc;
 }
 
 void sm_spill_close(sm_spill *s) {
@@ -78,11 +78,8 @@ void sm_spill_close(sm_spill *s) {
 int sm_spill_map(int fd, uint64_t nbytes, const uint8_t **out) {
   struct stat st;
   if (fstat(fd, &st) < 0) return -errno;
-  if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != nbytes || nbytes == 0) return SM_EFORMAT;
-#ifdef F_GET_SEALS
-  int seals = fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || !(seals & F_SEAL_SHRINK)) return SM_EFORMAT;
-#endif
+  bool fixed;
+  if ((uint64_t)st.st_size != nbytes || nbytes == 0 || sm_anon_check(fd, &fixed) < 0) return SM_EFORMAT;
   int flags = MAP_SHARED;
 #ifdef MAP_POPULATE
   flags |= MAP_POPULATE;

@@ -14,12 +14,16 @@ SEXP ffi_array_is(SEXP);
 SEXP ffi_array_live(void);
 SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
+SEXP ffi_array_put(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
 SEXP ffi_text_dtype(SEXP);
 SEXP ffi_text_marked(SEXP);
 SEXP ffi_copy_atomic(SEXP, SEXP);
 SEXP ffi_copy_shared(SEXP);
+SEXP ffi_array_address(SEXP);
+SEXP ffi_array_bytes(SEXP);
+SEXP ffi_array_where(SEXP);
 SEXP ffi_memmap_flush(SEXP);
 SEXP ffi_memmap_new(SEXP, SEXP, SEXP, SEXP, SEXP);
 
@@ -73,14 +77,17 @@ SEXP ffi_index_get(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_element(SEXP, SEXP);
 SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
-SEXP ffi_index_set(SEXP, SEXP, SEXP);
+SEXP ffi_index_set(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_index_set_element(SEXP, SEXP, SEXP);
 SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
+SEXP ffi_index_writes(SEXP);
 
 /* view, atomic */
 SEXP ffi_array_plain(SEXP);
 SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
+SEXP ffi_view_bytes(SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
+void r_array_register(DllInfo *);
 void r_view_register(DllInfo *);
 
 /* moved vectors */
@@ -106,6 +113,7 @@ SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_write(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_npy_about(SEXP);
 SEXP ffi_npy_dtype(SEXP);
+SEXP ffi_npy_marked(SEXP);
 SEXP ffi_npy_parse(SEXP, SEXP);
 SEXP ffi_npy_put(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_npy_read(SEXP, SEXP, SEXP, SEXP);
@@ -142,12 +150,16 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_live, 0),
     ROW(ffi_array_nbytes, 1),
     ROW(ffi_array_new, 2),
+    ROW(ffi_array_put, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),
     ROW(ffi_text_dtype, 1),
     ROW(ffi_text_marked, 1),
     ROW(ffi_copy_atomic, 2),
     ROW(ffi_copy_shared, 1),
+    ROW(ffi_array_address, 1),
+    ROW(ffi_array_bytes, 1),
+    ROW(ffi_array_where, 1),
     ROW(ffi_memmap_flush, 1),
     ROW(ffi_memmap_new, 5),
     /* map */
@@ -196,12 +208,14 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_index_get_all, 3),
     ROW(ffi_index_get_element, 2),
     ROW(ffi_index_get_many, 3),
-    ROW(ffi_index_set, 3),
+    ROW(ffi_index_set, 4),
     ROW(ffi_index_set_element, 3),
     ROW(ffi_index_set_many, 3),
+    ROW(ffi_index_writes, 1),
     /* view, atomic */
     ROW(ffi_array_plain, 1),
     ROW(ffi_atomic_add, 3),
+    ROW(ffi_view_bytes, 1),
     ROW(ffi_view_new, 3),
     /* kernels */
     ROW(ffi_argsort_run, 5),
@@ -209,6 +223,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_file_write, 4),
     ROW(ffi_npy_about, 1),
     ROW(ffi_npy_dtype, 1),
+    ROW(ffi_npy_marked, 1),
     ROW(ffi_npy_parse, 2),
     ROW(ffi_npy_put, 5),
     ROW(ffi_npy_read, 4),
@@ -254,6 +269,7 @@ static const R_ExternalMethodDef sections[] = {
 attribute_visible void R_init_sharedmem(DllInfo *dll) {
   sm_proc_loaded();
   R_registerRoutines(dll, NULL, rows, NULL, sections);
+  r_array_register(dll);
   r_view_register(dll);
   r_move_register(dll);
   r_strings_register(dll);

@@ -1,7 +1,7 @@
 /* kern_threads.c: see kern_threads.h.
  *
  * Ownership: the array of threads lives in sm_threads_run(); each thread has been joined when it returns.
- * Fork and signals: threads start with every signal blocked, so R's handlers run in the calling
+ * Fork and signals: threads start with every signal but SIGBUS blocked, so R's handlers run in the calling
  * thread only; its mask is restored before anything else happens.
  * Errors: the code in sm_stop; a thread that cannot be started is no error.
  */
@@ -85,6 +85,7 @@ static int crew_start(crew *c, member *members, pthread_t *threads) {
   pthread_attr_t attr;
   int started = 0;
   sigfillset(&all);
+  sigdelset(&all, SIGBUS); /* a guard has to see it: blocked, a fault would end the process */
   if (pthread_attr_init(&attr) != 0) return 0;
   pthread_attr_setstacksize(&attr, (size_t)2 << 20);
   pthread_sigmask(SIG_SETMASK, &all, &before);

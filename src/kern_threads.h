@@ -1,6 +1,6 @@
 /* kern_threads.h: plain threads that live as long as one call.
  *
- * sm_threads_run() starts np - 1 threads with all signals blocked, works itself as rank 0, and joins
+ * sm_threads_run() starts np - 1 threads with all signals but SIGBUS blocked, works itself as rank 0, and joins
  * every thread before it returns, so a fork after it finds no thread and no lock held.
  *
  * Guarding: data that lie in a mapped file may lose their pages at any time (SIGBUS). Kernels touch data only inside

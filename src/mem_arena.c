@@ -73,8 +73,9 @@ enum { UNUSED, LIVE, FREE, QUARANTINED, KEPT };
 #define SLAB 512                      /* handles allocated at once: 48 KiB */
 #define SWEEP_MIN 64                  /* a sweep asks the kernel for each fork anew, which a shorter queue does not pay for */
 
-static const uint16_t sizes[] = {16,   32,   48,   64,   96,   128,  192,  256,   384,   512,   768,
-                                 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768};
+static const uint32_t sizes[] = {16,    32,     48,     64,     96,     128,    192,    256,     384,     512,     768,     1024,
+                                 1536,  2048,   3072,   4096,   6144,   8192,   12288,  16384,   24576,   32768,   49152,   65536,
+                                 98304, 131072, 196608, 262144, 393216, 524288, 786432, 1048576, 1572864, 2097152, 3145728, 4194304};
 #define CLASSES (sizeof sizes / sizeof sizes[0])
 
 static struct {
@@ -187,9 +188,12 @@ static void chunk_release(sm_chunk *c) {
 static bool has_owned(void) { return arena.owned > 0; }
 static void in_child(void);
 
-static int chunk_new(void) {
+/* A chunk with room for a block of `need` bytes. */
+static int chunk_new(size_t need) {
   size_t size = arena.carved / 4;
-  size = size < CHUNK_MIN ? CHUNK_MIN : size > CHUNK_MAX ? CHUNK_MAX : size / CHUNK_MIN * CHUNK_MIN;
+  if (size < CHUNK_MIN) size = CHUNK_MIN;
+  if (need > SM_SMALL_MAX + sizeof(block_shm)) size += 4 * need; /* of large ones some, or the descriptors would not be saved */
+  size = size > CHUNK_MAX ? CHUNK_MAX : (size + CHUNK_MIN - 1) / CHUNK_MIN * CHUNK_MIN;
   sm_chunk *c = calloc(1, sizeof *c);
   if (!c) return -ENOMEM;
   int rc = sm_segment_new(size - SM_PAGE, &c->seg);
@@ -217,7 +221,7 @@ static bool chunk_full(size_t size_class) {
 static int carve(size_t size_class, sm_small **out) {
   size_t need = sizeof(block_shm) + sizes[size_class];
   if (chunk_full(size_class)) {
-    int rc = chunk_new();
+    int rc = chunk_new(need);
     if (rc < 0) return rc;
   }
   sm_chunk *c = arena.current;
@@ -382,11 +386,11 @@ static bool pin(sm_segment *seg, uint64_t offset) {
 
 int sm_small_attach(sm_segment *seg, uint64_t offset, uint64_t id, size_t nbytes, sm_small **out) {
   if (seg->kind != SM_SEGMENT_MEMORY || offset % 16 != 0 || offset < sizeof(block_shm) || offset > seg->nbytes || offset > UINT32_MAX ||
-      nbytes > SM_SMALL_MAX || nbytes > seg->nbytes - offset || id == 0)
+      nbytes > SM_SMALL_LARGEST || nbytes > seg->nbytes - offset || id == 0)
     return SM_EFORMAT;
   block_shm *h = (block_shm *)(seg->payload + offset - sizeof(block_shm));
   uint32_t capacity = h->nbytes;
-  if (atomic_load(&h->id) != id || capacity < nbytes || capacity > SM_SMALL_MAX) return SM_EGONE;
+  if (atomic_load(&h->id) != id || capacity < nbytes || capacity > SM_SMALL_LARGEST) return SM_EGONE;
   sm_small *b = known_handle(seg, offset, id, h->slot);
   if (b && b->nbytes >= nbytes) {
     attach_known(b);

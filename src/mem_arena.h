@@ -17,7 +17,8 @@
 
 #include "mem_segment.h"
 
-#define SM_SMALL_MAX ((size_t)32768) /* largest block; beyond it a segment of its own */
+#define SM_SMALL_MAX ((size_t)32768)       /* largest array that is a block; beyond it a segment of its own */
+#define SM_SMALL_LARGEST ((size_t)4 << 20) /* the same where descriptors are scarce (sm_fd_scarce()): largest block */
 
 typedef struct sm_small {
   uint8_t *data;   /* the first byte */
@@ -38,7 +39,7 @@ typedef struct sm_small {
   struct sm_small *sibling;     /* next block of the chunk */
 } sm_small;
 
-/* Carve a block, refs == 1. nbytes <= SM_SMALL_MAX. */
+/* Carve a block, refs == 1. nbytes <= SM_SMALL_LARGEST. */
 int sm_small_new(size_t nbytes, sm_small **out);
 
 /* A handle for the block at `offset` of a segment of the table, whichever process carved it: refs == 1 or one more. SM_EFORMAT if

@@ -11,17 +11,25 @@
 typedef enum {
   SM_FILEMAP_READ,   /* "r"  */
   SM_FILEMAP_UPDATE, /* "r+" */
-  SM_FILEMAP_CREATE, /* "w+" made, or emptied, and filled with zeros to the size asked for */
+  SM_FILEMAP_CREATE, /* "w+" made, or filled with zeros to the size asked for, once that can be had */
   SM_FILEMAP_PRIVATE /* "c"  writes stay in this process's memory */
 } sm_filemap_mode;
 
-/* Open path, a regular file, into *fd, its bytes into *size (before SM_FILEMAP_CREATE's extension). Never blocks.
- * -EISDIR for a folder, SM_EFORMAT for any other thing that is no regular file. */
-int sm_filemap_open(const char *path, sm_filemap_mode mode, int *fd, uint64_t *size);
+typedef struct {
+  int fd;
+  uint64_t size;
+  bool made; /* by this call: sm_filemap_drop() removes it */
+} sm_filemap_file;
 
-/* Map nbytes from offset, refs == 1. SM_FILEMAP_CREATE extends the file to that first; else SM_ESHORT if it ends before.
- * On success fd belongs to the segment; on failure it stays the caller's. */
-int sm_filemap_map(int fd, sm_filemap_mode mode, uint64_t offset, size_t nbytes, sm_segment **out);
+/* Open path, a regular file. Never blocks. -EISDIR for a folder, SM_EFORMAT for any other thing that is no regular file. */
+int sm_filemap_open(const char *path, sm_filemap_mode mode, sm_filemap_file *f);
+
+/* Map nbytes from offset, refs == 1; the descriptor then belongs to the segment. SM_FILEMAP_CREATE has the room made and mapped
+ * first, and then the old contents wiped; other modes give SM_ESHORT if the file ends before. On failure the file is as it was. */
+int sm_filemap_map(const sm_filemap_file *f, sm_filemap_mode mode, uint64_t offset, size_t nbytes, sm_segment **out);
+
+/* Close a file that could not be mapped, and remove it if it was made. */
+void sm_filemap_drop(const sm_filemap_file *f, const char *path);
 
 /* Why an access to a mapped file met SIGBUS: SM_ESHORT where the file ends before, -ENOSPC where its disk has no room for what
  * it leaves out, else -EIO. */

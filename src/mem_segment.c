@@ -48,15 +48,41 @@ int sm_segment_random(void *p, size_t n) {
   return have == n ? 0 : -EIO;
 }
 
-/* Back size bytes of fd now, in slices. A signal interrupts a slice, which is then begun again. */
+/* Can the system back a file without writing it? Found out at run time: some kernels and sandboxes refuse it. */
+static bool no_fallocate = false;
+
+#ifdef __linux__
+/* Back n bytes from `at` on by writing zeros: for a new file only. */
+static int write_zeros(int fd, size_t at, size_t n) {
+  static const char zeros[1 << 16];
+  while (n > 0) {
+    ssize_t put = pwrite(fd, zeros, n < sizeof zeros ? n : sizeof zeros, (off_t)at);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return put == 0 ? SM_ENOROOM : -errno;
+    at += (size_t)put;
+    n -= (size_t)put;
+  }
+  return 0;
+}
+
+static int back_slice(int fd, size_t at, size_t n) {
+  while (!no_fallocate) {
+    if (fallocate(fd, 0, (off_t)at, (off_t)n) == 0) return 0;
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM) no_fallocate = true;
+    else if (errno != EINTR) return -errno;
+  }
+  return write_zeros(fd, at, n);
+}
+#endif
+
+/* Back size bytes of a new file now, in slices. A signal interrupts a slice, which is then begun again. */
 static int reserve(int fd, size_t size, sm_stop_fn stop, void *ctx) {
 #ifdef __linux__
-  for (size_t at = 0; at < size;) {
-    size_t n = size - at < SLICE ? size - at : SLICE;
-    if (fallocate(fd, 0, (off_t)at, (off_t)n) == 0) at += n;
-    else if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG) return SM_ENOROOM;
-    else if (errno != EINTR) return -errno;
-    if (stop && (at < size || n == SLICE) && stop(ctx)) return SM_EINTR;
+  for (size_t at = 0, n; at < size; at += n) {
+    n = size - at < SLICE ? size - at : SLICE;
+    int rc = back_slice(fd, at, n);
+    if (rc < 0) return rc == -ENOSPC || rc == -ENOMEM ? SM_ENOROOM : rc;
+    if (stop && n == SLICE && stop(ctx)) return SM_EINTR;
   }
 #else
   (void)fd, (void)size, (void)stop, (void)ctx;
@@ -64,20 +90,39 @@ static int reserve(int fd, size_t size, sm_stop_fn stop, void *ctx) {
   return 0;
 }
 
-static int anonymous_file(size_t size, size_t backed, sm_stop_fn stop, void *ctx) {
-  int fd = sm_anon_file();
-  if (fd < 0) return fd;
-  int rc = ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
-  if (rc == -EFBIG || rc == -EINVAL) rc = SM_ENOROOM;
-  if (rc == 0) rc = reserve(fd, backed, stop, ctx);
-#ifdef __linux__
-  if (rc == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) rc = -errno;
-#endif
-  if (rc < 0) {
+/* How a new segment is made. */
+typedef struct {
+  size_t size;
+  bool backed; /* all of it, or only the header */
+  sm_stop_fn stop;
+  void *ctx;
+} making;
+
+static int fill_file(int fd, const making *m) {
+  sm_size_guard guard;
+  sm_size_enter(&guard);
+  int rc = ftruncate(fd, (off_t)m->size) < 0 ? -errno : 0;
+  if (rc == -EFBIG && sm_size_limit() >= m->size) rc = SM_ENOROOM;
+  if (rc == -EINVAL) rc = SM_ENOROOM;
+  if (rc == 0) rc = reserve(fd, SM_PAGE, NULL, NULL);
+  if (rc == 0 && (m->backed || no_fallocate)) rc = reserve(fd, m->size, m->stop, m->ctx);
+  if (rc == 0) rc = sm_anon_seal(fd, true);
+  sm_size_leave(&guard);
+  return rc;
+}
+
+/* Where the file system of one way has no room (a small /dev/shm), the next way is tried. */
+static int anonymous_file(const making *m) {
+  sm_anon_way way = SM_ANON_MEMFD;
+  for (;;) {
+    int fd = sm_anon_file_by(&way);
+    if (fd < 0) return fd;
+    int rc = fill_file(fd, m);
+    if (rc == 0) return sm_fd_park(fd);
     close(fd);
-    return rc;
+    if (rc != SM_ENOROOM || way != SM_ANON_SHM) return rc;
+    way++;
   }
-  return fd;
 }
 
 static bool counted(const sm_segment *s) { return s->kind == SM_SEGMENT_MEMORY && !s->arena; }
@@ -127,7 +172,8 @@ int sm_segment_enlist(const sm_segment *from, sm_segment **out) {
 static int segment_make(size_t nbytes, bool backed, sm_stop_fn stop, void *ctx, sm_segment **out) {
   if (nbytes > SIZE_MAX / 4) return SM_ENOROOM;
   size_t size = SM_PAGE + (nbytes + SM_PAGE - 1) / SM_PAGE * SM_PAGE;
-  int fd = anonymous_file(size, backed ? size : SM_PAGE, stop, ctx);
+  making m = {size, backed, stop, ctx};
+  int fd = anonymous_file(&m);
   if (fd < 0) return fd;
   uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   int rc = base == MAP_FAILED ? -errno : 0;
@@ -145,7 +191,7 @@ static int segment_make(size_t nbytes, bool backed, sm_stop_fn stop, void *ctx, 
     if (rc < 0) munmap(base, size);
   }
   if (rc < 0) close(fd);
-  return rc == -ENOMEM ? SM_ENOROOM : rc;
+  return rc;
 }
 
 int sm_segment_new(size_t nbytes, sm_segment **out) { return sm_segment_new_stoppable(nbytes, NULL, NULL, out); }
@@ -168,7 +214,7 @@ int sm_segment_back(sm_segment *s, size_t offset, size_t n) {
     if (errno != EINTR && errno != EAGAIN) return SM_ENOROOM;
   }
 #endif
-  while (fallocate(s->fd, 0, (off_t)from, (off_t)(to - from)) < 0) {
+  while (!no_fallocate && fallocate(s->fd, 0, (off_t)from, (off_t)(to - from)) < 0) {
     if (errno == ENOSPC || errno == ENOMEM) return SM_ENOROOM;
     if (errno != EINTR) return -errno;
   }
@@ -181,9 +227,12 @@ int sm_segment_back(sm_segment *s, size_t offset, size_t n) {
 int sm_segment_put(sm_segment *s, size_t offset, const void *from, size_t n) {
 #ifdef __linux__
   while (n > 0) {
+    sm_size_guard guard;
+    sm_size_enter(&guard);
     ssize_t done = pwrite(s->fd, from, n, (off_t)(SM_PAGE + offset));
+    sm_size_leave(&guard);
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) return done == 0 || errno == ENOSPC || errno == ENOMEM || errno == EFBIG ? SM_ENOROOM : -errno;
+    if (done <= 0) return done == 0 || errno == ENOSPC || errno == ENOMEM ? SM_ENOROOM : -errno;
     from = (const char *)from + done;
     offset += (size_t)done;
     n -= (size_t)done;
@@ -200,28 +249,26 @@ static bool header_valid(const sm_segment_shm *h, size_t size) {
   return memcmp(h->magic, "SHRDMEM", 8) == 0 && h->version == 1 && h->header == SM_PAGE && h->nbytes <= size - SM_PAGE;
 }
 
-/* True if fd is a memory file whose size cannot change; its size into *size. */
-static int check_file(int fd, size_t *size) {
+/* What fd is, as sm_anon_check() has it; its size into *size. */
+static int check_file(int fd, size_t *size, bool *fixed) {
   struct stat st;
+  int rc = sm_anon_check(fd, fixed);
+  if (rc < 0) return rc;
   if (fstat(fd, &st) < 0) return -errno;
   if (st.st_size < (off_t)SM_PAGE || st.st_size % (off_t)SM_PAGE != 0) return SM_EFORMAT;
-#ifdef __linux__
-  int seals = fcntl(fd, F_GET_SEALS);
-  if (!S_ISREG(st.st_mode) || seals < 0 || !(seals & F_SEAL_SHRINK) || !(seals & F_SEAL_GROW)) return SM_EFORMAT;
-  if (seals & F_SEAL_WRITE) return SM_EFORMAT;
-#endif
   *size = (size_t)st.st_size;
   return 0;
 }
 
 int sm_segment_adopt(int fd, sm_segment **out) {
   size_t size;
-  int rc = check_file(fd, &size);
+  bool fixed;
+  int rc = check_file(fd, &size, &fixed);
   if (rc < 0) return rc;
+  sm_segment_shm h;
+  if (pread(fd, &h, sizeof h, 0) != (ssize_t)sizeof h) return SM_EFORMAT;
   uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) return -errno;
-  sm_segment_shm h;
-  memcpy(&h, base, sizeof h);
   rc = header_valid(&h, size) ? 0 : SM_EFORMAT;
   sm_segment *known = rc == 0 ? sm_segment_find(h.id) : NULL;
   if (known) {
@@ -232,33 +279,36 @@ int sm_segment_adopt(int fd, sm_segment **out) {
     return 0;
   }
   if (rc == 0) rc = table_add_memory(fd, base, size, &h, true, out);
-  if (rc < 0) munmap(base, size);
-  return rc;
+  if (rc < 0) {
+    munmap(base, size);
+    return rc;
+  }
+  (*out)->fd = sm_fd_park(fd);
+  (*out)->fragile = !fixed;
+  return 0;
 }
 
 int sm_segment_open(pid_t pid, int fd, const uint64_t id[2], sm_segment **out) {
 #ifdef __linux__
-  char path[48], target[64];
+  char path[48];
+  struct stat st;
   if (pid <= 0 || fd < 0) return SM_EGONE;
   snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)pid, fd);
-  ssize_t n = readlink(path, target, sizeof target - 1);
-  if (n < 0) return errno == EACCES || errno == EPERM ? -errno : SM_EGONE;
-  target[n] = 0;
-  struct stat st;
-  if (strncmp(target, "/memfd:sharedmem", 16) != 0 || stat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
-    return SM_EGONE;
+  if (stat(path, &st) < 0) return errno == EACCES || errno == EPERM ? -errno : SM_EGONE;
+  if (!S_ISREG(st.st_mode) || st.st_nlink != 0 || st.st_uid != geteuid()) return SM_EGONE;
   int own = open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (own < 0) return errno == EACCES || errno == EPERM ? -errno : SM_EGONE;
   size_t size;
+  bool fixed;
   sm_segment_shm h;
-  int rc = check_file(own, &size);
+  int rc = check_file(own, &size, &fixed);
   if (rc == 0) {
     ssize_t got = pread(own, &h, sizeof h, 0);
     rc = got == (ssize_t)sizeof h && header_valid(&h, size) && h.id[0] == id[0] && h.id[1] == id[1] ? 0 : SM_EGONE;
   }
   if (rc == 0) rc = sm_segment_adopt(own, out);
   if (rc < 0) close(own);
-  else if ((*out)->fd == own) (*out)->opened = true;
+  else if ((*out)->refs == 1) (*out)->opened = true; /* made by this call */
   return rc == SM_EFORMAT ? SM_EGONE : rc;
 #else
   (void)pid, (void)fd, (void)id, (void)out;

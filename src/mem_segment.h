@@ -1,8 +1,7 @@
 /* mem_segment.h: segments, the unit of shared memory.
  *
- * A segment is one anonymous file (memfd on Linux, shm_open unlinked at once elsewhere) mapped
- * MAP_SHARED: a header page, then `nbytes` of payload, zero-filled, backed when it is made. A file
- * mapped by mem_filemap.h is a segment too, without the header.
+ * A segment is one anonymous file (mem_file.h) mapped MAP_SHARED: a header page, then `nbytes` of payload, zero-filled, backed when it is
+ * made. A file mapped by mem_filemap.h is a segment too, without the header.
  *
  * Ownership: a sm_segment is process-local and counted by refs; the last unref unmaps and closes. A
  * forked child inherits the table of segments and its counts as they stood; what it unrefs is its own
@@ -34,12 +33,14 @@ typedef struct sm_segment {
   size_t nbytes;    /* payload bytes */
   uint8_t *base;    /* the mapping */
   size_t mapped;    /* its bytes, header included */
-  int fd;           /* -1 where none is kept */
+  int fd;           /* its descriptor, parked (sm_fd_park()) */
   pid_t creator;    /* process that made the memory; of a received one: the process that received it */
   bool received;    /* came in by descriptor */
   bool opened;      /* and that descriptor was opened here: its record locks are this process's own */
   bool arena;       /* holds blocks of mem_arena.h, which counts them */
   bool readonly;    /* mapped without write permission */
+  bool isolated;    /* what is written stays in this process (SM_FILEMAP_PRIVATE) */
+  bool fragile;     /* its file may shrink: touched under the guard of mem_fault.h only */
   sm_segment_kind kind;
   uint64_t id[2];
   uint64_t file[2]; /* device and inode behind the mapping */
@@ -51,7 +52,8 @@ typedef struct sm_segment {
 /* Asked between slices of long work: true to stop it. */
 typedef bool (*sm_stop_fn)(void *ctx);
 
-/* Make a segment with refs == 1. SM_ENOROOM where the machine cannot back it. */
+/* Make a segment with refs == 1. SM_ENOROOM where the machine cannot back it, -EFBIG past the limit of file sizes, -EMFILE
+ * without a descriptor. */
 int sm_segment_new(size_t nbytes, sm_segment **out);
 
 /* The same, with `stop` (or NULL) asked about every 100 ms of work: SM_EINTR if it says so. */
@@ -69,13 +71,13 @@ int sm_segment_back(sm_segment *s, size_t offset, size_t n);
  * cheapest way to fill what one thread fills. SM_ENOROOM where the machine cannot back them. */
 int sm_segment_put(sm_segment *s, size_t offset, const void *from, size_t n);
 
-/* Take a descriptor from another process: checks that it is a segment of ours (size sealed, header true), maps it, refs == 1.
+/* Take a descriptor from another process: checks that it is a segment of ours (an anonymous file, header true), maps it, refs == 1.
  * If a segment with that id is already mapped here, that one is given with one more ref and fd is closed.
  * On success fd belongs to the segment; on failure it stays the caller's. SM_EFORMAT if it is no segment. */
 int sm_segment_adopt(int fd, sm_segment **out);
 
 /* The same for the descriptor `fd` of process `pid`, opened through /proc: never blocks, opens nothing but
- * a sealed memory file of this user, and gives it only if its id is `id`. SM_EGONE if there is none. */
+ * an anonymous file of this user, and gives it only if its id is `id`. SM_EGONE if there is none. */
 int sm_segment_open(pid_t pid, int fd, const uint64_t id[2], sm_segment **out);
 
 /* The mapped segment with this id, or NULL; adds no ref. */

@@ -20,7 +20,7 @@
 struct sm_sentinel {
   pthread_t thread;
   pid_t owner;
-  int stop[2]; /* pipe: closed by sm_watch_stop() */
+  int stop[2]; /* pipe: sm_watch_stop() writes to it (a fork of this process may hold its ends, so closing them would tell nothing) */
   bool told, heeds;
   const _Atomic uint32_t *failed;
   bool (*ended)(void *arg, int i);
@@ -64,7 +64,7 @@ static int start(sm_sentinel *s) {
 static void shut(sm_sentinel *s) {
   if (s->heeds) sm_proc_heed(false);
   close(s->stop[0]);
-  if (s->stop[1] >= 0) close(s->stop[1]);
+  close(s->stop[1]);
   free(s);
 }
 
@@ -92,8 +92,7 @@ sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const int *fds, int 
 bool sm_watch_stop(sm_sentinel *s) {
   if (!s) return false;
   if (s->owner == sm_pid()) {
-    close(s->stop[1]);
-    s->stop[1] = -1;
+    while (write(s->stop[1], "", 1) < 0 && errno == EINTR) {}
     pthread_join(s->thread, NULL);
   }
   bool told = s->told;

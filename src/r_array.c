@@ -1,7 +1,7 @@
-/* r_array.c: see r_array.h.
+/* r_array.c: see r_array.h; the ALTREP class, and how handles are made.
  *
- * Ownership: wrap first, fill later: the external pointer and its finalizer stand before the
- * segment is made. A finalizer gives back this process's own mapping only.
+ * Ownership: the external pointer and its finalizer stand before the segment is made, because an R error in between
+ * would lose the mapping. A finalizer gives back this process's own mapping only.
  */
 #include "r_array.h"
 
@@ -16,116 +16,127 @@
 #include "mem_filemap.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
+#include "r_array_handle.h"
 #include "r_util.h"
 
-static void array_finalize(SEXP x) {
-  sm_array *a = R_ExternalPtrAddr(x);
+static R_altrep_class_t class_handle;
+
+static void give_back(sm_segment *seg, sm_small *block) {
+  if (block) sm_small_unref(block);
+  else if (seg) sm_segment_unref(seg);
+}
+
+static void array_finalize(SEXP ptr) {
+  r_array *a = R_ExternalPtrAddr(ptr);
   if (!a) return;
-  R_ClearExternalPtr(x);
+  R_ClearExternalPtr(ptr);
   a->magic = 0;
-  if (a->block) sm_small_unref(a->block);
-  else if (a->seg) sm_segment_unref(a->seg);
+  give_back(a->seg, a->block);
   free(a);
 }
 
-bool r_array_is(SEXP x) { return TYPEOF(x) == EXTPTRSXP && Rf_inherits(x, "shared_array"); }
+SEXP r_array_ptr(SEXP x) {
+  if (R_altrep_inherits(x, class_handle)) return R_altrep_data1(x);
+  if (TYPEOF(x) != RAWSXP || !ALTREP(x)) return NULL;
+  SEXP inner = R_altrep_data1(x); /* R's own wrapper keeps the wrapped vector there */
+  return TYPEOF(inner) == RAWSXP && R_altrep_inherits(inner, class_handle) ? R_altrep_data1(inner) : NULL;
+}
 
-/* ---- R attributes ---- */
+bool r_array_ptr_is(SEXP ptr) {
+  static const char magic[8] = "SHRDARR";
+  if (TYPEOF(ptr) != EXTPTRSXP) return false;
+  SEXP tag = R_ExternalPtrTag(ptr);
+  return TYPEOF(tag) == RAWSXP && (size_t)XLENGTH(tag) >= sizeof(sm_descriptor) && memcmp(RAW_RO(tag), magic, sizeof magic) == 0;
+}
+
+/* ---- attributes of the values ---- */
 
 SEXP r_array_meta(SEXP x) {
-  SEXP meta = R_ExternalPtrProtected(x);
+  SEXP meta = R_ExternalPtrProtected(r_array_ptr(x));
   return TYPEOF(meta) == VECSXP ? meta : R_NilValue;
 }
 
 SEXP r_array_meta_get(SEXP x, const char *name) { return r_list_get(r_array_meta(x), name); }
 
 void r_array_meta_init(SEXP x, SEXP meta) {
-  if (TYPEOF(meta) == VECSXP && XLENGTH(meta) > 0) R_SetExternalPtrProtected(x, meta);
+  if (TYPEOF(meta) == VECSXP && XLENGTH(meta) > 0) R_SetExternalPtrProtected(r_array_ptr(x), meta);
 }
 
 /* ---- making handles ---- */
 
-static sm_array *array_init(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
-  sm_array *a = calloc(1, sizeof *a + sizeof(int64_t) * (size_t)(ndim > 0 ? ndim : 1));
-  if (!a) return NULL;
-  R_SetExternalPtrAddr(x, a);
-  a->magic = SM_ARRAY_MAGIC;
-  a->vector = vector;
-  a->dtype = dtype;
-  a->ndim = ndim;
-  a->dim = (int64_t *)(a + 1);
-  a->length = 1;
-  for (int i = 0; i < ndim; i++) {
-    a->dim[i] = dim[i];
-    a->length *= dim[i];
-  }
-  return a;
-}
-
-sm_array *r_array_alloc(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector) {
-  sm_array *a = array_init(x, dtype, ndim, dim, vector);
-  if (!a) r_abort("sharedmem_memory_error", "cannot allocate a handle");
-  return a;
-}
-
-sm_array *r_array_alloc_over(SEXP x, sm_dtype dtype, int ndim, const int64_t *dim, bool vector, sm_segment *seg) {
-  sm_array *a = array_init(x, dtype, ndim, dim, vector);
-  if (!a) {
-    sm_segment_unref(seg);
-    r_abort("sharedmem_memory_error", "cannot allocate a handle");
-  }
-  return a;
-}
-
-SEXP r_array_shell(void) {
+SEXP r_array_handle(SEXP ptr) {
   static SEXP cls = NULL; /* shared by all handles */
   if (!cls) {
     cls = Rf_mkString("shared_array");
     R_PreserveObject(cls);
     MARK_NOT_MUTABLE(cls);
   }
-  SEXP x = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
+  PROTECT(ptr);
+  SEXP x = PROTECT(R_new_altrep(class_handle, ptr, R_NilValue));
   Rf_setAttrib(x, R_ClassSymbol, cls);
+  UNPROTECT(2);
+  return x;
+}
+
+void r_array_own(SEXP ptr) { R_RegisterCFinalizerEx(ptr, array_finalize, FALSE); }
+
+SEXP r_array_blank(void) {
+  SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
+  r_array_own(ptr);
+  SEXP x = r_array_handle(ptr);
   UNPROTECT(1);
   return x;
 }
 
-void r_array_own(SEXP x) { R_RegisterCFinalizerEx(x, array_finalize, FALSE); }
-
-SEXP r_array_handle(void) {
-  SEXP x = PROTECT(r_array_shell());
-  r_array_own(x);
-  UNPROTECT(1);
-  return x;
-}
-
-void r_array_bind(SEXP x, sm_array *a, sm_segment *seg, sm_small *block, uint8_t *data) {
-  a->seg = seg;
-  a->block = block;
-  a->data = data;
-  if (seg->readonly) a->readonly = true;
-  if (seg->kind == SM_SEGMENT_FILE || (block && seg->opened)) a->magic = SM_ARRAY_CHECKED;
-  sm_descriptor d = {.segment = {seg->id[0], seg->id[1]},
-                     .block = block ? block->id : 0,
-                     .offset = (uint64_t)(data - seg->payload),
-                     .fd = seg->fd,
+static void write_descriptor(SEXP ptr, const r_array *a) {
+  sm_descriptor d = {.segment = {a->seg->id[0], a->seg->id[1]},
+                     .block = a->block ? a->block->id : 0,
+                     .offset = (uint64_t)(a->data - a->seg->payload),
+                     .fd = a->seg->fd,
                      .itemsize = a->dtype.itemsize,
                      .code = a->dtype.code,
                      .raw = a->dtype.raw,
                      .vector = a->vector,
                      .readonly = a->readonly,
                      .ndim = (uint32_t)a->ndim,
-                     .kind = seg->kind};
+                     .kind = a->seg->kind};
   SEXP tag = Rf_allocVector(RAWSXP, (R_xlen_t)sm_descriptor_size(a->ndim));
-  R_SetExternalPtrTag(x, tag);
+  R_SetExternalPtrTag(ptr, tag);
   sm_descriptor_write(&d, a->dim, RAW(tag));
+}
+
+r_array *r_array_make(SEXP ptr, const r_array_spec *spec) {
+  r_array *a = calloc(1, sizeof *a + sizeof(int64_t) * (size_t)(spec->ndim > 0 ? spec->ndim : 1));
+  if (!a) {
+    give_back(spec->seg, spec->block);
+    r_abort("sharedmem_memory_error", "cannot allocate a handle");
+  }
+  sm_segment *seg = spec->block ? spec->block->seg : spec->seg;
+  *a = (r_array){.magic = R_ARRAY_MAGIC,
+                 .readonly = spec->readonly || seg->readonly,
+                 .vector = spec->vector,
+                 .fragile = seg->fragile,
+                 .dtype = spec->dtype,
+                 .ndim = spec->ndim,
+                 .length = 1,
+                 .dim = (int64_t *)(a + 1),
+                 .data = spec->data    ? spec->data
+                         : spec->block ? spec->block->data
+                                       : seg->payload,
+                 .seg = seg,
+                 .block = spec->block};
+  a->fast = !a->fragile && !(a->block && seg->opened);
+  for (int i = 0; i < spec->ndim; i++) a->length *= a->dim[i] = spec->dim[i];
+  R_SetExternalPtrAddr(ptr, a);
+  write_descriptor(ptr, a);
+  return a;
 }
 
 /* ---- access ---- */
 
-bool r_array_fragile(const sm_array *a) { return a->seg->kind == SM_SEGMENT_FILE; }
+bool r_array_fragile(const r_array *a) { return a->fragile; }
 
-void r_array_access(const sm_array *a, void (*fn)(void *), void *ctx) {
+void r_array_access(const r_array *a, void (*fn)(void *), void *ctx) {
   if (!r_array_fragile(a)) {
     fn(ctx);
     return;
@@ -133,7 +144,7 @@ void r_array_access(const sm_array *a, void (*fn)(void *), void *ctx) {
   if (sm_fault_guard(fn, ctx) < 0) r_array_abort_fault(a);
 }
 
-void r_array_abort_fault(const sm_array *a) {
+void r_array_abort_fault(const r_array *a) {
   int why = a && r_array_fragile(a) ? sm_filemap_why(a->seg) : SM_ESHORT;
   if (why == -ENOSPC)
     r_abort("sharedmem_file_error",
@@ -142,15 +153,92 @@ void r_array_abort_fault(const sm_array *a) {
   r_abort("sharedmem_file_error", "the file behind the shared array has become shorter: this part of it is no longer there");
 }
 
-bool r_array_overlap(const sm_array *a, const sm_array *b) {
+bool r_array_overlap(const r_array *a, const r_array *b) {
   sm_stretch p = {a->seg, a->data, (size_t)a->length * a->dtype.itemsize}, q = {b->seg, b->data, (size_t)b->length * b->dtype.itemsize};
   return sm_segment_overlap(p, q);
 }
 
-void r_array_check_writable(const sm_array *a) {
+void r_array_check_writable(const r_array *a) {
   if (a->readonly) r_abort("sharedmem_value_error", "the shared array is read-only: map the file with mode \"r+\" to write to it");
 }
 
 /* ---- entry points ---- */
 
 SEXP ffi_array_is(SEXP x) { return Rf_ScalarLogical(r_array_is(x)); }
+
+/* ---- the ALTREP class ---- */
+
+static R_xlen_t handle_length(SEXP x) {
+  SEXP ptr = R_altrep_data1(x), tag = R_ExternalPtrTag(ptr);
+  const r_array *a = R_ExternalPtrAddr(ptr);
+  if (a) return (R_xlen_t)a->length;
+  sm_descriptor d;
+  int64_t dim[SM_DESCRIPTOR_NDIM];
+  size_t nbytes;
+  if (!r_array_ptr_is(ptr) || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &nbytes) < 0 || d.itemsize == 0) return 0;
+  return (R_xlen_t)(nbytes / d.itemsize);
+}
+
+/* R puts the attributes on the copy. */
+static SEXP handle_duplicate(SEXP x, Rboolean deep) {
+  (void)deep;
+  return R_new_altrep(class_handle, R_altrep_data1(x), R_NilValue);
+}
+
+/* C code that asks for elements takes the handle for a raw vector: the error says what to hand over instead. */
+static Rbyte handle_elt(SEXP x, R_xlen_t i) {
+  (void)x, (void)i;
+  r_abort_call(Rf_lang1(Rf_install("abort_elements")));
+}
+
+static SEXP handle_extract(SEXP x, SEXP indices, SEXP call) {
+  (void)x, (void)indices, (void)call;
+  r_abort_call(Rf_lang1(Rf_install("abort_elements")));
+}
+
+/* The same, but for identical() and for R's deparsing of calls that hold a handle: these must not fail. */
+static void *handle_dataptr(SEXP x, Rboolean writable) {
+  (void)writable;
+  SEXP frame = PROTECT(r_call_in_namespace(Rf_lang1(Rf_install("elements_asked"))));
+  const void *bytes = frame == R_NilValue ? r_array_zeros((size_t)XLENGTH(x)) : r_array_identical(x, frame);
+  UNPROTECT(1);
+  return (void *)bytes;
+}
+
+static const void *handle_dataptr_or_null(SEXP x) {
+  (void)x;
+  return NULL;
+}
+
+static Rboolean handle_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree)(SEXP, int, int, int)) {
+  (void)pre, (void)deep, (void)pvec, (void)subtree;
+  const r_array *a = R_ExternalPtrAddr(R_altrep_data1(x));
+  Rprintf(" shared_array%s\n", a ? "" : " (not attached)");
+  return TRUE;
+}
+
+/* Values where the user saves (R/saved.R); else the pointer, of which R writes the tag and what it protects. */
+static SEXP handle_state(SEXP x) {
+  SEXP state = r_call1("handle_state", x);
+  return state == R_NilValue ? R_altrep_data1(x) : state;
+}
+
+static SEXP handle_unserialize(SEXP cls, SEXP state) {
+  (void)cls;
+  if (TYPEOF(state) == VECSXP) return r_call1("handle_from_state", state);
+  if (r_array_ptr_is(state)) return r_array_handle(state);
+  return r_array_handle(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue)); /* its use says that the descriptor is damaged */
+}
+
+void r_array_register(DllInfo *dll) {
+  class_handle = R_make_altraw_class("shared_array", "sharedmem", dll);
+  R_set_altrep_Length_method(class_handle, handle_length);
+  R_set_altrep_Duplicate_method(class_handle, handle_duplicate);
+  R_set_altrep_Inspect_method(class_handle, handle_inspect);
+  R_set_altrep_Serialized_state_method(class_handle, handle_state);
+  R_set_altrep_Unserialize_method(class_handle, handle_unserialize);
+  R_set_altvec_Dataptr_method(class_handle, handle_dataptr);
+  R_set_altvec_Dataptr_or_null_method(class_handle, handle_dataptr_or_null);
+  R_set_altvec_Extract_subset_method(class_handle, handle_extract);
+  R_set_altraw_Elt_method(class_handle, handle_elt);
+}

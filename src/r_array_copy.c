@@ -63,14 +63,14 @@ static const uint8_t *own_bytes(SEXP a) {
   return DATAPTR_OR_NULL(a);
 }
 
-static void put(const sm_array *to, size_t offset, const void *from, size_t n) {
+static void put(const r_array *to, size_t offset, const void *from, size_t n) {
   int rc = sm_segment_put(to->seg, offset, from, n);
   if (rc < 0) r_abort_memory((double)to->length * to->dtype.itemsize, NA_REAL, sm_error_text(rc));
   R_CheckUserInterrupt();
 }
 
 /* Strings wider than a block: the text alone is written, since the rest of a new segment is NUL. */
-static void fill_wide(SEXP a, const sm_array *to) {
+static void fill_wide(SEXP a, const r_array *to) {
   static const uint8_t na = SM_STR_NA;
   r_texts t = r_texts_of(a, to->dtype);
   for (R_xlen_t i = 0; i < to->length; i++) {
@@ -83,7 +83,7 @@ static void fill_wide(SEXP a, const sm_array *to) {
   }
 }
 
-static void fill(SEXP a, const sm_array *to) {
+static void fill(SEXP a, const r_array *to) {
   size_t size = to->dtype.itemsize, total = (size_t)to->length * size;
   if (to->block) {
     if (to->length) stage(a, 0, to->length, to->data, to->dtype);
@@ -135,10 +135,11 @@ static void copy_span(void *ctx) {
 }
 
 SEXP ffi_copy_shared(SEXP x) {
-  const sm_array *from = r_array_get(x, "a");
+  const r_array *from = r_array_get(x, "a");
   SEXP y = PROTECT(r_array_new_bare(from->dtype, from->ndim, from->dim, from->vector));
   r_array_meta_init(y, r_array_meta(x));
-  const sm_array *to = r_array_get(y, "a");
+  Rf_copyMostAttrib(x, y);
+  const r_array *to = r_array_get(y, "a");
   bool staged = !to->block && r_array_fragile(from);
   size_t nbytes = (size_t)from->length * from->dtype.itemsize, step = staged ? STAGE_BYTES : DIRECT_BYTES;
   uint8_t *buffer = staged ? (uint8_t *)R_alloc(STAGE_BYTES, 1) : NULL;
@@ -152,9 +153,20 @@ SEXP ffi_copy_shared(SEXP x) {
   return y;
 }
 
+/* Fill a new array with its bytes. */
+SEXP ffi_array_put(SEXP x, SEXP bytes) {
+  const r_array *to = r_array_get(x, "x");
+  size_t nbytes = (size_t)to->length * to->dtype.itemsize;
+  if (TYPEOF(bytes) != RAWSXP || (size_t)XLENGTH(bytes) != nbytes)
+    r_abort_argument("bytes", "of another length", "as many as the array has");
+  span s = {to->data, nbytes ? RAW_RO(bytes) : NULL, nbytes};
+  if (nbytes) r_array_access(to, copy_span, &s);
+  return x;
+}
+
 /* Map the pages of a new array that is to be filled at once. */
 SEXP ffi_array_touch(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   if (!a->block) sm_segment_touch(a->seg);
   return x;
 }

@@ -1,7 +1,7 @@
 /* r_array_handle.c: handles that come by serialize() or leave for another process. See r_array.h.
  *
- * R keeps an external pointer's tag, protected value and attributes and loses its address. The tag, a raw
- * vector, is a sm_descriptor; everything in it, and in the R attributes beside it, is input.
+ * R keeps an external pointer's tag and protected value and loses its address. The tag, a raw
+ * vector, is a sm_descriptor; everything in it, and in the attributes beside it, is input.
  */
 #include "r_array_handle.h"
 
@@ -33,8 +33,8 @@ static bool meta_valid(SEXP meta) {
 }
 
 /* Names and dimnames fit the shape? */
-static bool meta_fits(SEXP x, int ndim, const int64_t *dim, int64_t length) {
-  SEXP names = r_array_meta_get(x, "names"), dimnames = r_array_meta_get(x, "dimnames");
+static bool meta_fits(SEXP meta, int ndim, const int64_t *dim, int64_t length) {
+  SEXP names = r_list_get(meta, "names"), dimnames = r_list_get(meta, "dimnames");
   if (names != R_NilValue && (TYPEOF(names) != STRSXP || XLENGTH(names) != length)) return false;
   if (dimnames == R_NilValue) return true;
   if (TYPEOF(dimnames) != VECSXP || XLENGTH(dimnames) != ndim) return false;
@@ -45,81 +45,89 @@ static bool meta_fits(SEXP x, int ndim, const int64_t *dim, int64_t length) {
   return true;
 }
 
-static sm_array *attach_as(SEXP x, const sm_descriptor *d, const int64_t *dim, size_t nbytes, const char **reason) {
-  sm_dtype dtype;
-  sm_segment *seg;
-  sm_small *block;
-  *reason = "its descriptor is damaged";
-  if (dtype_from(d, &dtype) < 0) return NULL;
-  int64_t length = (int64_t)(nbytes / d->itemsize);
-  if (!meta_valid(R_ExternalPtrProtected(x)) || !meta_fits(x, (int)d->ndim, dim, length)) return NULL;
-  if (sm_descriptor_attach(d, nbytes, &seg, &block, reason) < 0) return NULL;
-  sm_array *a = calloc(1, sizeof *a + sizeof *dim * (d->ndim ? d->ndim : 1));
-  if (!a) {
-    if (block) sm_small_unref(block);
-    else sm_segment_unref(seg);
-    *reason = "no memory for a handle";
-    return NULL;
-  }
-  a->magic = SM_ARRAY_MAGIC;
-  a->readonly = d->readonly != 0;
-  a->vector = d->vector != 0;
-  a->dtype = dtype;
-  a->ndim = (int)d->ndim;
-  a->length = length;
-  a->dim = (int64_t *)(a + 1);
-  if (d->ndim) memcpy(a->dim, dim, sizeof *dim * d->ndim);
-  a->seg = block ? block->seg : seg;
-  a->block = block;
-  return a;
-}
-
-static sm_array *attach(SEXP x, const char **reason) {
-  SEXP tag = R_ExternalPtrTag(x);
+static r_array *attach(SEXP ptr, const char **reason) {
+  SEXP tag = R_ExternalPtrTag(ptr), meta = R_ExternalPtrProtected(ptr);
   sm_descriptor d;
   int64_t dim[SM_DESCRIPTOR_NDIM];
   size_t nbytes;
+  r_array_spec spec = {.dim = dim};
   *reason = "its descriptor is damaged";
-  if (TYPEOF(tag) != RAWSXP || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &nbytes) < 0) return NULL;
-  PROTECT(x);
-  sm_array *a = attach_as(x, &d, dim, nbytes, reason);
-  if (a) {
-    R_SetExternalPtrAddr(x, a);
-    r_array_own(x);
-    r_array_bind(x, a, a->seg, a->block, a->seg->payload + d.offset);
+  if (!r_array_ptr_is(ptr) || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &nbytes) < 0) return NULL;
+  if (dtype_from(&d, &spec.dtype) < 0) return NULL;
+  if (!meta_valid(meta) || !meta_fits(meta, (int)d.ndim, dim, (int64_t)(nbytes / d.itemsize))) return NULL;
+  PROTECT(ptr);
+  r_array_own(ptr);
+  r_array *a = NULL;
+  if (sm_descriptor_attach(&d, nbytes, &spec.seg, &spec.block, reason) == 0) {
+    spec.ndim = (int)d.ndim;
+    spec.vector = d.vector != 0;
+    spec.readonly = d.readonly != 0;
+    spec.data = (spec.block ? spec.block->seg : spec.seg)->payload + d.offset;
+    a = r_array_make(ptr, &spec);
   }
   UNPROTECT(1);
   return a;
 }
 
-sm_array *r_array_get(SEXP x, const char *arg) {
-  if (!r_array_is(x)) r_abort_argument_value(arg, x, "a shared array");
-  sm_array *a = TYPEOF(R_ExternalPtrTag(x)) == RAWSXP ? R_ExternalPtrAddr(x) : NULL;
-  const char *reason = "its memory was released";
-  if (!a) a = attach(x, &reason);
-  bool good = a && (a->magic == SM_ARRAY_MAGIC || a->magic == SM_ARRAY_CHECKED);
-  if (!good || (a->block && !sm_small_valid(a->block))) r_abort("sharedmem_unattached_error", "shared array is not attached: %s", reason);
+static SEXP alias_ptr(const r_array *from, int ndim, const int64_t *dim, bool vector, SEXP meta) {
+  int64_t length = 1;
+  for (int i = 0; i < ndim; i++) length *= dim[i];
+  if (length != from->length) r_abort_argument("dim", "extents of another product", "extents whose product is the length");
+  SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, TYPEOF(meta) == VECSXP && XLENGTH(meta) > 0 ? meta : R_NilValue));
+  r_array_own(ptr);
+  if (from->block) sm_small_ref(from->block);
+  else sm_segment_ref(from->seg);
+  r_array_make(ptr, &(r_array_spec){from->dtype, ndim, dim, vector, from->readonly, from->seg, from->block, from->data});
+  UNPROTECT(1);
+  return ptr;
+}
+
+/* Move dim, dimnames and names that R has set on handle x itself into a pointer of its own. */
+static r_array *adopt_shape(SEXP x, r_array *a) {
+  SEXP dims = PROTECT(Rf_getAttrib(x, R_DimSymbol)), names = PROTECT(Rf_getAttrib(x, R_NamesSymbol));
+  if (dims != R_NilValue || names != R_NilValue) {
+    int64_t dim[R_ARRAY_MAX_NDIM];
+    bool shaped = TYPEOF(dims) == INTSXP && XLENGTH(dims) <= R_ARRAY_MAX_NDIM;
+    int ndim = shaped ? (int)XLENGTH(dims) : a->ndim;
+    for (int i = 0; i < ndim; i++) dim[i] = shaped ? INTEGER_ELT(dims, i) : a->dim[i];
+    SEXP dimnames = PROTECT(Rf_getAttrib(x, R_DimNamesSymbol));
+    SEXP meta = PROTECT(r_call3("adopted_meta", r_array_meta(x), shaped ? R_NilValue : names, shaped ? dimnames : Rf_ScalarLogical(FALSE)));
+    SEXP ptr = PROTECT(alias_ptr(a, ndim, dim, a->vector && !shaped, meta));
+    SEXP whole = R_altrep_data1(x) == r_array_ptr(x) ? ptr : r_array_handle(ptr); /* else x is R's wrapper of a handle */
+    PROTECT(whole);
+    Rf_setAttrib(x, R_DimSymbol, R_NilValue);
+    Rf_setAttrib(x, R_NamesSymbol, R_NilValue);
+    R_set_altrep_data1(x, whole);
+    a = R_ExternalPtrAddr(ptr);
+    UNPROTECT(4);
+  }
+  UNPROTECT(2);
   return a;
 }
 
+r_array *r_array_get(SEXP x, const char *arg) {
+  SEXP ptr = r_array_ptr(x);
+  if (!ptr) r_abort_argument_value(arg, x, "a shared array");
+  r_array *a = R_ExternalPtrAddr(ptr);
+  const char *reason = "its memory was released";
+  if (!a) a = attach(ptr, &reason);
+  bool good = a && a->magic == R_ARRAY_MAGIC;
+  if (!good || (a->block && !sm_small_valid(a->block))) r_abort("sharedmem_unattached_error", "shared array is not attached: %s", reason);
+  return adopt_shape(x, a);
+}
+
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta) {
-  const sm_array *from = r_array_get(x, "x");
-  SEXP y = PROTECT(r_array_handle());
-  sm_array *a = r_array_alloc(y, from->dtype, ndim, dim, vector);
-  if (a->length != from->length) r_abort_argument("dim", "extents of another product", "extents whose product is the length");
-  a->readonly = from->readonly;
-  if (from->block) sm_small_ref(from->block);
-  else sm_segment_ref(from->seg);
-  r_array_bind(y, a, from->seg, from->block, from->data);
-  r_array_meta_init(y, meta);
-  UNPROTECT(1);
+  SEXP ptr = PROTECT(alias_ptr(r_array_get(x, "x"), ndim, dim, vector, meta));
+  SEXP y = PROTECT(r_array_handle(ptr));
+  Rf_copyMostAttrib(x, y);
+  UNPROTECT(2);
   return y;
 }
 
-int r_array_travel_fd(SEXP x, pid_t me) {
-  if (!r_array_is(x)) return -1;
-  sm_array *a = R_ExternalPtrAddr(x);
-  if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY || a->seg->creator != me) return -1;
+int r_array_travel_fd(SEXP ptr, pid_t me) {
+  if (!r_array_ptr_is(ptr)) return -1;
+  r_array *a = R_ExternalPtrAddr(ptr);
+  if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY || (a->block && a->seg->creator != me)) return -1;
   if (a->block) sm_small_keep(a->block);
   return a->seg->fd;
 }
@@ -158,12 +166,12 @@ static SEXP hex_to(SEXP text) {
   return good ? raw : R_NilValue;
 }
 
-SEXP r_array_name(SEXP x) {
-  if (!r_array_is(x) || !R_ExternalPtrAddr(x) || TYPEOF(R_ExternalPtrTag(x)) != RAWSXP) return R_NilValue;
+SEXP r_array_name(SEXP ptr) {
+  if (!r_array_ptr_is(ptr) || !R_ExternalPtrAddr(ptr)) return R_NilValue;
   const void *top = vmaxget();
-  SEXP meta = r_array_meta(x);
+  SEXP meta = R_ExternalPtrProtected(ptr);
   SEXP name = PROTECT(Rf_allocVector(STRSXP, 2));
-  SET_STRING_ELT(name, 0, hex_from(R_ExternalPtrTag(x)));
+  SET_STRING_ELT(name, 0, hex_from(R_ExternalPtrTag(ptr)));
   SET_STRING_ELT(name, 1, R_BlankString);
   if (meta != R_NilValue) {
     SEXP call = PROTECT(Rf_lang4(Rf_install("serialize"), meta, R_NilValue, Rf_ScalarLogical(FALSE)));
@@ -178,18 +186,17 @@ SEXP r_array_name(SEXP x) {
 
 SEXP r_array_from_name(SEXP name) {
   if (TYPEOF(name) != STRSXP || XLENGTH(name) != 2) r_abort("sharedmem_unattached_error", "not the name of a shared array");
-  SEXP x = PROTECT(r_array_shell());
   SEXP tag = PROTECT(hex_to(STRING_ELT(name, 0)));
   SEXP meta = PROTECT(hex_to(STRING_ELT(name, 1)));
-  R_SetExternalPtrTag(x, tag);
+  SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, tag, R_NilValue));
   if (TYPEOF(meta) == RAWSXP && XLENGTH(meta) > 0) {
     SEXP call = PROTECT(Rf_lang2(Rf_install("unserialize"), meta));
-    R_SetExternalPtrProtected(x, Rf_eval(call, R_BaseEnv));
+    R_SetExternalPtrProtected(ptr, Rf_eval(call, R_BaseEnv));
     UNPROTECT(1);
   }
   const char *reason;
-  sm_array *a = attach(x, &reason); /* if it cannot be, its use says why */
+  r_array *a = attach(ptr, &reason); /* if it cannot be, its use says why */
   if (a && !a->block) r_memory_collect_before(0);
   UNPROTECT(3);
-  return x;
+  return ptr;
 }

@@ -6,21 +6,26 @@
 
 /* The attached array behind a handle; attaches it where it came by serialize(). Raises
  * sharedmem_unattached_error or an argument error naming `arg`; never returns NULL. Valid while x is protected. */
-sm_array *r_array_get(SEXP x, const char *arg);
+r_array *r_array_get(SEXP x, const char *arg);
 
 /* A new handle over the memory of the attached handle x: other shape (ndim, dim: the product must be the
- * length of x; dim may be x's own) and other R attributes (meta: a named list, or R_NilValue). */
+ * length of x; dim may be x's own) and other attributes of the values (meta: a named list, or R_NilValue). The handle's
+ * own attributes, its class among them, are x's. */
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta);
 
-/* For the result channel. If x is an attached handle whose segment did not exist at the fork of
- * this process (this process made or received it), its descriptor to be passed on; else -1. */
-int r_array_travel_fd(SEXP x, pid_t me);
+/* For the Dataptr method: what identical(), whose frame is `frame`, may compare as the bytes of handle x; n bytes that are zero. */
+const void *r_array_identical(SEXP x, SEXP frame);
+const void *r_array_zeros(size_t n);
 
-/* For the hooks of R_InitOutPStream() and R_InitInPStream(). r_array_name(): the name (a character vector) under which
- * handle x goes through a stream, or R_NilValue if x is no attached handle. r_array_from_name(): a handle of that
- * name, attached if its segment is known here (sm_segment_find(), sm_segment_adopt()) or can be opened, and holding refs
+/* For the result channel. If ptr is of an attached handle in a segment of its own, which the master may have dropped, or in one
+ * that this process made or received, its descriptor to be passed on; else -1. */
+int r_array_travel_fd(SEXP ptr, pid_t me);
+
+/* For the hooks of R_InitOutPStream() and R_InitInPStream(), which see the pointers of handles. r_array_name(): the name (a
+ * character vector) under which ptr goes through a stream, or R_NilValue if it is no attached handle's. r_array_from_name(): a
+ * pointer of that name, attached if its segment is known here (sm_segment_find(), sm_segment_adopt()) or can be opened, and holding refs
  * of its own; R errors only for a name that r_array_name() never gave. */
-SEXP r_array_name(SEXP x);
+SEXP r_array_name(SEXP ptr);
 SEXP r_array_from_name(SEXP name);
 
 #endif

@@ -30,21 +30,18 @@ static bool whole_file(uint64_t size, uint64_t offset, uint32_t itemsize, int64_
 
 static sm_segment *map(const char *path, sm_filemap_mode mode, uint64_t offset, uint32_t itemsize, int64_t *length) {
   char message[256] = "";
-  int fd = -1;
-  uint64_t size = 0;
+  sm_filemap_file file;
   sm_segment *seg = NULL;
-  int rc = sm_filemap_open(path, mode, &fd, &size);
+  int rc = sm_filemap_open(path, mode, &file);
   if (rc < 0) abort_file(path, rc == SM_EFORMAT ? "is no regular file" : sm_error_text(rc));
-  if (*length < 0 && !whole_file(size, offset, itemsize, length, message, sizeof message)) {
-    close(fd);
-    abort_file(path, message);
-  }
-  rc = sm_filemap_map(fd, mode, offset, (size_t)*length * itemsize, &seg);
-  if (rc == 0) return seg;
-  close(fd);
-  if (rc != SM_ESHORT) abort_file(path, sm_error_text(rc));
-  snprintf(message, sizeof message, "has %.0f bytes, but %.0f from offset %.0f on were asked for", (double)size, (double)*length * itemsize,
-           (double)offset);
+  bool fits = *length >= 0 || whole_file(file.size, offset, itemsize, length, message, sizeof message);
+  if (fits) rc = sm_filemap_map(&file, mode, offset, (size_t)*length * itemsize, &seg);
+  if (fits && rc == 0) return seg;
+  sm_filemap_drop(&file, path);
+  if (fits && rc != SM_ESHORT) abort_file(path, rc == -EFBIG ? "files are limited to less (ulimit -f)" : sm_error_text(rc));
+  if (fits)
+    snprintf(message, sizeof message, "has %.0f bytes, but %.0f from offset %.0f on were asked for", (double)file.size,
+             (double)*length * itemsize, (double)offset);
   abort_file(path, message);
   return NULL;
 }
@@ -54,21 +51,20 @@ SEXP ffi_memmap_new(SEXP path, SEXP dtype, SEXP shape, SEXP mode, SEXP offset) {
   sm_dtype d = r_array_dtype_arg(dtype);
   int ndim = r_array_shape_arg(shape, d, dim);
   for (int i = 0; i < ndim; i++) length *= dim[i];
-  SEXP x = PROTECT(r_array_handle());
+  SEXP x = PROTECT(r_array_blank());
   sm_segment *seg =
       map(Rf_translateChar(STRING_ELT(path, 0)), (sm_filemap_mode)Rf_asInteger(mode), (uint64_t)Rf_asReal(offset), d.itemsize, &length);
   if (shape == R_NilValue) {
     ndim = 1;
     dim[0] = length;
   }
-  sm_array *a = r_array_alloc_over(x, d, ndim, dim, ndim == 1, seg);
-  r_array_bind(x, a, seg, NULL, seg->payload);
+  r_array_make(r_array_ptr(x), &(r_array_spec){.dtype = d, .ndim = ndim, .dim = dim, .vector = ndim == 1, .seg = seg});
   UNPROTECT(1);
   return x;
 }
 
 SEXP ffi_memmap_flush(SEXP x) {
-  const sm_array *a = r_array_get(x, "con");
+  const r_array *a = r_array_get(x, "con");
   if (a->seg->kind != SM_SEGMENT_FILE || a->readonly) return R_NilValue;
   int rc = sm_filemap_flush(a->seg);
   if (rc < 0) r_abort("sharedmem_file_error", "cannot write the file behind the shared array: %s", sm_error_text(rc));

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "mem_file.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
 #include "r_memory.h"
@@ -20,31 +21,49 @@ static int segment_get(size_t nbytes, bool backed, sm_segment **out, uint64_t *a
   return rc;
 }
 
-static void memory_get(SEXP x, sm_array *a, size_t nbytes, bool backed) {
-  sm_segment *seg = NULL;
-  sm_small *block = NULL;
+static const char *reason_of(int rc) {
+  switch (rc) {
+  case -EMFILE: return "this process has no more file descriptors (raise ulimit -n)";
+  case -ENFILE: return "the system has no more file descriptors";
+  case -EFBIG: return "it lies in files, whose size is limited here (raise ulimit -f)";
+  case -ENOMEM: return "no address space, or too many mappings (ulimit -v, sysctl vm.max_map_count)";
+  default: return sm_error_text(rc);
+  }
+}
+
+/* Does it become a block of a common segment? Larger ones do too where the process can have few descriptors more. */
+static bool is_small(size_t nbytes) {
+  size_t count, total;
+  if (nbytes <= SM_SMALL_MAX || nbytes > SM_SMALL_LARGEST) return nbytes <= SM_SMALL_MAX;
+  sm_segment_usage(&count, &total);
+  return sm_fd_scarce(count);
+}
+
+/* Memory for `spec`, with one ref. */
+static void memory_get(r_array_spec *spec, size_t nbytes, bool backed) {
   uint64_t available = UINT64_MAX;
   r_memory_collect_before(nbytes);
-  bool small = nbytes <= SM_SMALL_MAX;
-  int rc = small ? sm_small_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
+  bool small = is_small(nbytes);
+  int rc = small ? sm_small_new(nbytes, &spec->block) : segment_get(nbytes, backed, &spec->seg, &available);
   if (rc == SM_ENOROOM || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM) {
     R_gc();
     sm_pool_trim();
-    rc = small ? sm_small_new(nbytes, &block) : segment_get(nbytes, backed, &seg, &available);
+    rc = small ? sm_small_new(nbytes, &spec->block) : segment_get(nbytes, backed, &spec->seg, &available);
   }
   if (rc == SM_EINTR) {
     r_interrupt_raise();
   }
-  if (rc < 0)
-    r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available,
-                   rc == -EMFILE ? "this process has no more file descriptors" : sm_error_text(rc));
-  r_array_bind(x, a, small ? block->seg : seg, block, small ? block->data : seg->payload);
+  if (rc == -EFBIG) available = sm_size_limit();
+  if (rc < 0) r_abort_memory((double)nbytes, available == UINT64_MAX ? NA_REAL : (double)available, reason_of(rc));
 }
 
 static SEXP array_make(sm_dtype dtype, int ndim, const int64_t *dim, bool vector, bool backed) {
-  SEXP x = PROTECT(r_array_handle());
-  sm_array *a = r_array_alloc(x, dtype, ndim, dim, vector);
-  memory_get(x, a, (size_t)a->length * dtype.itemsize, backed);
+  SEXP x = PROTECT(r_array_blank());
+  r_array_spec spec = {.dtype = dtype, .ndim = ndim, .dim = dim, .vector = vector};
+  size_t nbytes = dtype.itemsize;
+  for (int i = 0; i < ndim; i++) nbytes *= (size_t)dim[i];
+  memory_get(&spec, nbytes, backed);
+  r_array_make(r_array_ptr(x), &spec);
   UNPROTECT(1);
   return x;
 }

@@ -4,7 +4,7 @@
 
 #include "r_array.h"
 
-/* A new zero-filled array. dim: ndim extents; vector as in sm_array. Raises classed errors. */
+/* A new zero-filled array. dim: ndim extents; vector as in r_array. Raises classed errors. */
 SEXP r_array_new(sm_dtype dtype, int ndim, const int64_t *dim, bool vector);
 
 /* The same for who fills it at once: if block is NULL in the handle, sm_segment_back() must precede any touch of a part. */

@@ -5,13 +5,17 @@
 #include "r_array_handle.h"
 #include "r_util.h"
 
+/* An ordinary vector that has got the class (attributes(y) <- attributes(x)) answers for itself. */
+static bool class_alone(SEXP x) { return !r_array_is(x) && Rf_isVector(x); }
+
 SEXP ffi_array_length(SEXP x) {
-  int64_t n = r_array_get(x, "x")->length;
+  int64_t n = class_alone(x) ? (int64_t)XLENGTH(x) : r_array_get(x, "x")->length;
   return n <= INT32_MAX ? Rf_ScalarInteger((int)n) : Rf_ScalarReal((double)n);
 }
 
 SEXP ffi_array_dim(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  if (class_alone(x)) return Rf_getAttrib(x, R_DimSymbol);
+  const r_array *a = r_array_get(x, "x");
   if (a->vector || a->ndim == 0) return R_NilValue;
   bool large = false;
   for (int k = 0; k < a->ndim; k++) large |= a->dim[k] > INT32_MAX;
@@ -25,7 +29,7 @@ SEXP ffi_array_dim(SEXP x) {
 
 /* list(dtype, nbytes, ndim, vector, readonly) */
 SEXP ffi_array_about(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   const char *names[] = {"dtype", "nbytes", "ndim", "vector", "readonly", ""};
   char code[16];
   sm_dtype_format(a->dtype, code);
@@ -40,13 +44,14 @@ SEXP ffi_array_about(SEXP x) {
 }
 
 SEXP ffi_array_meta(SEXP x) {
+  if (class_alone(x)) return r_call1("ordinary_meta", x);
   r_array_get(x, "x");
   return r_array_meta(x);
 }
 
 /* A new handle over the same elements. dim: NULL for a plain vector; meta: named list or NULL. */
 SEXP ffi_array_reshape(SEXP x, SEXP dim, SEXP vector, SEXP meta) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   int64_t ext[SM_MAX_DIM];
   int ndim = (int)XLENGTH(dim);
   if (ndim > SM_MAX_DIM) r_abort_argument("dim", "more than 64 extents", "at most 64");
@@ -65,12 +70,12 @@ SEXP ffi_array_dtype(SEXP x) {
 }
 
 SEXP ffi_array_nbytes(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   return Rf_ScalarReal((double)a->length * a->dtype.itemsize);
 }
 
 SEXP ffi_array_shape(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   SEXP shape = PROTECT(Rf_allocVector(REALSXP, a->ndim));
   for (int i = 0; i < a->ndim; i++) REAL(shape)[i] = (double)a->dim[i];
   UNPROTECT(1);

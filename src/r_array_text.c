@@ -78,7 +78,7 @@ SEXP r_text_char(const uint8_t *item, sm_dtype d) {
 }
 
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   const uint8_t *item;
   uint8_t *to;
   size_t n;
@@ -96,7 +96,7 @@ static void take(void *ctx) {
   j->to[j->n] = 0;
 }
 
-SEXP r_text_char_live(const sm_array *a, int64_t pos) {
+SEXP r_text_char_live(const r_array *a, int64_t pos) {
   uint8_t few[256];
   item_job j = {a, a->data + (size_t)pos * a->dtype.itemsize, few, 0};
   const void *top = vmaxget();
@@ -112,7 +112,7 @@ SEXP r_text_char_live(const sm_array *a, int64_t pos) {
 /* ---- are there strings that cannot be compared by their bytes? ---- */
 
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   int64_t from, n;
   bool found;
 } scan_job;
@@ -124,7 +124,7 @@ static void scan(void *ctx) {
 }
 
 SEXP ffi_text_marked(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   scan_job j = {a, 0, 0, false};
   for (; a->dtype.code == SM_STR && j.from < a->length && !j.found; j.from += j.n) {
     j.n = a->length - j.from < 1 << 20 ? a->length - j.from : 1 << 20;

@@ -23,6 +23,6 @@ sm_dtype r_texts_dtype(SEXP strings);
 /* The CHARSXP of one item. r_text_char(): of memory that nobody else writes; r_text_char_live(): of an array's own, of which
  * a copy is made first. Both work on what is there, however malformed. */
 SEXP r_text_char(const uint8_t *item, sm_dtype d);
-SEXP r_text_char_live(const sm_array *a, int64_t pos);
+SEXP r_text_char_live(const r_array *a, int64_t pos);
 
 #endif

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "mem_filemap.h"
+#include "r_kernel.h"
 #include "r_map_template.h"
 #include "r_region.h"
 
@@ -36,6 +38,20 @@ static const constant constants[] = {
     {"trace", "startup", SM_TRACE_STARTUP},
     {"trace", "dispatch", SM_TRACE_DISPATCH},
     {"trace", "lost", SM_TRACE_LOST},
+    {"summary", "sum", R_SUM},
+    {"summary", "prod", R_PROD},
+    {"summary", "min", R_MIN},
+    {"summary", "max", R_MAX},
+    {"summary", "range", R_RANGE},
+    {"summary", "any", R_ANY},
+    {"summary", "all", R_ALL},
+    {"summary", "mean", R_MEAN},
+    {"file_mode", "r", SM_FILEMAP_READ},
+    {"file_mode", "r+", SM_FILEMAP_UPDATE},
+    {"file_mode", "w+", SM_FILEMAP_CREATE},
+    {"file_mode", "c", SM_FILEMAP_PRIVATE},
+    {"kernel", "none", SM_CLASS_NONE},
+    {"kernel", "wide", SM_CLASS_WIDE},
 #define SIGNAL(name) \
   { "signal", #name, name }
     SIGNAL(SIGHUP),
@@ -105,9 +121,21 @@ static SEXP named(int n, SEXP names) {
 
 static SEXP frame_types(void) {
   SEXP names = PROTECT(Rf_allocVector(STRSXP, R_FRAME_NTYPES - 1));
-  for (int i = 1; i < R_FRAME_NTYPES; i++) SET_STRING_ELT(names, i - 1, Rf_mkChar(r_frame_kinds[i].name));
+  for (int i = 1; i < R_FRAME_NTYPES; i++) SET_STRING_ELT(names, i - 1, Rf_mkChar(r_frame_names[i]));
   SEXP out = named(R_FRAME_NTYPES - 1, names);
   for (int i = 1; i < R_FRAME_NTYPES; i++) INTEGER(out)[i - 1] = i;
+  UNPROTECT(1);
+  return out;
+}
+
+/* How the kernels compute with each dtype, by its code. */
+static SEXP dtype_kernels(void) {
+  int n = 0;
+  while (sm_dtype_row(n)) n++;
+  SEXP names = PROTECT(Rf_allocVector(STRSXP, n));
+  for (int i = 0; i < n; i++) SET_STRING_ELT(names, i, Rf_mkChar(sm_dtype_row(i)->name));
+  SEXP out = named(n, names);
+  for (int i = 0; i < n; i++) INTEGER(out)[i] = sm_dtype_row(i)->kernel;
   UNPROTECT(1);
   return out;
 }
@@ -123,16 +151,18 @@ static SEXP realtime_range(void) {
 #endif
 }
 
-/* list(frame, realtime, output, schedule, ...): of each enumeration that R needs the names and numbers. */
+/* list(frame, realtime, dtype, output, schedule, ...): of each enumeration that R needs the names and numbers. */
 SEXP ffi_constants(void) {
-  int ngroups = 2;
+  int ngroups = 3;
   for (int i = 0; i < N; i = group_end(i)) ngroups++;
   SEXP out = PROTECT(Rf_allocVector(VECSXP, ngroups)), groups = PROTECT(Rf_allocVector(STRSXP, ngroups));
   SET_VECTOR_ELT(out, 0, frame_types());
   SET_STRING_ELT(groups, 0, Rf_mkChar("frame"));
   SET_VECTOR_ELT(out, 1, realtime_range());
   SET_STRING_ELT(groups, 1, Rf_mkChar("realtime"));
-  for (int i = 0, g = 2; i < N; i = group_end(i), g++) {
+  SET_VECTOR_ELT(out, 2, dtype_kernels());
+  SET_STRING_ELT(groups, 2, Rf_mkChar("dtype"));
+  for (int i = 0, g = 3; i < N; i = group_end(i), g++) {
     int n = group_end(i) - i;
     SEXP names = Rf_allocVector(STRSXP, n);
     SET_STRING_ELT(groups, g, Rf_mkChar(constants[i].group));

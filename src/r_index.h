@@ -15,19 +15,19 @@ typedef struct {
 
 /* Resolve one subscript over all elements. i may be anything a user writes; R_MissingArg and symbols stand for
  * all. Raises sharedmem_index_error. The result is valid until vmaxset(). Returns an object to protect. */
-SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, bool writing, r_subscripts *out);
+SEXP r_subscripts_one(SEXP x, const r_array *a, SEXP i, bool writing, r_subscripts *out);
 
 /* The same for a list of one subscript an extent. */
-SEXP r_subscripts_many(SEXP x, const sm_array *a, SEXP indices, r_subscripts *out);
+SEXP r_subscripts_many(SEXP x, const r_array *a, SEXP indices, r_subscripts *out);
 
 /* A plain R vector of the selected elements, without attributes. wide: i8 as the bits of integer64. */
-SEXP r_select_read(const sm_array *a, const r_subscripts *s, bool wide);
+SEXP r_select_read(const r_array *a, const r_subscripts *s, bool wide);
 
 /* All elements, without attributes. */
-SEXP r_read_all(const sm_array *a, bool wide);
+SEXP r_read_all(const r_array *a, bool wide);
 
 /* Elements from .. from + n - 1, without attributes. */
-SEXP r_read_run(const sm_array *a, int64_t from, int64_t n, bool wide);
+SEXP r_read_run(const r_array *a, int64_t from, int64_t n, bool wide);
 
 /* True if the handle holds integer64 values. */
 bool r_meta_is_integer64(SEXP meta);
@@ -38,12 +38,12 @@ typedef struct {
   SEXP value; /* the R vector behind it */
   sm_dtype dtype;
   sm_rtype type;
-  const void *data;      /* NULL for text */
-  const sm_array *other; /* where the values are another array's items */
+  const void *data;     /* NULL for text */
+  const r_array *other; /* where the values are another array's items */
 } r_values;
 
 /* The array behind a view that still shows its memory, and the first element it shows; NULL for any other object. */
-const sm_array *r_view_array(SEXP v, int64_t *from);
+const r_array *r_view_array(SEXP v, int64_t *from);
 
 /* An ordinary vector with the elements of an ALTREP vector of numbers or logical values, class and dim kept: what others may
  * write meanwhile is read once. Any other object as it is. */
@@ -51,10 +51,29 @@ SEXP r_private_vector(SEXP v);
 
 /* Turn `value` into a source for x: classes, types and shared arrays. Does not look at single values. Raises
  * sharedmem_value_error for a type that does not go into the dtype. Returns an object to protect. */
-SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out);
+SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out);
 
 /* Raise sharedmem_value_error if one of the first n values does not fit. */
-void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n);
+void r_values_check(const r_array *a, SEXP meta, const r_values *v, int64_t n);
+
+/* The element that x[i] names, 0-based, where that can be seen at a glance: x's memory may be touched directly, and i is one positive
+ * number, or a symbol (all) for an array of one. Else NULL. The path of every scalar loop. *ptr: the pointer behind x. */
+static inline const r_array *r_index_fast(SEXP x, SEXP i, SEXP *ptr, int64_t *at) {
+  *ptr = r_array_ptr(x);
+  if (!*ptr || Rf_isObject(i)) return NULL;
+  const r_array *a = R_ExternalPtrAddr(*ptr);
+  if (!a || !a->fast) return NULL;
+  double v = 0;
+  if (TYPEOF(i) == INTSXP && XLENGTH(i) == 1) v = INTEGER_ELT(i, 0);
+  else if (TYPEOF(i) == REALSXP && XLENGTH(i) == 1) v = REAL_ELT(i, 0);
+  else if (TYPEOF(i) == SYMSXP && a->length == 1 && (a->vector || a->ndim == 0)) v = 1;
+  if (!(v >= 1 && v < (double)a->length + 1)) return NULL;
+  *at = (int64_t)v - 1;
+  return a;
+}
+
+/* Does an assignment in this frame work on the memory itself? */
+bool r_index_writes(SEXP frame);
 
 /* Raise the classed error with its fields. position, axis: 1-based, axis 0 for none. */
 void r_abort_index(const char *message, double position, SEXP index, double extent, int axis);

@@ -8,7 +8,7 @@
 
 /* Additions to one stretch of places, under the guard where the memory may vanish. */
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   const r_values *v;
   sm_span span;
   int64_t at; /* how many were made: number of the value that comes next */
@@ -55,7 +55,7 @@ static void add_all(void *ctx) {
   }
 }
 
-static void check_target(const sm_array *a) {
+static void check_target(const r_array *a) {
   char code[16];
   sm_dtype_format(a->dtype, code);
   if (a->dtype.code != SM_I4 && a->dtype.code != SM_I8 && a->dtype.code != SM_F8)
@@ -64,14 +64,14 @@ static void check_target(const sm_array *a) {
   if ((uintptr_t)a->data % a->dtype.itemsize) r_abort_argument("x", "an array at an odd offset of its file", "aligned to its item size");
 }
 
-/* One number to one place, the path of every scalar loop. NULL if it is not that simple. */
+/* One number to one place. NULL where R's rules must be looked at more closely. */
 static SEXP add_scalar(SEXP x, SEXP i, SEXP value) {
-  if (TYPEOF(x) != EXTPTRSXP || !r_array_is(x) || Rf_isObject(i) || Rf_isObject(value)) return NULL;
-  const sm_array *a = R_ExternalPtrAddr(x);
-  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || R_ExternalPtrProtected(x) != R_NilValue) return NULL;
-  double at = TYPEOF(i) == INTSXP && XLENGTH(i) == 1 ? INTEGER_ELT(i, 0) : TYPEOF(i) == REALSXP && XLENGTH(i) == 1 ? REAL_ELT(i, 0) : 0;
-  if (!(at >= 1 && at < (double)a->length + 1) || (uintptr_t)a->data % a->dtype.itemsize) return NULL;
-  uint8_t *p = a->data + ((size_t)at - 1) * a->dtype.itemsize;
+  int64_t at;
+  SEXP ptr;
+  const r_array *a = r_index_fast(x, i, &ptr, &at);
+  if (!a || a->readonly || TYPEOF(i) == SYMSXP || R_ExternalPtrProtected(ptr) != R_NilValue || Rf_isObject(value)) return NULL;
+  uint8_t *p = a->data + (size_t)at * a->dtype.itemsize;
+  if ((uintptr_t)p % a->dtype.itemsize) return NULL;
   double d;
   if (TYPEOF(value) == REALSXP && XLENGTH(value) == 1) d = REAL_ELT(value, 0);
   else if (TYPEOF(value) == INTSXP && XLENGTH(value) == 1 && INTEGER_ELT(value, 0) != NA_INTEGER) d = INTEGER_ELT(value, 0);
@@ -89,7 +89,7 @@ static SEXP add_scalar(SEXP x, SEXP i, SEXP value) {
 SEXP ffi_atomic_add(SEXP x, SEXP i, SEXP value) {
   SEXP fast = add_scalar(x, i, value);
   if (fast) return fast;
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   check_target(a);
   if (r_array_meta_get(x, "class") != R_NilValue) r_abort_argument("x", "an array with a class", "an array of plain numbers");
   const void *vmax = vmaxget();
@@ -106,7 +106,7 @@ SEXP ffi_atomic_add(SEXP x, SEXP i, SEXP value) {
   r_values_check(a, R_NilValue, &v, ny);
   SEXP ans = PROTECT(Rf_allocVector(a->dtype.code == SM_I4 ? INTSXP : REALSXP, (R_xlen_t)n));
   add_job job = {.a = a, .v = &v, .out = a->dtype.code == SM_I4 ? (void *)INTEGER(ans) : (void *)REAL(ans)};
-  const sm_array *guarded = v.other && r_array_fragile(v.other) ? v.other : a;
+  const r_array *guarded = v.other && r_array_fragile(v.other) ? v.other : a;
   while (job.rc == 0 && (job.span = sm_plan_next(&plan)).n) r_array_access(guarded, add_all, &job);
   if (job.rc < 0)
     r_abort_value("the sum does not fit its dtype; what stands before it was added", (double)job.at + 1, R_NilValue, a->dtype);

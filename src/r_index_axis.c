@@ -230,13 +230,13 @@ static SEXP plain_subscript(SEXP i, SEXP names, int dim) {
   return i;
 }
 
-static bool is_matrix_index(const sm_array *a, SEXP i) {
+static bool is_matrix_index(const r_array *a, SEXP i) {
   if (a->vector || a->ndim < 1 || (TYPEOF(i) != INTSXP && TYPEOF(i) != REALSXP && TYPEOF(i) != STRSXP)) return false;
   SEXP dim = Rf_getAttrib(i, R_DimSymbol);
   return TYPEOF(dim) == INTSXP && XLENGTH(dim) == 2 && INTEGER_RO(dim)[1] == a->ndim;
 }
 
-static SEXP take_matrix(SEXP x, const sm_array *a, SEXP i, r_subscripts *out) {
+static SEXP take_matrix(SEXP x, const r_array *a, SEXP i, r_subscripts *out) {
   if (TYPEOF(i) == STRSXP) {
     SEXP dn = PROTECT(r_list_get(r_array_meta(x), "dimnames"));
     i = r_call2("match_matrix_names", i, dn);
@@ -259,7 +259,7 @@ static SEXP take_matrix(SEXP x, const sm_array *a, SEXP i, r_subscripts *out) {
   return i;
 }
 
-SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, bool writing, r_subscripts *out) {
+SEXP r_subscripts_one(SEXP x, const r_array *a, SEXP i, bool writing, r_subscripts *out) {
   out->nsub = 1;
   out->by_matrix = false;
   out->resolved = R_NilValue;
@@ -286,7 +286,7 @@ SEXP r_subscripts_one(SEXP x, const sm_array *a, SEXP i, bool writing, r_subscri
   return i;
 }
 
-SEXP r_subscripts_many(SEXP x, const sm_array *a, SEXP indices, r_subscripts *out) {
+SEXP r_subscripts_many(SEXP x, const r_array *a, SEXP indices, r_subscripts *out) {
   int n = (int)XLENGTH(indices);
   if (a->vector || n != a->ndim || n > SM_MAX_DIM)
     r_abort_index("incorrect number of dimensions", NA_REAL, R_NilValue, (double)(a->vector ? 0 : a->ndim), 0);

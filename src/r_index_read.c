@@ -35,7 +35,7 @@ static void *vector_data(SEXP v) {
 
 /* A block of items, copied out under the guard where the memory may vanish. */
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   const sm_span *span;
   int64_t from, n;
   uint8_t *items;
@@ -51,7 +51,7 @@ static void copy_items(void *ctx) {
 /* Items wider than this are read one by one, no further than their text goes. */
 #define WIDE_ITEM 4096
 
-static void read_wide(const sm_array *a, sm_plan *p, SEXP ans) {
+static void read_wide(const r_array *a, sm_plan *p, SEXP ans) {
   R_xlen_t at = 0;
   for (sm_span s = sm_plan_next(p); s.n; s = sm_plan_next(p))
     for (int64_t k = 0; k < s.n; k++, at++) {
@@ -60,7 +60,7 @@ static void read_wide(const sm_array *a, sm_plan *p, SEXP ans) {
     }
 }
 
-static void read_strings(const sm_array *a, sm_plan *p, SEXP ans) {
+static void read_strings(const r_array *a, sm_plan *p, SEXP ans) {
   R_xlen_t at = 0;
   size_t size = a->dtype.itemsize;
   if (size > WIDE_ITEM) {
@@ -82,7 +82,7 @@ static void read_strings(const sm_array *a, sm_plan *p, SEXP ans) {
 
 /* What a read needs under the guard. */
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   sm_plan *plan;
   sm_rtype type;
   void *dst;
@@ -113,7 +113,7 @@ static void warn_lossy(read_job *j, const double *v, int64_t n) {
   if (j->lossy) r_call1("warn_lossy", R_NilValue);
 }
 
-static SEXP read_plan(const sm_array *a, sm_plan *p, bool wide) {
+static SEXP read_plan(const r_array *a, sm_plan *p, bool wide) {
   sm_rtype t = wide && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
   if (p->n > R_XLEN_T_MAX) r_abort("sharedmem_memory_error", "%.0f elements are more than an R vector holds", (double)p->n);
   size_t nbytes = (size_t)p->n * sm_rtype_size(t);
@@ -130,7 +130,7 @@ static SEXP read_plan(const sm_array *a, sm_plan *p, bool wide) {
   return ans;
 }
 
-SEXP r_select_read(const sm_array *a, const r_subscripts *s, bool wide) {
+SEXP r_select_read(const r_array *a, const r_subscripts *s, bool wide) {
   sm_plan plan;
   int64_t one[SM_BLOCK];
   const void *vmax = vmaxget();
@@ -141,14 +141,14 @@ SEXP r_select_read(const sm_array *a, const r_subscripts *s, bool wide) {
   return ans;
 }
 
-SEXP r_read_run(const sm_array *a, int64_t from, int64_t n, bool wide) {
+SEXP r_read_run(const r_array *a, int64_t from, int64_t n, bool wide) {
   r_subscripts s;
   s.nsub = 1;
   sm_axis_range(&s.axis[0], a->length, from, 1, n);
   return r_select_read(a, &s, wide);
 }
 
-SEXP r_read_all(const sm_array *a, bool wide) { return r_read_run(a, 0, a->length, wide); }
+SEXP r_read_all(const r_array *a, bool wide) { return r_read_run(a, 0, a->length, wide); }
 
 bool r_meta_is_integer64(SEXP meta) {
   SEXP cls = r_list_get(meta, "class");
@@ -197,16 +197,16 @@ static SEXP shape_result(SEXP ans, SEXP meta, const r_subscripts *s, bool drop) 
 }
 
 /* A subscript over all elements: names, and R's way with one-dimensional arrays. */
-static SEXP name_result(SEXP ans, const sm_array *a, SEXP meta, SEXP i, const r_subscripts *s, bool drop) {
-  bool line = !a->vector && a->ndim == 1;
-  if (line && (!drop || XLENGTH(ans) > 1)) {
+static SEXP name_result(SEXP ans, const r_array *a, SEXP meta, SEXP i, const r_subscripts *s, bool drop) {
+  bool one_d = !a->vector && a->ndim == 1;
+  if (one_d && (!drop || XLENGTH(ans) > 1)) {
     int64_t n = (int64_t)XLENGTH(ans);
     set_dim(ans, &n, 1);
   }
   if (meta == R_NilValue || s->by_matrix) return ans;
   SEXP names = r_list_get(meta, "names"), dn = r_list_get(meta, "dimnames");
-  if (line && dn != R_NilValue) {
-    ans = r_call3("name_line", ans, dn, i);
+  if (one_d && dn != R_NilValue) {
+    ans = r_call3("name_one_d", ans, dn, i);
   } else if (names != R_NilValue) {
     SEXP sub = PROTECT(r_call2("subset_names", names, i));
     Rf_setAttrib(ans, R_NamesSymbol, sub);
@@ -217,22 +217,13 @@ static SEXP name_result(SEXP ans, const sm_array *a, SEXP meta, SEXP i, const r_
 
 static SEXP add_class(SEXP ans, SEXP meta) { return r_list_get(meta, "class") == R_NilValue ? ans : r_call2("restore_class", ans, meta); }
 
-/* One element by a plain positive number, or all of an array of one: the path of every scalar loop. NULL if it is not
- * that simple. */
+/* One element, or NULL where R's rules must be looked at more closely. */
 static SEXP read_scalar(SEXP x, SEXP i) {
-  if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i)) return NULL;
-  const sm_array *a = R_ExternalPtrAddr(x);
-  if (!a || a->magic != SM_ARRAY_MAGIC || R_ExternalPtrProtected(x) != R_NilValue) return NULL;
   int64_t at;
-  if (TYPEOF(i) == INTSXP && XLENGTH(i) == 1) at = INTEGER_ELT(i, 0);
-  else if (TYPEOF(i) == REALSXP && XLENGTH(i) == 1) {
-    double v = REAL_ELT(i, 0);
-    if (!(v >= 1 && v < 9e15)) return NULL;
-    at = (int64_t)v;
-  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && (a->vector || a->ndim == 0)) at = 1;
-  else return NULL;
-  if (at < 1 || at > a->length) return NULL;
-  const uint8_t *p = a->data + (size_t)(at - 1) * a->dtype.itemsize;
+  SEXP ptr;
+  const r_array *a = r_index_fast(x, i, &ptr, &at);
+  if (!a || R_ExternalPtrProtected(ptr) != R_NilValue || Rf_getAttrib(x, R_NamesSymbol) != R_NilValue) return NULL;
+  const uint8_t *p = a->data + (size_t)at * a->dtype.itemsize;
   union {
     double d;
     int i;
@@ -248,13 +239,14 @@ static SEXP read_scalar(SEXP x, SEXP i) {
   case SM_R_LGL: return Rf_ScalarLogical(v.i);
   case SM_R_CPLX: return Rf_ScalarComplex(v.z);
   case SM_R_RAW: return Rf_ScalarRaw(v.r);
-  default: return Rf_ScalarString(r_text_char_live(a, at - 1));
+  default: return Rf_ScalarString(r_text_char_live(a, at));
   }
 }
 
 /* x[]: everything, with all attributes. bare: without any; wide: i8 as integer64 bits. */
 SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide) {
-  const sm_array *a = r_array_get(x, "x");
+  if (!r_array_is(x) && Rf_inherits(x, "shared_array")) return r_call1("ordinary", x);
+  const r_array *a = r_array_get(x, "x");
   SEXP meta = r_array_meta(x);
   SEXP ans = PROTECT(r_read_all(a, Rf_asLogical(wide) || r_meta_is_integer64(meta)));
   if (!Rf_asLogical(bare)) {
@@ -280,8 +272,9 @@ SEXP ffi_index_get_element(SEXP x, SEXP i) {
 SEXP ffi_index_get(SEXP x, SEXP i, SEXP drop) {
   SEXP fast = drop == R_NilValue ? read_scalar(x, i) : NULL;
   if (fast) return fast;
+  if (!r_array_is(x) && Rf_inherits(x, "shared_array")) return r_call2("ordinary_get", x, i);
   if (TYPEOF(i) == SYMSXP) return ffi_index_get_all(x, Rf_ScalarLogical(FALSE), Rf_ScalarLogical(FALSE));
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   SEXP meta = r_array_meta(x);
   const void *vmax = vmaxget();
   r_subscripts s;
@@ -297,7 +290,7 @@ SEXP ffi_index_get(SEXP x, SEXP i, SEXP drop) {
 
 /* x[i, j, ...] */
 SEXP ffi_index_get_many(SEXP x, SEXP indices, SEXP drop) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   SEXP meta = r_array_meta(x);
   const void *vmax = vmaxget();
   r_subscripts s;

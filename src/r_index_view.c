@@ -67,7 +67,7 @@ static void run_convert(void *ctx) {
 /* A private vector of n values from `from` on. */
 static SEXP read_part(SEXP x, int64_t from, int64_t n) {
   const view_info *v = info_of(x);
-  const sm_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
+  const r_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
   const uint8_t *p = v->data + (size_t)from * v->dtype.itemsize;
   if (v->type == SM_R_STR) return r_read_run(a, (p - a->data) / v->dtype.itemsize, n, false);
   SEXP ans = PROTECT(Rf_allocVector(TYPEOF(x), (R_xlen_t)n));
@@ -104,7 +104,7 @@ static bool make_private(SEXP x) {
   if (v->own.base) return true;
   size_t nbytes = (size_t)v->n * v->dtype.itemsize;
   if (!v->direct) return false;
-  const sm_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
+  const r_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
   void *at;
   if (sm_private_map(a->seg, v->data, nbytes, &v->own, &at) < 0) return false;
   v->data = at;
@@ -208,13 +208,13 @@ void r_view_register(DllInfo *dll) {
   R_set_altstring_Set_elt_method(class_str, str_set_elt);
 }
 
-const sm_array *r_view_array(SEXP v, int64_t *from) {
+const r_array *r_view_array(SEXP v, int64_t *from) {
   static const R_altrep_class_t *const classes[] = {&class_int, &class_real, &class_lgl, &class_cplx, &class_raw};
   size_t k = 0, n = sizeof classes / sizeof *classes;
   if (!ALTREP(v)) return NULL;
   while (k < n && !R_altrep_inherits(v, *classes[k])) k++;
   if (k == n || R_altrep_data2(v) != R_NilValue || info_of(v)->own.base) return NULL;
-  const sm_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(v)), "x");
+  const r_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(v)), "x");
   *from = (info_of(v)->data - a->data) / a->dtype.itemsize;
   return a;
 }
@@ -237,7 +237,7 @@ static bool aligned(const void *p, sm_rtype t) {
   return need != 0 && (uintptr_t)p % need == 0;
 }
 
-static SEXP view_make(SEXP x, const sm_array *a, int64_t from, int64_t n) {
+static SEXP view_make(SEXP x, const r_array *a, int64_t from, int64_t n) {
   SEXP meta = r_array_meta(x);
   if (r_meta_is_integer64(meta)) r_call1("load_bit64", r_list_get(meta, "class"));
   SEXP p = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, x));
@@ -276,7 +276,7 @@ static void set_attributes(SEXP ans, SEXP x, SEXP from, SEXP n) {
 }
 
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   int64_t from, n;
   bool lossy;
 } lossy_job;
@@ -287,7 +287,7 @@ static void run_lossy(void *ctx) {
 }
 
 /* A view converts an i8 element by element, and cannot warn later. */
-static void warn_lossy(const sm_array *a, int64_t from, int64_t n) {
+static void warn_lossy(const r_array *a, int64_t from, int64_t n) {
   lossy_job j = {a, from, 0, false};
   for (int64_t end = from + n; j.from < end && !j.lossy; j.from += j.n) {
     j.n = end - j.from < 1 << 20 ? end - j.from : 1 << 20;
@@ -299,7 +299,7 @@ static void warn_lossy(const sm_array *a, int64_t from, int64_t n) {
 
 /* A view of elements from .. from + n - 1 (0-based); with all attributes if n is NULL. */
 SEXP ffi_view_new(SEXP x, SEXP from, SEXP n) {
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   int64_t at = (int64_t)Rf_asReal(from), count = n == R_NilValue ? a->length : (int64_t)Rf_asReal(n);
   if (at < 0 || count < 0 || at > a->length || count > a->length - at)
     r_abort_argument("from", "a stretch past the end", "within the array");
@@ -311,18 +311,28 @@ SEXP ffi_view_new(SEXP x, SEXP from, SEXP n) {
   return ans;
 }
 
+/* The bytes of an array as a raw vector, for a stream: without a copy, as far as views go. */
+SEXP ffi_view_bytes(SEXP x) {
+  r_array bytes = *r_array_get(x, "x");
+  bytes.length *= bytes.dtype.itemsize;
+  bytes.dtype = (sm_dtype){SM_U1, 1, 1};
+  return view_make(x, &bytes, 0, bytes.length);
+}
+
+#define FEW_BYTES ((size_t)4096) /* a copy of so many costs less than a view */
+
 /* x's values for a function that only reads them and does not give them back: a view where it costs no copy. */
 SEXP ffi_array_plain(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
-  SEXP ans = PROTECT(view_make(x, a, 0, a->length));
-  if (info_of(ans)->direct && !r_array_fragile(a)) {
-    set_attributes(ans, x, R_NilValue, R_NilValue);
-    MARK_NOT_MUTABLE(ans);
-  } else {
-    SEXP no = PROTECT(Rf_ScalarLogical(FALSE));
-    ans = ffi_index_get_all(x, no, no);
-    UNPROTECT(1);
+  if (!r_array_is(x)) return r_call1("ordinary", x);
+  const r_array *a = r_array_get(x, "x");
+  SEXP no = PROTECT(Rf_ScalarLogical(FALSE));
+  bool few = (size_t)a->length * a->dtype.itemsize <= FEW_BYTES;
+  SEXP ans = PROTECT(few || r_array_fragile(a) ? ffi_index_get_all(x, no, no) : view_make(x, a, 0, a->length));
+  if (!few && !r_array_fragile(a)) {
+    if (info_of(ans)->direct) set_attributes(ans, x, R_NilValue, R_NilValue);
+    else ans = ffi_index_get_all(x, no, no);
   }
-  UNPROTECT(1);
+  MARK_NOT_MUTABLE(ans);
+  UNPROTECT(2);
   return ans;
 }

@@ -34,7 +34,7 @@ static void stage_numbers(const void *ctx, int64_t from, int64_t n, void *out) {
   sm_convert_write(v->dtype, v->type, (const uint8_t *)v->data + (size_t)from * sm_rtype_size(v->type), n, out);
 }
 
-static void abort_type(const sm_array *a, SEXP value) {
+static void abort_type(const r_array *a, SEXP value) {
   char code[16], text[160];
   sm_dtype_format(a->dtype, code);
   snprintf(text, sizeof text, "values of type '%s' do not go into an array of dtype %s", Rf_type2char(TYPEOF(value)), code);
@@ -42,7 +42,7 @@ static void abort_type(const sm_array *a, SEXP value) {
 }
 
 /* True if n elements of b from `from` on may go into a as they lie. */
-static bool goes_as_it_lies(const sm_array *a, const sm_array *b, int64_t from, int64_t n) {
+static bool goes_as_it_lies(const r_array *a, const r_array *b, int64_t from, int64_t n) {
   if (b->dtype.code != a->dtype.code || b->dtype.raw != a->dtype.raw || b->dtype.itemsize != a->dtype.itemsize) return false;
   sm_stretch p = {a->seg, a->data, (size_t)a->length * a->dtype.itemsize};
   sm_stretch q = {b->seg, b->data + (size_t)from * b->dtype.itemsize, (size_t)n * b->dtype.itemsize};
@@ -50,10 +50,10 @@ static bool goes_as_it_lies(const sm_array *a, const sm_array *b, int64_t from, 
 }
 
 /* Shared values without attributes, in terms of memory, if they may be read while x is written: by a handle or a view. */
-static bool take_shared(SEXP x, const sm_array *a, SEXP value, r_values *out) {
+static bool take_shared(SEXP x, const r_array *a, SEXP value, r_values *out) {
   int64_t from = 0;
   bool handle = r_array_is(value);
-  const sm_array *b = handle ? r_array_get(value, "value") : Rf_isObject(value) ? NULL : r_view_array(value, &from);
+  const r_array *b = handle ? r_array_get(value, "value") : Rf_isObject(value) ? NULL : r_view_array(value, &from);
   if (!b || r_array_meta(x) != R_NilValue || (handle && r_array_meta(value) != R_NilValue)) return false;
   int64_t n = handle ? b->length : (int64_t)XLENGTH(value);
   if (!goes_as_it_lies(a, b, from, n)) return false;
@@ -64,7 +64,7 @@ static bool take_shared(SEXP x, const sm_array *a, SEXP value, r_values *out) {
 }
 
 /* Values are checked in one pass and written in another: those that others may write meanwhile are copied first. */
-SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
+SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
   SEXP meta = r_array_meta(x);
   memset(out, 0, sizeof *out);
   out->dtype = a->dtype;
@@ -99,7 +99,7 @@ SEXP r_values_take(SEXP x, const sm_array *a, SEXP value, r_values *out) {
   return value;
 }
 
-static int64_t check_strings(const sm_array *a, SEXP v, int64_t n) {
+static int64_t check_strings(const r_array *a, SEXP v, int64_t n) {
   r_texts t = r_texts_of(v, a->dtype);
   for (int64_t k = 0; k < n; k++) {
     sm_text text = r_texts_get(&t, k);
@@ -108,7 +108,7 @@ static int64_t check_strings(const sm_array *a, SEXP v, int64_t n) {
   return -1;
 }
 
-void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n) {
+void r_values_check(const r_array *a, SEXP meta, const r_values *v, int64_t n) {
   if (v->other || n == 0) return;
   int64_t bad =
       v->type == SM_R_STR ? check_strings(a, v->value, n) : sm_convert_check(a->dtype, v->type, v->data, n, r_meta_is_integer64(meta));
@@ -132,7 +132,7 @@ void r_values_check(const sm_array *a, SEXP meta, const r_values *v, int64_t n) 
 
 /* What a write needs under the guard. */
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   sm_plan *plan;
   const sm_source *source;
   void *scratch;
@@ -145,7 +145,7 @@ static void run_write(void *ctx) {
 
 /* Strings on their way to their places. Looking at them needs R, which the guard does not allow. */
 typedef struct {
-  const sm_array *a;
+  const r_array *a;
   int n;
   int64_t pos[256];
   sm_text text[256];
@@ -157,7 +157,7 @@ static void put_texts(void *ctx) {
   for (int k = 0; k < b->n; k++) sm_text_put(&b->text[k], b->a->data + (size_t)b->pos[k] * width, width);
 }
 
-static void write_texts(const sm_array *a, sm_plan *p, const r_values *v) {
+static void write_texts(const r_array *a, sm_plan *p, const r_values *v) {
   r_texts t = r_texts_of(v->value, a->dtype);
   text_block b = {.a = a};
   sm_text first = r_texts_get(&t, 0);
@@ -175,7 +175,7 @@ static void write_texts(const sm_array *a, sm_plan *p, const r_values *v) {
   r_array_access(a, put_texts, &b);
 }
 
-static void assign(SEXP x, const sm_array *a, const r_subscripts *s, r_values *v) {
+static void assign(SEXP x, const r_array *a, const r_subscripts *s, r_values *v) {
   sm_plan plan;
   const void *vmax = vmaxget();
   sm_plan_init(&plan, s->axis, s->nsub, R_alloc(sm_plan_buffer(s->nsub), 1));
@@ -199,30 +199,18 @@ static void assign(SEXP x, const sm_array *a, const r_subscripts *s, r_values *v
   if (uneven) Rf_warningcall(R_NilValue, "number of items to replace is not a multiple of replacement length");
 }
 
-static const sm_array *writable(SEXP x) {
-  const sm_array *a = r_array_get(x, "x");
+static const r_array *writable(SEXP x) {
+  const r_array *a = r_array_get(x, "x");
   r_array_check_writable(a);
   return a;
 }
 
-/* One number to one place, or to all of an array of one: the path of every scalar loop. False if it is not that simple. */
+/* One number to one place. False where R's rules must be looked at more closely. */
 static bool write_scalar(SEXP x, SEXP i, SEXP value) {
-  if (TYPEOF(x) != EXTPTRSXP || Rf_isObject(i) || Rf_isObject(value)) return false;
-  const sm_array *a = R_ExternalPtrAddr(x);
-  if (!a || a->magic != SM_ARRAY_MAGIC || a->readonly || a->dtype.code == SM_C16 || R_ExternalPtrProtected(x) != R_NilValue) return false;
   int64_t at;
-  if (TYPEOF(i) == INTSXP && XLENGTH(i) == 1) {
-    at = INTEGER_ELT(i, 0);
-  } else if (TYPEOF(i) == REALSXP && XLENGTH(i) == 1) {
-    double v = REAL_ELT(i, 0);
-    if (!(v >= 1 && v < 9e15)) return false;
-    at = (int64_t)v;
-  } else if (TYPEOF(i) == SYMSXP && a->length == 1 && (a->vector || a->ndim == 0)) {
-    at = 1;
-  } else {
-    return false;
-  }
-  if (at < 1 || at > a->length) return false;
+  SEXP ptr;
+  const r_array *a = r_index_fast(x, i, &ptr, &at);
+  if (!a || a->readonly || a->dtype.code == SM_C16 || R_ExternalPtrProtected(ptr) != R_NilValue || Rf_isObject(value)) return false;
   union {
     double d;
     int i;
@@ -241,17 +229,18 @@ static bool write_scalar(SEXP x, SEXP i, SEXP value) {
     return false;
   }
   if (sm_convert_check(a->dtype, t, &v, 1, false) >= 0) return false;
-  sm_convert_write(a->dtype, t, &v, 1, a->data + (size_t)(at - 1) * a->dtype.itemsize);
+  sm_convert_write(a->dtype, t, &v, 1, a->data + (size_t)at * a->dtype.itemsize);
   return true;
 }
 
 /* x[[i]] <- value in the plain case; FALSE, and nothing done, where R code must look closer. */
 SEXP ffi_index_set_element(SEXP x, SEXP i, SEXP value) { return Rf_ScalarLogical(TYPEOF(i) != SYMSXP && write_scalar(x, i, value)); }
 
-/* x[i] <- value; a symbol as i stands for all. */
-SEXP ffi_index_set(SEXP x, SEXP i, SEXP value) {
+/* x[i] <- value in `frame`, NULL: wherever; a symbol as i stands for all. */
+SEXP ffi_index_set(SEXP x, SEXP i, SEXP value, SEXP frame) {
+  if (!r_array_is(x) || !r_index_writes(frame)) return r_call3("assign_copy_one", x, i, value);
   if (write_scalar(x, i, value)) return x;
-  const sm_array *a = writable(x);
+  const r_array *a = writable(x);
   const void *vmax = vmaxget();
   r_subscripts s;
   r_values v;
@@ -265,7 +254,7 @@ SEXP ffi_index_set(SEXP x, SEXP i, SEXP value) {
 
 /* x[i, j, ...] <- value */
 SEXP ffi_index_set_many(SEXP x, SEXP indices, SEXP value) {
-  const sm_array *a = writable(x);
+  const r_array *a = writable(x);
   const void *vmax = vmaxget();
   r_subscripts s;
   r_values v;

@@ -72,7 +72,7 @@ void r_kernel_align(r_kernel_view *v, SEXP x) {
 r_kernel_view r_kernel_look(SEXP x, const char *arg) {
   r_kernel_view v = {.n = 0};
   if (r_array_is(x)) {
-    const sm_array *a = r_array_get(x, arg);
+    const r_array *a = r_array_get(x, arg);
     v.dtype = a->dtype;
     v.data = a->data;
     v.n = a->length;

@@ -5,6 +5,9 @@
 #include "kern_dict.h"
 #include "r_array_handle.h"
 
+/* What ffi_reduce_run() computes. */
+typedef enum { R_SUM, R_PROD, R_MIN, R_MAX, R_RANGE, R_ANY, R_ALL, R_MEAN } r_summary;
+
 /* The elements of an R vector or shared array, as they lie. Valid while x is protected. */
 typedef struct {
   sm_dtype dtype; /* of an R vector: f8, i4 (integer and logical), c16, raw; SM_STR with itemsize 0: character */

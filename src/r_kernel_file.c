@@ -1,7 +1,7 @@
 /* r_kernel_file.c: fromfile() and tofile().
  *
- * Ownership: the descriptor, and the temporary name while it exists, are given back by the clean-up of
- * r_kernel_clean(), however the call ends. A new array is handed out only when it is complete.
+ * Ownership: the descriptor and the new file are given back by the clean-up of r_kernel_clean(), however the call ends. A new array is
+ * handed out only when it is complete.
  */
 #define _GNU_SOURCE
 #include "r_kernel_file.h"
@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "kern_file.h"
+#include "mem_file.h"
+#include "mem_replace.h"
 #include "r_array_handle.h"
 #include "r_array_new.h"
 #include "r_util.h"
@@ -26,7 +28,9 @@ void r_file_abort(const char *path, const char *why) {
 
 void r_file_abort_code(const char *path, int rc) {
   if (rc == SM_EINTR || rc == -ENOMEM || rc == SM_ENOROOM) r_kernel_check(rc, path);
-  r_file_abort(path, rc == SM_ESHORT ? "it became shorter while it was read" : sm_error_text(rc));
+  r_file_abort(path, rc == SM_ESHORT ? "it became shorter while it was read"
+                     : rc == -EFBIG  ? "files are limited to less (ulimit -f)"
+                                     : sm_error_text(rc));
 }
 
 void r_file_open(const char *path, int *fd, struct stat *st) {
@@ -46,7 +50,7 @@ typedef struct {
   r_kernel_view view;
   const void *header; /* bytes before the elements */
   size_t header_size;
-  char *temporary; /* a name that is to be removed; "" for none */
+  sm_replace file;
   sm_stop stop;
 } file_call;
 
@@ -54,7 +58,7 @@ static void file_clean(void *arg) {
   file_call *c = arg;
   if (c->fd >= 0) close(c->fd);
   c->fd = -1;
-  if (c->temporary && c->temporary[0]) unlink(c->temporary);
+  sm_replace_drop(&c->file);
 }
 
 static int back_part(void *ctx, size_t offset, size_t n) { return sm_segment_back(ctx, offset, n); }
@@ -88,7 +92,7 @@ static SEXP read_body(void *arg) {
   r_file_open(c->path, &c->fd, &st);
   int64_t n = elements(c, &st);
   SEXP x = PROTECT(r_array_new_bare(c->dtype, 1, &n, true));
-  sm_array *a = r_array_get(x, "x");
+  r_array *a = r_array_get(x, "x");
   size_t nbytes = (size_t)n * c->dtype.itemsize;
   sm_file_part part = {c->fd, (int64_t)c->offset, nbytes, c->swap, a->block ? NULL : back_part, a->seg};
   int rc = sm_file_read(&part, a->data, &c->work);
@@ -99,7 +103,8 @@ static SEXP read_body(void *arg) {
 
 SEXP ffi_file_read(SEXP path, SEXP dtype, SEXP count, SEXP offset, SEXP swap, SEXP np) {
   const void *top = vmaxget();
-  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .count = Rf_asReal(count), .offset = Rf_asReal(offset)};
+  file_call c = {
+      .path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .file = {.fd = -1}, .count = Rf_asReal(count), .offset = Rf_asReal(offset)};
   c.dtype = r_array_dtype_arg(dtype);
   c.swap = Rf_asLogical(swap) == TRUE ? sm_dtype_info_of(c.dtype)->swap : 1;
   c.work = r_kernel_work(&c.stop, np, false);
@@ -108,48 +113,41 @@ SEXP ffi_file_read(SEXP path, SEXP dtype, SEXP count, SEXP offset, SEXP swap, SE
   return x;
 }
 
-/* The permissions of the file that is replaced, or those of a new one. */
-static mode_t target_mode(const file_call *c) {
-  struct stat st;
-  if (stat(c->path, &st) == 0) {
-    if (S_ISDIR(st.st_mode)) r_file_abort_code(c->path, -EISDIR);
-    if (!S_ISREG(st.st_mode)) r_file_abort(c->path, "it exists and is not a regular file");
-    return st.st_mode & 07777;
-  }
-  mode_t mask = umask(0);
-  umask(mask);
-  return 0666 & ~mask;
+/* What sm_replace_open() refused. */
+static void abort_replace(const char *path, int rc) {
+  if (rc == SM_EFORMAT) r_file_abort(path, "it exists and is not a regular file");
+  if (rc == -EROFS) r_file_abort(path, "it is read-only");
+  if (rc == -EACCES) r_file_abort(path, "its folder cannot be written, where the new file has to be made");
+  r_file_abort_code(path, rc);
 }
 
 static SEXP write_body(void *arg) {
   file_call *c = arg;
-  mode_t mode = target_mode(c);
-  size_t room = strlen(c->path) + 8;
-  char *name = R_alloc(room, 1);
-  snprintf(name, room, "%s.XXXXXX", c->path);
-  c->fd = mkstemp(name);
-  if (c->fd < 0) r_file_abort_code(c->path, -errno);
-  c->temporary = name;
-  fcntl(c->fd, F_SETFD, FD_CLOEXEC);
+  sm_size_guard guard;
   size_t nbytes = (size_t)c->view.n * c->view.dtype.itemsize;
-  int rc = sm_file_write(c->fd, 0, c->header, c->header_size, &c->work);
-  if (rc == 0) rc = sm_file_write(c->fd, (int64_t)c->header_size, c->view.data, nbytes, &c->work);
-  if (rc == 0 && (fchmod(c->fd, mode) < 0 || fsync(c->fd) < 0)) rc = -errno;
-  int fd = c->fd;
-  c->fd = -1;
-  if (close(fd) < 0 && rc == 0) rc = -errno;
-  if (rc == 0 && rename(name, c->path) < 0) rc = -errno;
+  int rc = sm_replace_open(c->path, &c->file);
+  if (rc < 0) abort_replace(c->path, rc);
+  sm_size_enter(&guard);
+  rc = sm_file_write(c->file.fd, 0, c->header, c->header_size, &c->work);
+  if (rc == 0) rc = sm_file_write(c->file.fd, (int64_t)c->header_size, c->view.data, nbytes, &c->work);
+  sm_size_leave(&guard);
+  if (rc == SM_ECHANGED) r_array_abort_fault(NULL);
+  if (rc == 0) rc = sm_replace_commit(&c->file);
   if (rc < 0) r_file_abort_code(c->path, rc);
-  name[0] = 0;
-  return R_NilValue;
+  return Rf_ScalarReal(c->file.exists ? (double)c->file.links : 1);
 }
 
+/* Gives how many names the file had that was replaced: all but one keep the old contents. */
 SEXP ffi_file_write(SEXP x, SEXP path, SEXP header, SEXP np) {
   const void *top = vmaxget();
-  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .header = RAW_RO(header), .header_size = (size_t)XLENGTH(header)};
+  file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)),
+                 .fd = -1,
+                 .file = {.fd = -1},
+                 .header = RAW_RO(header),
+                 .header_size = (size_t)XLENGTH(header)};
   c.view = r_kernel_look(x, "x");
-  c.work = r_kernel_work(&c.stop, np, false);
-  r_kernel_clean(write_body, file_clean, &c);
+  c.work = r_kernel_work(&c.stop, np, false); /* the system reads the elements: a page that is gone is an error code there */
+  SEXP links = r_kernel_clean(write_body, file_clean, &c);
   vmaxset(top);
-  return R_NilValue;
+  return links;
 }

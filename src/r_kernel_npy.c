@@ -68,7 +68,7 @@ static int back_part(void *ctx, size_t offset, size_t n) { return sm_segment_bac
 
 static SEXP read_in_order(npy_call *c, const sm_npy *h) {
   SEXP x = PROTECT(r_array_new_bare(h->dtype, h->ndim, h->dim, h->ndim == 1));
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   sm_file_part part = {.fd = c->fd,
                        .offset = (int64_t)c->at + (int64_t)h->offset,
                        .nbytes = (size_t)h->length * h->dtype.itemsize,
@@ -85,8 +85,9 @@ static SEXP read_turned(npy_call *c, const sm_npy *h, const struct stat *before)
   struct stat after;
   size_t nbytes = (size_t)h->length * h->dtype.itemsize;
   SEXP x = PROTECT(r_array_new(h->dtype, h->ndim, h->dim, false));
-  const sm_array *a = r_array_get(x, "x");
-  int rc = sm_filemap_map(c->fd, SM_FILEMAP_READ, (uint64_t)c->at + h->offset, nbytes, &c->seg);
+  const r_array *a = r_array_get(x, "x");
+  sm_filemap_file file = {c->fd, (uint64_t)before->st_size, false};
+  int rc = sm_filemap_map(&file, SM_FILEMAP_READ, (uint64_t)c->at + h->offset, nbytes, &c->seg);
   if (rc < 0) r_file_abort_code(c->path, rc);
   c->fd = -1;
   sm_turn t = {.from = c->seg->payload, .to = a->data, .ndim = h->ndim, .dim = h->dim, .itemsize = h->dtype.itemsize, .swap = h->swap};
@@ -169,6 +170,29 @@ SEXP ffi_npy_dtype(SEXP text) {
 /* ---- elements that are in memory already ---- */
 
 typedef struct {
+  const r_array *a;
+  int64_t found;
+} mark_job;
+
+static void mark_find(void *arg) {
+  mark_job *j = arg;
+  uint8_t mark = j->a->dtype.code == SM_STR ? SM_STR_NA : SM_B1_NA;
+  const uint8_t *p = j->a->data;
+  for (int64_t i = 0; i < j->a->length; i++, p += j->a->dtype.itemsize)
+    if (*p == mark) {
+      j->found = i + 1;
+      return;
+    }
+}
+
+/* The first element of S<n> or b1 that NumPy would not understand: NA, or a string with a mark in front. 0 if there is none. */
+SEXP ffi_npy_marked(SEXP x) {
+  mark_job j = {r_array_get(x, "x"), 0};
+  if (j.a->dtype.code == SM_STR || j.a->dtype.code == SM_B1) r_array_access(j.a, mark_find, &j);
+  return Rf_ScalarReal((double)j.found);
+}
+
+typedef struct {
   uint8_t *to;
   const uint8_t *from;
   size_t n;
@@ -199,7 +223,7 @@ SEXP ffi_npy_put(SEXP x, SEXP bytes, SEXP skip, SEXP at, SEXP crc) {
   double offset = Rf_asReal(at);
   uint32_t sum = crc_on((uint32_t)Rf_asReal(crc), RAW_RO(bytes), n);
   if (x == R_NilValue || first >= n) return Rf_ScalarReal((double)sum);
-  const sm_array *a = r_array_get(x, "x");
+  const r_array *a = r_array_get(x, "x");
   double have = (double)a->length * a->dtype.itemsize;
   if (offset > have) return Rf_ScalarReal((double)sum);
   put_job j = {.to = a->data + (size_t)offset, .from = RAW_RO(bytes) + first, .n = n - first};

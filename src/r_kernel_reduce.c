@@ -13,8 +13,6 @@
 #include "r_array_handle.h"
 #include "r_util.h"
 
-enum { SUM, PROD, MIN, MAX, RANGE, ANY, ALL, MEAN };
-
 static double narrow(long double v) { return v > (long double)DBL_MAX ? R_PosInf : v < -(long double)DBL_MAX ? R_NegInf : (double)v; }
 
 static double missing_double(const sm_tally *t) { return t->na ? NA_REAL : R_NaN; }
@@ -47,8 +45,8 @@ static SEXP reduce_extremes(const sm_numbers *v, const sm_work *work, int what) 
   r_kernel_check(sm_reduce_extremes(v, work, &e), "min, max");
   if (e.tally.n == 0 && (v->skip || v->n == 0)) return R_NilValue;
   bool missing = !v->skip && (e.tally.na || e.tally.nan);
-  double value[2] = {what == MAX ? e.hi : e.lo, e.hi};
-  int n = what == RANGE ? 2 : 1;
+  double value[2] = {what == R_MAX ? e.hi : e.lo, e.hi};
+  int n = what == R_RANGE ? 2 : 1;
   SEXP out = PROTECT(Rf_allocVector(is_double(v->d) ? REALSXP : INTSXP, n));
   for (int i = 0; i < n; i++) {
     if (is_double(v->d)) REAL(out)[i] = missing ? missing_double(&e.tally) : value[i];
@@ -66,7 +64,7 @@ static SEXP reduce_logical(const sm_numbers *v, const sm_work *work, bool any) {
   return Rf_ScalarLogical(c.tally.na && !v->skip ? NA_LOGICAL : !any);
 }
 
-/* what: 0 sum, 1 prod, 2 min, 3 max, 4 range, 5 any, 6 all, 7 mean. NULL: R is to do it. */
+/* what: an r_summary. NULL: R is to do it. */
 SEXP ffi_reduce_run(SEXP x, SEXP what, SEXP na_rm, SEXP np) {
   const void *top = vmaxget();
   r_kernel_view v = r_kernel_look(x, "x");
@@ -76,11 +74,11 @@ SEXP ffi_reduce_run(SEXP x, SEXP what, SEXP na_rm, SEXP np) {
   sm_work work = r_kernel_work(&stop, np, v.fragile);
   SEXP out;
   switch (op) {
-  case SUM:
-  case MEAN: out = reduce_sum(&of, &work, op == MEAN); break;
-  case PROD: out = reduce_prod(&of, &work); break;
-  case ANY:
-  case ALL: out = reduce_logical(&of, &work, op == ANY); break;
+  case R_SUM:
+  case R_MEAN: out = reduce_sum(&of, &work, op == R_MEAN); break;
+  case R_PROD: out = reduce_prod(&of, &work); break;
+  case R_ANY:
+  case R_ALL: out = reduce_logical(&of, &work, op == R_ANY); break;
   default: out = reduce_extremes(&of, &work, op); break;
   }
   vmaxset(top);

@@ -23,8 +23,8 @@ typedef struct {
 static void argsort_clean(void *arg) { sm_argsort_free(&((argsort_call *)arg)->plan); }
 
 /* A shared `out` that can take places of n elements; raises an argument error. */
-static const sm_array *check_out(SEXP out, int64_t n, sm_place_type *type) {
-  const sm_array *a = r_array_get(out, "out");
+static const r_array *check_out(SEXP out, int64_t n, sm_place_type *type) {
+  const r_array *a = r_array_get(out, "out");
   char got[80];
   sm_dtype_format(a->dtype, got);
   switch (a->dtype.code) {
@@ -39,7 +39,7 @@ static const sm_array *check_out(SEXP out, int64_t n, sm_place_type *type) {
   return a;
 }
 
-static void check_length(const sm_array *a, int64_t length) {
+static void check_length(const r_array *a, int64_t length) {
   char got[80], expected[80];
   if (a->length == length) return;
   snprintf(got, sizeof got, "of length %.0f", (double)a->length);
@@ -57,7 +57,7 @@ static SEXP argsort_body(void *arg) {
   SEXP result = c->out;
   if (result != R_NilValue) {
     PROTECT(result);
-    const sm_array *a = check_out(result, n, &to.type);
+    const r_array *a = check_out(result, n, &to.type);
     check_length(a, length);
     to.at = a->data;
   } else if (sm_argsort_is_identity(&c->plan)) {

@@ -85,13 +85,14 @@ SEXP ffi_map_pids(SEXP ptr) {
   return out;
 }
 
-/* Does any worker still run? One that has ended is reaped by looking. */
+/* Does any worker still run? One that has ended is reaped by looking, and what a background process has printed is given. */
 SEXP ffi_map_alive(SEXP ptr) {
   r_map *m = R_ExternalPtrAddr(ptr);
   bool any = false;
   if (m && m->owner == sm_pid())
     for (int i = 0; i < m->np; i++)
       if (m->team.member[i].state == R_MEMBER_RUNNING && !sm_proc_poll(&m->team.member[i].proc)) any = true;
+  if (m && m->owner == sm_pid() && m->team.output == R_OUTPUT_SPOOL) r_team_relay_output(&m->team, !any);
   return Rf_ScalarLogical(any);
 }
 

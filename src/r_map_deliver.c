@@ -3,6 +3,7 @@
 
 #include <R.h>
 
+#include "r_team_rng.h"
 #include "r_wire_scalars.h"
 #include "r_util.h"
 
@@ -34,8 +35,9 @@ static SEXP call_reduce(r_drive *d, SEXP value) {
   }
   PROTECT(args);
   SEXP call = PROTECT(Rf_lcons(d->reduce, args));
-  SEXP out = Rf_eval(call, R_GlobalEnv);
-  UNPROTECT(2);
+  SEXP out = PROTECT(Rf_eval(call, R_GlobalEnv));
+  r_rng_drop_kept();
+  UNPROTECT(3);
   return out;
 }
 

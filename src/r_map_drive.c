@@ -19,7 +19,7 @@
 static void take_frame(r_drive *d, int rank, const sm_frame *f, SEXP value) {
   PROTECT(value);
   int64_t item = f->first >= 0 && f->first < d->m->nitems ? f->first : -1;
-  const char *type = r_frame_kinds[f->type].name;
+  const char *type = r_frame_names[f->type];
   switch (f->type) {
   case R_FRAME_RESULTS:
   case R_FRAME_RESULT: r_deliver_results(d, f, value); break;

@@ -35,6 +35,8 @@ static void set_in(SEXP env, const char *name, SEXP value) {
   UNPROTECT(1);
 }
 
+static double seconds_since(uint64_t ns) { return (double)(sm_clock_ns() - ns) * 1e-9; }
+
 static void set_time_limit(double seconds) {
   SEXP s = PROTECT(Rf_ScalarReal(seconds));
   SEXP call = PROTECT(Rf_lang3(Rf_install("setTimeLimit"), s, PROTECT(Rf_ScalarLogical(1))));
@@ -106,8 +108,11 @@ SEXP ffi_here_loop(SEXP ptr, SEXP env, SEXP list, SEXP reduce, SEXP events, SEXP
     SEXP v = PROTECT(Rf_eval(element, env));
     Rf_defineVar(sym, v, env);
     SEXP value = PROTECT(R_forceAndCall(call, 1, env));
+    /* a worker would have been killed; R looks for its limit at some points only, and the function may have caught the error */
+    bool late = seconds_since(h.m->here_ns) > h.limit_s;
     return_item(&h);
-    r_deliver_result(&d, item, value);
+    if (late) r_deliver_failure(&d, "timeout", R_NilValue, item, rank_of(&h, item));
+    else r_deliver_result(&d, item, value);
     UNPROTECT(3);
     r_deliver_progress(&d);
   }
@@ -120,7 +125,7 @@ SEXP ffi_here_loop(SEXP ptr, SEXP env, SEXP list, SEXP reduce, SEXP events, SEXP
 /* Seconds since the running item began; NA where none runs, but reduce() or a handler of the session's. */
 SEXP ffi_here_since(SEXP ptr) {
   uint64_t began = r_map_get(ptr)->here_ns;
-  return Rf_ScalarReal(began ? (double)(sm_clock_ns() - began) * 1e-9 : NA_REAL);
+  return Rf_ScalarReal(began ? seconds_since(began) : NA_REAL);
 }
 
 /* However the loop was left: the session has its random numbers again, and no time limit of ours. */

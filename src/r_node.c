@@ -191,7 +191,7 @@ SEXP ffi_node_answer(SEXP ptr) {
       PROTECT(value);
       r_team_relay_output(&c->team, false); /* what a node printed comes before its answer */
       UNPROTECT(1);
-      return r_team_frame(&c->team, r_frame_kinds[f.type].name, rank, value, -1);
+      return r_team_frame(&c->team, r_frame_names[f.type], rank, value, -1);
     }
     for (rank = 0; rank < c->n; rank++) {
       r_member *m = &c->team.member[rank];

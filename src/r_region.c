@@ -124,6 +124,8 @@ void r_region_end(r_region *r) {
 SEXP ffi_region_end(SEXP ptr) {
   r_region *r = TYPEOF(ptr) == EXTPTRSXP ? R_ExternalPtrAddr(ptr) : NULL;
   if (r && r->owner == sm_pid()) {
+    r_region_stop_sentinel(r);
+    if (r->team.member) r_team_relay_output(&r->team, true);
     R_ClearExternalPtr(ptr);
     region_free(r);
   }

@@ -14,7 +14,7 @@ void r_region_tend(r_region *r, SEXP ptr) {
   sm_frame f;
   SEXP value;
   while (r_team_next_frame(&r->team, &rank, &f, &value)) {
-    SEXP frame = PROTECT(r_team_frame(&r->team, r_frame_kinds[f.type].name, rank, value, f.type == R_FRAME_RESULT ? f.first : -1));
+    SEXP frame = PROTECT(r_team_frame(&r->team, r_frame_names[f.type], rank, value, f.type == R_FRAME_RESULT ? f.first : -1));
     SEXP inbox = PROTECT(Rf_cons(frame, R_ExternalPtrProtected(ptr)));
     R_SetExternalPtrProtected(ptr, inbox);
     UNPROTECT(2);

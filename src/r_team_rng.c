@@ -71,6 +71,12 @@ static void restart_unseeded(void) {
   UNPROTECT(1);
 }
 
+void r_rng_drop_kept(void) {
+  SEXP seed = PROTECT(session_seed());
+  if (TYPEOF(seed) == INTSXP && XLENGTH(seed) > 0 && INTEGER_ELT(seed, 0) / 100 % 100 == BOX_MULLER && can_assign()) restart_at(seed);
+  UNPROTECT(1);
+}
+
 SEXP r_rng_swap(SEXP seed) {
   SEXP old = PROTECT(session_seed());
   bool state = TYPEOF(seed) == INTSXP && XLENGTH(seed) > 0;

@@ -16,6 +16,9 @@ void r_rng_begin_item(int64_t item);
 /* The .Random.seed of an item, 0-based. */
 SEXP r_rng_stream(SEXP base, int64_t item);
 
+/* Drop the deviate that Box-Muller has kept, so that what reduce() draws does not depend on where items ran. */
+void r_rng_drop_kept(void);
+
 /* seed becomes this process's .Random.seed (R_NilValue: it has none, as before the first draw); gives the one before, unprotected. */
 SEXP r_rng_swap(SEXP seed);
 

@@ -20,9 +20,9 @@
 #include "r_array_handle.h"
 #include "r_util.h"
 
-const r_frame_kind r_frame_kinds[R_FRAME_NTYPES] = {
-    [R_FRAME_RESULTS] = {"results", true}, [R_FRAME_RESULT] = {"result", true},        [R_FRAME_ERROR] = {"error", true},
-    [R_FRAME_STOPPED] = {"stopped", true}, [R_FRAME_CONDITION] = {"condition", false}, [R_FRAME_QUIT] = {"quit", false},
+const char *const r_frame_names[R_FRAME_NTYPES] = {
+    [R_FRAME_RESULTS] = "results", [R_FRAME_RESULT] = "result",       [R_FRAME_ERROR] = "error",
+    [R_FRAME_STOPPED] = "stopped", [R_FRAME_CONDITION] = "condition", [R_FRAME_QUIT] = "quit",
 };
 
 /* ---- writing ---- */
@@ -110,7 +110,7 @@ static int send_spill(out_state *o) {
   return rc;
 }
 
-/* Hook of R_Serialize(): a shared array goes by its name; the descriptor of one that the master cannot know, with it. */
+/* Hook of R_Serialize(): the pointer of a shared array goes by its name; the descriptor of one that the master cannot know, with it. */
 static SEXP name_array(SEXP x, SEXP data) {
   (void)data;
   if (TYPEOF(x) != EXTPTRSXP) return R_NilValue;

@@ -24,13 +24,8 @@ typedef enum {
   R_FRAME_NTYPES
 } r_frame_type;
 
-/* What R calls them, and the owner's table of what each does. closes: an item, or the member, has its outcome by it. */
-typedef struct {
-  const char *name;
-  bool closes;
-} r_frame_kind;
-
-extern const r_frame_kind r_frame_kinds[R_FRAME_NTYPES];
+/* What R calls them: `type` of the named list that a frame becomes (r_team_frame()). A member closes its ring after its last one. */
+extern const char *const r_frame_names[R_FRAME_NTYPES];
 
 /* flags: SPILLED says that the payload is a uint64_t, the size of the file; from bit 8 on, the number of
  * segments whose descriptors have been sent since the frame before, for shared arrays that this process made. They

@@ -21,7 +21,7 @@ may_visit <- list(util = character(), memory = "util", array = c("util", "memory
                   kernel = c("util", "memory", "array"), here = "util", wire = c("util", "memory", "array", "here"),
                   team = c("util", "here", "wire"), map = c("util", "memory", "here", "wire", "team"),
                   region = c("util", "memory", "here", "wire", "team"), node = c("util", "memory", "here", "wire", "team"),
-                  lock = c("util", "here"), constants = c("util", "here", "wire", "team", "map", "region"))
+                  lock = c("util", "here"), constants = c("util", "kernel", "here", "wire", "team", "map", "region"))
 layer_of <- function(file) sub("_.*$", "", basename(file))
 room_of <- function(file) sub("^r_([a-z0-9]+).*$", "\\1", basename(file))
 at <- function(file, line, text) sprintf("%s:%d: %s", file, line, text)
@@ -109,6 +109,24 @@ check_parameters <- function(limit = 6L) {
       n <- lengths(strsplit(inner, ","))
       name <- sub("^.*?(\\w+)\\(.*$", "\\1", gsub("\n", " ", d), perl = TRUE)
       if (n > limit && !startsWith(name, "ffi_")) bad <- c(bad, sprintf("%s: %s() has %d parameters, the limit is %d", f, name, n, limit))
+    }
+  }
+  bad
+}
+
+# The memory of an array is touched by functions that run under the guard, whose one parameter is `void *`, or in the scalar paths, which
+# ask r_index_fast() or for SM_ARRAY_MAGIC first: it may lie in a file that shrinks.
+check_guarded <- function() {
+  touch <- paste0("\\b(memcpy|memmove|memchr|memset|sm_gather|sm_scatter\\w*|sm_fill|sm_select_\\w+|sm_convert_(read|write)|sm_atomic_\\w+)",
+                  "\\s*\\([^;]*->data\\b")
+  bad <- character()
+  for (f in grep("src/r_(index|kernel|array)", c_files, value = TRUE)) {
+    starts <- grep("^[[:alpha:]_].*\\)\\s*\\{\\s*$", bare[[f]])
+    for (i in grep(touch, bare[[f]])) {
+      start <- max(starts[starts <= i], 1L)
+      guarded <- grepl("\\(void \\*\\w+\\) \\{$", bare[[f]][start]) || any(grepl("SM_ARRAY_MAGIC|r_index_fast", bare[[f]][start:i]))
+      values <- grepl("v->data", bare[[f]][i], fixed = TRUE) # an R vector's
+      if (!guarded && !values) bad <- c(bad, at(f, i, "an array's memory is touched outside of the guard"))
     }
   }
   bad
@@ -296,6 +314,7 @@ checks <- list(
   "no circle of includes" = check_circles,
   "no line outgrows 140 columns" = check_line_length,
   "no C function has more than 6 parameters" = check_parameters,
+  "arrays are touched under the guard" = check_guarded,
   "each .c file includes its own header first" = check_own_header_first,
   "headers have guards named after the file" = check_guards,
   "ffi_ functions, rows of init.c and calls in R/ agree" = check_border,

@@ -20,21 +20,21 @@ static int is_missing(const sm_keys *k, int64_t i) {
 
 static int order_of(const sm_keys *k, int64_t i, int64_t j) {
 #define ORDER(code, T) \
-  case code: c = (((const T *)k->data)[i] > ((const T *)k->data)[j]) - (((const T *)k->data)[i] < ((const T *)k->data)[j]); break;
+  case code: c = (((const T *)k->data)[i] > ((const T *)k->data)[j]) - (((const T *)k->data)[i] < ((const T *)k->data)[j]); break
   int c = 0;
   switch (k->type) {
-    ORDER(SM_KEY_F8, double)
-    ORDER(SM_KEY_F4, float)
-    ORDER(SM_KEY_I1, int8_t)
-    ORDER(SM_KEY_I2, int16_t)
-    ORDER(SM_KEY_I4, int32_t)
-    ORDER(SM_KEY_I8, int64_t)
-    ORDER(SM_KEY_I8NA, int64_t)
-    ORDER(SM_KEY_U1, uint8_t)
-    ORDER(SM_KEY_U2, uint16_t)
-    ORDER(SM_KEY_U4, uint32_t) ORDER(SM_KEY_U8, uint64_t) case SM_KEY_B1
-        : c = (((const uint8_t *)k->data)[i] != 0) - (((const uint8_t *)k->data)[j] != 0);
-    break;
+    ORDER(SM_KEY_F8, double);
+    ORDER(SM_KEY_F4, float);
+    ORDER(SM_KEY_I1, int8_t);
+    ORDER(SM_KEY_I2, int16_t);
+    ORDER(SM_KEY_I4, int32_t);
+    ORDER(SM_KEY_I8, int64_t);
+    ORDER(SM_KEY_I8NA, int64_t);
+    ORDER(SM_KEY_U1, uint8_t);
+    ORDER(SM_KEY_U2, uint16_t);
+    ORDER(SM_KEY_U4, uint32_t);
+    ORDER(SM_KEY_U8, uint64_t);
+  case SM_KEY_B1: c = (((const uint8_t *)k->data)[i] != 0) - (((const uint8_t *)k->data)[j] != 0); break;
   case SM_KEY_STR: c = strncmp((const char *)k->data + (size_t)i * k->width, (const char *)k->data + (size_t)j * k->width, k->width); break;
   case SM_KEY_NONE: break;
   case SM_KEY_PTR: c = strcmp(((const char *const *)k->data)[i], ((const char *const *)k->data)[j]); break;

@@ -49,7 +49,7 @@ static void test_basic(void) {
   sm_small_usage(&n, &bytes);
   check(n == 0 && bytes == 0 && count_fds() == fds, "when all are freed no block and no descriptor is left");
   sm_small *big;
-  check(sm_small_new(SM_SMALL_MAX + 1, &big) == SM_ERANGE, "a block that is too large is refused");
+  check(sm_small_new(SM_SMALL_LARGEST + 1, &big) == SM_ERANGE, "a block that is too large is refused");
 }
 
 /* A child that waits until its pipe is closed, then runs `then` and ends. */

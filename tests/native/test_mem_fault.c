@@ -83,6 +83,22 @@ static void threads(void) {
   drop(m.p, fd);
 }
 
+/* Each rank reads its half of a mapping whose second half is gone. */
+static void read_half(void *arg, int rank, int np) {
+  volatile uint8_t *p = (uint8_t *)arg + SIZE / (size_t)np * (size_t)rank;
+  (void)p[0];
+}
+
+static void ranks(void) {
+  int fd;
+  uint8_t *p = mapped(SIZE / 2, &fd);
+  sm_stop stop;
+  sm_work work = {2, &stop, sm_fault_guard};
+  sm_stop_init(&stop, NULL, NULL);
+  check(sm_threads_run(&work, read_half, p) == SM_ECHANGED, "a fault in a thread that the kernel started is guarded");
+  drop(p, fd);
+}
+
 /* Kernels over what is gone end with SM_ECHANGED and keep nothing (the sanitizer looks for leaks). */
 static void kernels(void) {
   int fd;
@@ -117,6 +133,7 @@ int main(void) {
   copies();
   dispositions();
   threads();
+  ranks();
   kernels();
   return report();
 }

@@ -33,32 +33,45 @@ static void put(const char *path, const char *text, size_t n) {
 static void test_modes(void) {
   const char *path = in_folder("modes");
   sm_segment *s;
-  int fd;
-  uint64_t size;
-  check(sm_filemap_open(path, SM_FILEMAP_READ, &fd, &size) == -ENOENT, "a missing file is an error");
-  check(sm_filemap_open(folder, SM_FILEMAP_READ, &fd, &size) == -EISDIR, "so is a folder");
-  check(mkfifo(in_folder("fifo"), 0600) == 0 && sm_filemap_open(in_folder("fifo"), SM_FILEMAP_UPDATE, &fd, &size) == SM_EFORMAT,
+  sm_filemap_file f;
+  check(sm_filemap_open(path, SM_FILEMAP_READ, &f) == -ENOENT, "a missing file is an error");
+  check(sm_filemap_open(folder, SM_FILEMAP_READ, &f) == -EISDIR, "so is a folder");
+  check(mkfifo(in_folder("fifo"), 0600) == 0 && sm_filemap_open(in_folder("fifo"), SM_FILEMAP_UPDATE, &f) == SM_EFORMAT,
         "a FIFO is refused, and not waited for");
   put(path, "0123456789", 10);
-  check(sm_filemap_open(path, SM_FILEMAP_UPDATE, &fd, &size) == 0 && size == 10, "a file tells its size");
-  check(sm_filemap_map(fd, SM_FILEMAP_UPDATE, 4, 7, &s) == SM_ESHORT, "more than the file has is refused");
-  check(sm_filemap_map(fd, SM_FILEMAP_UPDATE, UINT64_MAX - 2, 7, &s) == -EFBIG, "an offset past all is refused");
-  check(sm_filemap_map(fd, SM_FILEMAP_UPDATE, 3, 7, &s) == 0 && memcmp(s->payload, "3456789", 7) == 0, "an offset is kept");
+  check(sm_filemap_open(path, SM_FILEMAP_UPDATE, &f) == 0 && f.size == 10, "a file tells its size");
+  check(sm_filemap_map(&f, SM_FILEMAP_UPDATE, 4, 7, &s) == SM_ESHORT, "more than the file has is refused");
+  check(sm_filemap_map(&f, SM_FILEMAP_UPDATE, UINT64_MAX - 2, 7, &s) == -EFBIG, "an offset past all is refused");
+  check(sm_filemap_map(&f, SM_FILEMAP_UPDATE, 3, 7, &s) == 0 && memcmp(s->payload, "3456789", 7) == 0, "an offset is kept");
   s->payload[0] = 'x';
   check(sm_filemap_flush(s) == 0, "changes are flushed");
   sm_segment_unref(s);
-  sm_filemap_open(path, SM_FILEMAP_PRIVATE, &fd, &size);
-  check(sm_filemap_map(fd, SM_FILEMAP_PRIVATE, 0, 10, &s) == 0 && s->payload[3] == 'x', "what was written is there");
+  sm_filemap_open(path, SM_FILEMAP_PRIVATE, &f);
+  check(sm_filemap_map(&f, SM_FILEMAP_PRIVATE, 0, 10, &s) == 0 && s->payload[3] == 'x', "what was written is there");
   s->payload[3] = 'y';
   sm_segment_unref(s);
-  sm_filemap_open(path, SM_FILEMAP_READ, &fd, &size);
-  check(sm_filemap_map(fd, SM_FILEMAP_READ, 0, 10, &s) == 0 && s->payload[3] == 'x' && s->readonly, "a private change is not");
+  sm_filemap_open(path, SM_FILEMAP_READ, &f);
+  check(sm_filemap_map(&f, SM_FILEMAP_READ, 0, 10, &s) == 0 && s->payload[3] == 'x' && s->readonly, "a private change is not");
   sm_segment_unref(s);
-  sm_filemap_open(path, SM_FILEMAP_CREATE, &fd, &size);
-  check(sm_filemap_map(fd, SM_FILEMAP_CREATE, 5, 10000, &s) == 0 && s->payload[9999] == 0 && s->payload[0] == 0, "a new file is zero");
+  sm_filemap_open(path, SM_FILEMAP_CREATE, &f);
+  check(sm_filemap_map(&f, SM_FILEMAP_CREATE, 5, 10000, &s) == 0 && s->payload[9999] == 0 && s->payload[0] == 0, "a new file is zero");
   sm_segment_unref(s);
   struct stat st;
   check(stat(path, &st) == 0 && st.st_size == 10005, "and as long as was asked");
+
+  /* A file that cannot be had: the old one stays whole, a new one is not left. */
+  put(path, "0123456789", 10);
+  sm_filemap_open(path, SM_FILEMAP_CREATE, &f);
+  check(!f.made && sm_filemap_map(&f, SM_FILEMAP_CREATE, 0, (size_t)1 << 60, &s) < 0, "more than any disk has is refused");
+  sm_filemap_drop(&f, path);
+  char kept[16] = "";
+  int left = open(path, O_RDONLY);
+  check(read(left, kept, sizeof kept) == 10 && memcmp(kept, "0123456789", 10) == 0, "and the old contents are whole");
+  close(left);
+  check(sm_filemap_open(in_folder("new"), SM_FILEMAP_CREATE, &f) == 0 && f.made, "a new file");
+  check(sm_filemap_map(&f, SM_FILEMAP_CREATE, 0, (size_t)1 << 60, &s) < 0, "that cannot be had");
+  sm_filemap_drop(&f, in_folder("new"));
+  check(stat(in_folder("new"), &st) < 0, "is not left");
 }
 
 typedef struct {
@@ -86,12 +99,11 @@ static void nest(void *ctx) {
 
 static void test_shrink(void) {
   const char *path = in_folder("shrinks");
-  int fd;
-  uint64_t size;
+  sm_filemap_file f;
   sm_segment *s;
   char out[64];
-  sm_filemap_open(path, SM_FILEMAP_CREATE, &fd, &size);
-  sm_filemap_map(fd, SM_FILEMAP_CREATE, 0, 40960, &s);
+  sm_filemap_open(path, SM_FILEMAP_CREATE, &f);
+  sm_filemap_map(&f, SM_FILEMAP_CREATE, 0, 40960, &s);
   s->payload[5000] = 3;
   reading r = {s->payload, s->nbytes, 0};
   check(sm_fault_guard(read_all, &r) == 0, "a whole file is read");

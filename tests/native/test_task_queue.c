@@ -345,7 +345,38 @@ static void killed_twice(scene s) {
 
 #endif
 
+/* One of "it has returned" and "it is late" comes first. */
+static void late_items(void) {
+  queue_case *c = new_case(10, 2);
+  sm_pace p = {0, 0, 0};
+  sm_queue_slot_shm *s = sm_queue_slot(c->q, 0);
+  int64_t item = -1;
+  bool returned;
+  sm_queue_refill(c->q, 0, &p, 1, NULL);
+  check(sm_queue_late(s, 1, 50, &item) == 50 && sm_queue_at(s, NULL) == -1, "between items nothing is late");
+  sm_queue_take(c->q, 0, sm_clock_ns());
+  check(sm_queue_late(s, UINT64_C(3600000000000), 50, &item) == 50 && sm_queue_at(s, &returned) == 0 && !returned,
+        "nor is one that has just begun");
+  check(sm_queue_return(s) && sm_queue_at(s, &returned) == 0 && returned, "an item returns");
+  check(sm_queue_late(s, 0, 50, &item) == 50, "and is not late any more");
+  sm_queue_leave(s, 1);
+  sm_queue_refill(c->q, 0, &p, 1, NULL);
+  int64_t next = sm_queue_take(c->q, 0, sm_clock_ns());
+  check(sm_queue_late(s, 0, 50, &item) == 0 && item == next && !sm_queue_return(s), "one that is late does not return");
+  check(sm_queue_late(s, 0, 50, &item) == 50, "and is found once");
+  sm_queue_leave(s, next + 1);
+  sm_queue_refill(c->q, 0, &p, 1, NULL);
+  sm_queue_take(c->q, 0, sm_clock_ns() - 1000000000u);
+  sm_queue_pause(s);
+  check(sm_queue_late(s, 2000000000u, 50, &item) == 50, "one that waits for others is not late");
+  atomic_store_explicit(&s->waiting_ns, atomic_load_explicit(&s->waiting_ns, SEQ) - 800000000u, SEQ); /* as if since 0.8 s */
+  sm_queue_resume(s);
+  check(sm_queue_late(s, 900000000u, 50, &item) == 50 && sm_queue_late(s, 100000000u, 50, &item) == 0, "its time is what it did not wait");
+  free_case(c);
+}
+
 int main(void) {
+  late_items();
   batches();
   stealing();
   stopping();

@@ -72,7 +72,8 @@ test_that("columns of a shared data frame print and summarise", {
 
 test_that("assignments to classed arrays leave what base R leaves, or are refused", {
   values <- list(fac = factor(c("b", "a", NA, "b")), date = as.Date(c("2024-03-01", NA, "2023-01-01")),
-                 ct = as.POSIXct(c(1e9, NA, 0), origin = "1970-01-01", tz = "Europe/Berlin"), dt = as.difftime(c(1, NA, 3), units = "hours"),
+                 ct = as.POSIXct(c(1e9, NA, 0), origin = "1970-01-01", tz = "Europe/Berlin"),
+                 dt = as.difftime(c(1, NA, 3), units = "hours"),
                  cplx = c(1i, 2, NA))
   news <- list(NA, NA_integer_, NA_real_, "a", "zz", factor("a"), as.Date("2024-05-05"), as.POSIXct(1e9, origin = "1970-01-01"),
                as.difftime(2, units = "hours"), "2024-01-01", NULL, quote(a), sum, list(1))

@@ -57,6 +57,11 @@ test_that("a time limit ends an item in the session too, counts each item anew, 
   e <- tryCatch(pool$map(slow, 1:3), WorkerException = identity)
   expect_s3_class(e$reason, "sharedmem_timeout_error")
   expect_identical(e$item, 2)
+  for (late in list(function(i) { Sys.sleep(0.5); i }, function(i) tryCatch(Sys.sleep(0.5), error = function(e) "caught"))) {
+    e <- tryCatch(pool$map(late, 1:2), WorkerException = identity)
+    expect_s3_class(e$reason, "sharedmem_timeout_error")
+    expect_identical(e$item, 1)
+  }
   r <- MapReduce(np = 0, timeout = 0.3, on_error = "collect")$map(slow, 1:3)
   expect_identical(r[-2L], list(1L, 3L))
   expect_s3_class(r[[2L]]$reason, "sharedmem_timeout_error")

@@ -100,3 +100,15 @@ test_that("makeCluster() knows the type where R lets packages add one", {
   expect_s3_class(cl, "sharedmem_cluster")
   parallel::stopCluster(cl)
 })
+
+test_that("no two nodes of a cluster draw the same, and the session's generator stays where it is", {
+  set.seed(31)
+  before <- get(".Random.seed", globalenv())
+  draws <- lapply(1:2, function(k) {
+    cl <- make_shared_cluster(2)
+    on.exit(parallel::stopCluster(cl))
+    unlist(parallel::clusterEvalQ(cl, stats::runif(2)))
+  })
+  expect_identical(anyDuplicated(unlist(draws)), 0L)
+  expect_identical(get(".Random.seed", globalenv()), before)
+})

@@ -147,3 +147,21 @@ test_that("a user's SIGCHLD of parallel stays in place over a map", {
   expect_script_ok(r)
   expect_true(r$value)
 })
+
+test_that("workers collect beside nanonext, whose finalizers wait for threads that a fork does not have", {
+  skip_if(!nzchar(system.file(package = "nanonext")), "nanonext is not installed") # without loading it here
+  r <- run_script({
+    for (k in 1:3) {
+      s <- nanonext::socket("rep", listen = sprintf("inproc://sharedmem%d", k))
+      a <- nanonext::recv_aio(s)
+      rm(s, a)
+    }
+    a <- MapReduce(np = 2, timeout = 20)$map(function(i) { gc(); i }, 1:4)
+    b <- background(function() { gc(); 5L })$wait(20)
+    p <- Parallel(Shared(n = integer(2)), num_threads = 2)
+    with(p, { gc(); p$var$n[p$rank + 1L] <- 6L })
+    answer(c(unlist(a), b, p$var$n[]))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, c(1:5, 6L, 6L))
+})

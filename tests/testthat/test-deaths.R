@@ -285,3 +285,48 @@ test_that("40 workers killed at random moments, a third in sections, cost maps w
   rm(pids, where, killed, over, rec, hunter, job, got)
   expect_nothing_left(before)
 })
+
+test_that("each effect of a finished item happens once, whoever dies of what at random moments", {
+  seed <- sample.int(1e6, 1)
+  n <- 1500L
+  np <- 3L
+  hunt <- function(pids, killed, over) {
+    set.seed(seed)
+    while (over[1] == 0 && killed[1] < 30) {
+      Sys.sleep(runif(1, 0, 0.03))
+      r <- sample.int(length(pids), 1)
+      pid <- pids[r]
+      if (pid > 0 && tools::pskill(pid, tools::SIGKILL)) { atomic_add(killed, 1, 1); pids[r] <- 0L }
+    }
+  }
+  for (mode in list(list(retries = 50), list(on_error = "collect"), list(retries = 50, on_error = "collect"))) {
+    begun <- full(n, 0, "i4"); ended <- full(n, 0, "i4"); counted <- full(n, 0, "i4")
+    pids <- full(np, 0, "i4"); killed <- full(1, 0, "i4"); self <- full(1, 0, "i4"); over <- full(1, 0, "i4")
+    file <- tempfile()
+    pool <- do.call(MapReduce, c(list(np = np), mode))
+    hunter <- background(hunt, pids, killed, over)
+    r <- pool$map(function(i) {
+      pids[pool$local$rank + 1] <- Sys.getpid()
+      atomic_add(begun, i, 1)
+      u <- (i * 2654435761 + seed) %% 4294967296 / 4294967296
+      if (u < 0.01 && begun[i] == 1L) { atomic_add(self, 1, 1); tools::pskill(Sys.getpid(), tools::SIGKILL) }
+      if (u > 0.5) Sys.sleep(0.001)
+      pool$critical(counted[i] <- counted[i] + 1L)
+      cat(sprintf("%d\n", i), file = file, append = TRUE)
+      atomic_add(ended, i, 1)
+      if (u < 0.3) list(i, "x") else i
+    }, seq_len(n))
+    over[1] <- 1L
+    hunter$wait(30)
+    deaths <- killed[1] + self[1]
+    fine <- !vapply(r, inherits, NA, "WorkerException")
+    expect_identical(vapply(r[fine], function(v) as.integer(v[[1L]]), 0L), which(fine))
+    expect_lte(sum(!fine), if (is.null(mode$retries)) deaths else 0)
+    effects <- list(begun[], ended[], counted[], tabulate(scan(file, quiet = TRUE), n))
+    unlink(file)
+    for (e in effects) {
+      expect_gte(min(e[fine]), 1)
+      expect_true(sum(e[fine] - 1) <= if (is.null(mode$retries)) 0 else deaths, info = sprintf("seed %d", seed))
+    }
+  }
+})

@@ -26,6 +26,103 @@ test_that("shape, dtype and attributes go along", {
   expect_identical(through(list(a = s, b = m))$b[], m[])
 })
 
+test_that("class and attributes have R's value semantics, and every copy leads to the same memory", {
+  changes <- list(
+    function(z) { attr(z, "unit") <- "m"; z },
+    function(z) structure(z, class = c("mine", class(z))),
+    function(z) { class(z) <- c("mine", class(z)); z },
+    function(z) { oldClass(z) <- c("mine", oldClass(z)); z },
+    I,
+    function(z) structure(z, unit = 1),
+    function(z) { names(z) <- paste0("n", seq_along(z)); z },
+    function(z) { attr(z, "names") <- paste0("n", seq_along(z)); z },
+    function(z) { dim(z) <- c(1, length(z)); z },
+    function(z) { attr(z, "dim") <- c(1, length(z)); z },
+    function(z) structure(z, dim = c(length(z), 1)),
+    function(z) { attributes(z) <- list(class = "shared_array", unit = 2); z })
+  for (n in c(3, 1000)) for (f in changes) { # R wraps vectors of 64 elements and more
+    x <- empty(n)
+    y <- f(x)
+    expect_identical(attributes(x), list(class = "shared_array"))
+    expect_null(dim(x))
+    expect_null(names(x))
+    y[2] <- 9
+    expect_identical(x[2], 9)
+    expect_true(is_shared_array(y))
+    z <- through(list(y))[[1]]
+    expect_identical(attributes(z[]), attributes(y[]))
+    expect_identical(class(z), class(y))
+    z[3] <- 4
+    expect_identical(c(x[3], y[[3]]), c(4, 4))
+    expect_identical(length(y), as.integer(n))
+  }
+})
+
+test_that("a dim, dimnames or names that R has set on the handle is its shape", {
+  x <- copy(as.double(1:6))
+  y <- structure(x, dim = 2:3, dimnames = list(c("a", "b"), NULL))
+  expect_identical(y["b", ], c(2, 4, 6))
+  expect_identical(dim(y), 2:3)
+  z <- x
+  attr(z, "names") <- letters[1:6]
+  expect_identical(z["c"], c(c = 3))
+  expect_identical(z[], setNames(as.double(1:6), letters[1:6]))
+  y["a", 1] <- 10
+  expect_identical(c(x[1], z[[1]]), c(10, 10))
+})
+
+test_that("C code that asks for the elements gets an error, never bytes", {
+  x <- full(100, 3)
+  one <- full(1, 3)
+  asked <- list(quote(for (v in x) v), quote(unlist(list(x))), quote(if (one) 1), quote(c(1, x)), quote(unclass(x)[1]),
+                quote(rawToChar(x)), quote(memCompress(x, "gzip")), quote(dput(x)), quote(length(x) <- 3))
+  for (call in asked) expect_error(eval(call), class = "sharedmem_elements_error")
+  result <- run_script({
+    x <- full(100, 3)
+    for (v in x) cat("byte\n")
+  })
+  expect_false(identical(result$status, 0L))
+  expect_false(any(grepl("byte", result$stdout)))
+})
+
+test_that("streams of version 2 say what to do instead", {
+  x <- empty(3)
+  for (call in list(quote(serialize(x, NULL, version = 2)), quote(saveRDS(x, tempfile(), version = 2)),
+                    quote(save(x, file = tempfile(), version = 2))))
+    expect_error(eval(call), "version 3", class = "sharedmem_elements_error")
+})
+
+test_that("messages of calls that hold a handle are made as ever", {
+  result <- run_script({
+    x <- full(100, 3)
+    fails <- function(x) stop("really")
+    warns <- function(x) as.integer("a")
+    message(try(do.call("fails", list(x)), silent = TRUE))
+    do.call("warns", list(x))
+    stopifnot(is.character(deparse(call("f", x))))
+    answer("went on")
+  })
+  expect_identical(result$value, "went on")
+  expect_match(paste(result$stderr, collapse = "\n"), "really.*NAs introduced by coercion")
+})
+
+test_that("identical() compares memory, kind and values", {
+  for (n in c(1, 70, 1e5)) {
+    x <- full(n, 3)
+    y <- full(n, 3)
+    expect_true(identical(x, x))
+    expect_true(identical(x, through(x)))
+    expect_true(identical(list(x, y), list(y, x)))
+    other <- full(n, 3)
+    other[n] <- 4
+    expect_false(identical(x, other))
+    expect_false(identical(list(y, x), list(x, other)))
+    expect_false(identical(x, full(n, 3, "i4")))
+    expect_false(identical(x, empty(c(n, 1))))
+    expect_false(identical(x, rep(3, n)))
+  }
+})
+
 test_that("a handle whose memory is gone says so at each use", {
   for (n in c(5, 1e5)) {
     bytes <- serialize(empty(n), NULL)
@@ -48,17 +145,14 @@ test_that("a freed small block is not taken for the array that had it", {
   expect_identical(later[[1000]][1], 1000)
 })
 
-test_that("a later process finds nothing", {
+test_that("a later process finds nothing behind a descriptor", {
   file <- tempfile()
-  x <- empty(5)
-  saveRDS(list(x, empty(1e5)), file)
   on.exit(unlink(file))
-  expect_identical(readRDS(file)[[1]][], numeric(5))
   result <- run_script({
-    saveRDS(list(empty(5), empty(1e5)), file)
+    writeBin(serialize(list(empty(5), empty(1e5)), NULL), file)
   }, vars = list(file = file))
   expect_identical(result$status, 0L)
-  for (y in readRDS(file)) expect_error(y[1], class = unattached)
+  for (y in unserialize(readBin(file, "raw", 1e6))) expect_error(y[1], class = unattached)
 })
 
 test_that("another process of this machine attaches, reads and writes while the array lives", {

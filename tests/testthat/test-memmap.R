@@ -147,3 +147,38 @@ test_that("nothing stays open or mapped", {
   expect_identical(after$fds, before$fds)
   expect_identical(after$mappings, before$mappings)
 })
+
+test_that("a file that cannot be made in mode w+ leaves the old one whole, and none where there was none", {
+  skip_under_sanitizer()
+  old <- tempfile()
+  new <- tempfile()
+  writeBin(1:100 + 0, old)
+  lib <- paste(unique(c(library_of_package(), .libPaths())), collapse = ":")
+  code <- sprintf("library(sharedmem); for (f in c('%s', '%s')) {
+    e <- tryCatch(memmap(f, 'f8', 1e7, 'w+'), error = identity); cat(class(e)[1], identical(e$path, f), fill = TRUE) }", old, new)
+  run <- function(limit) system2("bash", c("-c", shQuote(sprintf("%s; R_LIBS=%s %s --vanilla -e %s", limit, lib,
+                                                          file.path(R.home("bin"), "Rscript"), shQuote(code)))), stdout = TRUE)
+  expect_identical(run("ulimit -f 2000"), rep("sharedmem_file_error TRUE", 2))
+  expect_identical(readBin(old, "double", 200), 1:100 + 0)
+  expect_false(file.exists(new))
+  expect_error(memmap(old, "f8", 2^49, "w+"), class = "sharedmem_file_error")
+  expect_identical(readBin(old, "double", 200), 1:100 + 0)
+  unlink(old)
+})
+
+test_that("mode w+ wipes an old file, longer or shorter, through a link that stays", {
+  file <- tempfile()
+  link <- tempfile()
+  file.symlink(file, link)
+  for (n in c(10, 5000, 100)) {
+    writeBin(runif(1000), file)
+    x <- memmap(link, "f8", n, "w+", offset = 8)
+    expect_identical(x[], numeric(n))
+    expect_identical(file.size(file), 8 + 8 * n)
+    x[n] <- 1
+    flush(x)
+    expect_identical(readBin(file, "double", n + 9), c(numeric(n), 1))
+  }
+  expect_identical(Sys.readlink(link), file)
+  unlink(c(file, link))
+})

@@ -255,3 +255,14 @@ test_that("lines longer than any buffer stay whole, of successors too", {
   expect_identical(nchar(out), rep(100000L, 40))
   expect_true(all(grepl("^(a*|b*|c*|d*)$", out)))
 })
+
+test_that("what the ranks print reaches the session, also more than a pipe holds while it computes", {
+  p <- Parallel(Shared(done = FALSE), num_threads = 2)
+  out <- capture.output(invisible(with(p, {
+    cat("rank", p$rank, "\n")
+    if (p$rank == 1) { for (k in 1:3) cat(strrep("x", 1e5), "\n", sep = ""); p$var$done <- TRUE }
+    else while (!p$var$done) Sys.sleep(0.01)
+  })))
+  expect_setequal(out[nchar(out) < 100], c("rank 0 ", "rank 1 "))
+  expect_identical(nchar(out[nchar(out) >= 100]), rep(100000L, 3))
+})

@@ -491,25 +491,3 @@ test_that("set.seed() gives the same numbers in each rank, of the session's kind
   here <- vapply(1:6, function(i) { set.seed(i); runif(1) }, 0)
   for (n in 1:3) expect_identical(run(n), here)
 })
-
-test_that("a warning that is an error in its rank is one, and one that becomes an error on the way takes no failure's place", {
-  old <- options(warn = 2)
-  on.exit(options(old))
-  p <- Parallel(Shared(after = 0), num_threads = 2)
-  e <- raised(with(p, if (p$rank == 1) { as.integer("7a"); p$var$after <- 1 }))
-  expect_s3_class(e, "WorkerException")
-  expect_identical(p$var$after, 0)
-  e <- raised(with(p, if (p$rank == 1) { options(warn = 0); warning("small"); stop("the real error") }))
-  expect_match(conditionMessage(e), "the real error")
-})
-
-test_that("what the ranks print reaches the session, also more than a pipe holds while it computes", {
-  p <- Parallel(Shared(done = FALSE), num_threads = 2)
-  out <- capture.output(invisible(with(p, {
-    cat("rank", p$rank, "\n")
-    if (p$rank == 1) { for (k in 1:3) cat(strrep("x", 1e5), "\n", sep = ""); p$var$done <- TRUE }
-    else while (!p$var$done) Sys.sleep(0.01)
-  })))
-  expect_setequal(out[nchar(out) < 100], c("rank 0 ", "rank 1 "))
-  expect_identical(nchar(out[nchar(out) >= 100]), rep(100000L, 3))
-})

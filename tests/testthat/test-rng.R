@@ -170,13 +170,13 @@ test_that("draws, those in reduce too, and the generator afterwards are the same
     r <- pool$map(function(i) { x <- runif(1); rnorm(1); c(i, x) }, seq_len(n), ...)
     list(r, runif(1), get(".Random.seed", globalenv()))
   }
-  reduce <- function(v) c(v, runif(1))
+  reduce <- function(v) c(v, runif(1), rnorm(1))
   pools <- list(MapReduce(np = 1), MapReduce(np = 0), MapReduceByThread(2), MapReduce(np = 1, retries = 1),
                 MapReduce(np = 1, on_error = "collect"))
   old <- RNGkind()
   on.exit(suppressWarnings(do.call(RNGkind, as.list(old))))
-  for (kind in c("Mersenne-Twister", "L'Ecuyer-CMRG", "Wichmann-Hill")) {
-    RNGkind(kind)
+  for (kind in list(c("Mersenne-Twister", "Inversion"), c("L'Ecuyer-CMRG", "Ahrens-Dieter"), c("Wichmann-Hill", "Box-Muller"))) {
+    RNGkind(kind[1L], kind[2L])
     ref <- with_seed(23, run(pools[[1L]], reduce = reduce))
     for (pool in pools[-1L]) expect_identical(with_seed(23, run(pool, reduce = reduce)), ref)
     expect_identical(with_seed(23, run(pools[[1L]], minlength = 100, reduce = reduce)), ref)

@@ -1,0 +1,88 @@
+# Limits of the machine, the session and its sandbox: each is an R error that says which, or a detour.
+
+# R code in a process of its own, after shell code and under a command; gives what R printed and its status.
+limited <- function(before, code, under = "", timeout = 60) {
+  lib <- paste(unique(c(library_of_package(), .libPaths())), collapse = ":")
+  line <- sprintf("%s; R_LIBS=%s timeout %d %s %s --vanilla -e %s 2>&1", before, shQuote(lib), timeout, under,
+                  shQuote(file.path(R.home("bin"), "Rscript")), shQuote(paste0("library(sharedmem); ", code)))
+  out <- suppressWarnings(system2("bash", c("-c", shQuote(line)), stdout = TRUE))
+  list(out = out, status = if (is.null(attr(out, "status"))) 0L else attr(out, "status"))
+}
+
+test_that("an array past the limit of file sizes is an error that names it, and no signal", {
+  skip_under_sanitizer()
+  r <- limited("ulimit -f 2000", paste(
+    "e <- tryCatch(empty(1e6), error = identity); cat(class(e)[1], e$asked, e$available, grepl('ulimit -f', conditionMessage(e)), fill = TRUE);",
+    "e <- tryCatch(copy(runif(1e6)), error = identity); cat(class(e)[1], fill = TRUE);",
+    "f <- tempfile(); e <- tryCatch(tofile(runif(1e6), f), error = identity); cat(class(e)[1], file.exists(f), fill = TRUE);",
+    "e <- tryCatch(memmap(f, 'f8', 1e6, 'w+'), error = identity); cat(class(e)[1], file.exists(f), fill = TRUE);",
+    "x <- empty(1e5); x[] <- 1; cat(sum(x), fill = TRUE)"))
+  expect_identical(r$status, 0L)
+  expect_identical(r$out, c("sharedmem_memory_error 8e+06 2048000 TRUE", "sharedmem_memory_error", "sharedmem_file_error FALSE",
+                            "sharedmem_file_error FALSE", "1e+05"))
+})
+
+test_that("results past the limit of file sizes come, or are an error of the map", {
+  skip_under_sanitizer()
+  r <- limited("ulimit -f 2000", paste(
+    "f <- function(v) { Sys.sleep(0.2); length(v) };",
+    "r <- tryCatch(unlist(MapReduce(np = 2)$map(function(i) runif(2e6), 1:4, reduce = f)), error = function(e) class(e)[1]); cat(r)"))
+  expect_identical(r$status, 0L)
+  expect_true(r$out %in% c("2e+06 2e+06 2e+06 2e+06", "WorkerException"))
+})
+
+test_that("many arrays leave the low descriptors to others, and the soft limit is no end", {
+  skip_under_sanitizer()
+  code <- paste(
+    "l <- lapply(1:1500, function(k) empty(5000));",
+    "low <- as.integer(list.files('/proc/self/fd')); cat(sum(low < 1024) < 100, fill = TRUE);",
+    "r <- parallel::mclapply(1:2, identity, mc.cores = 2); cat(unlist(r), fill = TRUE); l[[1500]][] <- 1; cat(sum(l[[1500]]))")
+  skip_if_not(file.exists("/proc/self/fd"))
+  hard <- suppressWarnings(as.numeric(system("ulimit -Hn", intern = TRUE)))
+  skip_if(!is.na(hard) && hard < 4096)
+  r <- limited("ulimit -Sn 1024", code)
+  expect_identical(r$status, 0L)
+  expect_identical(r$out, c("TRUE", "1 2", "5000"))
+})
+
+test_that("where descriptors are few for good, arrays of some kilobytes share segments", {
+  skip_under_sanitizer()
+  r <- limited("ulimit -n 1024", paste(
+    "d <- copy(as.data.frame(matrix(0, 5000, 1200))); d[[1200]][] <- 2; x <- d[[600]];",
+    "r <- MapReduce(np = 2)$map(function(i) { x[i] <- i; NULL }, 1:2); cat(dim(d), sum(d[[1200]]), sum(x), sum(d[[599]]))"))
+  expect_identical(r$status, 0L)
+  expect_identical(r$out, "5000 1200 10000 3 0")
+})
+
+test_that("no descriptor to be had is an error that names the limit", {
+  skip_under_sanitizer()
+  r <- limited("ulimit -n 300", paste(
+    "e <- tryCatch(lapply(1:1e5, function(k) empty(2^20, 'u1')), error = identity);",
+    "cat(class(e)[1], grepl('ulimit -n', conditionMessage(e)), fill = TRUE); gc() -> g; x <- empty(1e6); cat(length(x))"))
+  expect_identical(r$status, 0L)
+  expect_identical(r$out, c("sharedmem_memory_error TRUE", "1000000"))
+})
+
+test_that("address space that is limited is an error that names it", {
+  skip_under_sanitizer()
+  r <- limited("ulimit -v 2000000", "e <- tryCatch(empty(4e8), error = identity); cat(class(e)[1], e$asked); x <- empty(1e6)")
+  expect_identical(r$status, 0L)
+  expect_identical(r$out, "sharedmem_memory_error 3.2e+09")
+})
+
+test_that("where memfd_create, shm_open or fallocate are refused, the next best way is taken", {
+  skip_under_sanitizer()
+  skip_if(!nzchar(Sys.which("strace")), "no strace")
+  code <- paste(
+    "x <- empty(1e5); x[] <- 1; y <- copy(runif(1e5)); l <- lapply(1:3, function(i) empty(10));",
+    "r <- MapReduce(np = 2)$map(function(i) { x[i] <- i; z <- empty(1e5); z[] <- i; z }, 1:4);",
+    "cat(sum(x), sapply(r, sum), length(l[[1]]), sum(MapReduce(np = 2)$map(function(i) runif(3e6) > 2, 1:2)[[1]]), fill = TRUE)")
+  expected <- "100006 1e+05 2e+05 3e+05 4e+05 10 0"
+  inject <- function(...) paste(sprintf("-e inject=%s", c(...)), collapse = " ")
+  for (how in list(inject("memfd_create:error=ENOSYS"), inject("memfd_create:error=EPERM"), inject("fallocate:error=EOPNOTSUPP"),
+                   inject("memfd_create:error=ENOSYS", "fallocate:error=ENOSYS"))) {
+    out <- limited(":", code, paste("strace -f -o /dev/null -e trace=memfd_create,fallocate", how))$out
+    skip_if(any(grepl("ptrace|PTRACE", out)), "strace may not trace here")
+    expect_identical(out, expected, label = how)
+  }
+})

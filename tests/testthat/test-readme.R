@@ -1,0 +1,31 @@
+# Blocks ```r of a file, each as lines of code and the output that its lines #> promise.
+readme_blocks <- function(path) {
+  lines <- readLines(path)
+  from <- which(lines == "```r")
+  to <- vapply(from, function(i) i + which(lines[-seq_len(i)] == "```")[1L], 0)
+  Map(function(a, b) {
+    block <- lines[seq.int(a + 1, b - 1)]
+    said <- startsWith(block, "#>")
+    list(code = block[!said], output = sub("^#> ?", "", block[said]))
+  }, from, to)
+}
+
+test_that("README's code runs, and prints what README says", {
+  path <- file.path("..", "..", "README.md")
+  skip_if_not(file.exists(path), "not in a checkout")
+  blocks <- readme_blocks(path)
+  expect_gt(length(blocks), 5L)
+  r <- run_script({
+    env <- new.env(parent = globalenv())
+    answer(lapply(blocks, function(block) {
+      needed <- sub("^.*library\\((\\w+)\\).*$", "\\1", grep("library\\(", block$code, value = TRUE))
+      if (!all(vapply(needed, requireNamespace, NA, quietly = TRUE))) return(NULL)
+      printed <- utils::capture.output(suppressPackageStartupMessages(
+        source(textConnection(block$code), env, echo = FALSE, print.eval = TRUE, spaced = FALSE)))
+      sub("\\s+$", "", printed)
+    }))
+  }, vars = list(blocks = blocks), timeout = 120)
+  expect_identical(r$status, 0L, info = paste(r$stderr, collapse = "\n"))
+  for (k in seq_along(blocks)) if (!is.null(r$value[[k]]))
+    expect_identical(r$value[[k]], sub("\\s+$", "", blocks[[k]]$output), info = paste(blocks[[k]]$code, collapse = "\n"))
+})
