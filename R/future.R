@@ -17,10 +17,9 @@
 #'
 #' In debug mode ([set_debug()]) and where the session cannot be forked, futures run in the session, one after the other.
 #'
-#' @param ...,workers Arguments for [future::plan()]: `workers` is a whole number of at least 1, or a function that gives one; `NULL` means
-#'   [cpu_count()].
-#' @return Nothing: it is never called. [future::plan()] raises an error of class `sharedmem_package_error` where package future is
-#'   older than 1.40.0.
+#' `workers` is a whole number of at least 1, or a function that gives one; `NULL`, the default, means [cpu_count()]. Where package future
+#' is older than 1.40.0, [future::plan()] raises an error of class `sharedmem_package_error`.
+#'
 #' @seealso [background()], [registerDoSharedmem()]
 #' @examples
 #' if (requireNamespace("future", quietly = TRUE) && packageVersion("future") >= "1.40.0") {
@@ -30,6 +29,9 @@
 #'   print(value(f))
 #'   plan(sequential)
 #' }
+#' @name sharedmem-future
+NULL
+
 #' @export
 sharedmem <- structure(function(..., workers = NULL) {
   need_package("future", "plan(sharedmem::sharedmem)", future_version)

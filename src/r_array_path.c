@@ -80,7 +80,8 @@ SEXP ffi_array_address(SEXP x) {
 SEXP ffi_array_bytes(SEXP x) {
   const r_array *from = r_array_get(x, "x");
   int64_t nbytes = from->length * from->dtype.itemsize;
-  SEXP ptr = PROTECT(r_array_blank());
+  SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
+  r_array_own(ptr);
   if (from->block) sm_small_ref(from->block);
   else sm_segment_ref(from->seg);
   r_array_spec spec = {.dtype = {SM_U1, 1, 1},

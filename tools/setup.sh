@@ -101,7 +101,7 @@ setup_lint() {
 
 # Peers are optional: each is tried by itself, and the benchmarks name those that are missing.
 setup_bench() {
-  want_packages future.apply BiocParallel foreach doMC pbmcapply bettermc mirai mori synchronicity interprocess filelock \
+  want_packages future.apply BiocParallel foreach doParallel doMC pbmcapply bettermc mirai mori synchronicity interprocess filelock \
     bigmemory ff shard SharedObject data.table
   if debian && ! python3 -c 'import numpy' 2>/dev/null && ! /usr/bin/python3 -c 'import numpy' 2>/dev/null; then
     apt_install python3-numpy 2>/dev/null || echo "setup: going on without numpy"
