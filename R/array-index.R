@@ -5,8 +5,9 @@ all_of <- quote(all)
 
 #' Elements of a shared array
 #'
-#' Reads from or, in code that knows of shared arrays (see [set_shared()]), writes into the shared memory itself, with every kind of index that R has: positive, negative and
-#' zero numbers, logical vectors, names, matrices with a column an extent, or nothing at all for everything.
+#' Reads from or, in code that knows of shared arrays (see [set_shared()]), writes into the shared memory itself, with every
+#' kind of index that R has: positive, negative and zero numbers, logical vectors, names, matrices with a column an extent, or
+#' nothing at all for everything.
 #'
 #' @details
 #' Reading gives an ordinary R vector, matrix or array in the R type that holds every value of the dtype. Assignment

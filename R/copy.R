@@ -65,6 +65,7 @@ abort_lost <- function(kind, what) {
 }
 
 #' @rdname copy
-#' @details `as_shared()` is `copy()` under a name that no other package has: data.table exports a `copy()` too. [unshare()] is the way back.
+#' @details `as_shared()` is `copy()` under a name that no other package has: data.table exports a `copy()` too. [unshare()] is
+#'   the way back.
 #' @export
 as_shared <- function(a) copy(a)

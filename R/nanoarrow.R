@@ -2,9 +2,9 @@
 #'
 #' With nanoarrow, a shared array is an Arrow array over the same memory, without a copy: for every program that takes Arrow data.
 #'
-#' The elements are those of `x` in memory (of a matrix by column), without names and extents. f8 f4 i1 i2 i4 i8 u1 u2 u4 and raw become Arrow's
-#' types of the same width, `S<n>` fixed-size binary of n bytes. The buffer is the shared memory itself: what is written into `x` later
-#' shows in the Arrow array, which is against what Arrow readers expect: write before, not after. It keeps the memory
+#' The elements are those of `x` in memory (of a matrix by column), without names and extents. f8 f4 i1 i2 i4 i8 u1 u2 u4 and raw become
+#' Arrow's types of the same width, `S<n>` fixed-size binary of n bytes. The buffer is the shared memory itself: what is written into
+#' `x` later shows in the Arrow array, which is against what Arrow readers expect: write before, not after. It keeps the memory
 #' alive. Arrow has validity bits of its own, which shared memory has not: i4 and `S<n>` with `NA` among them, b1 (which
 #' Arrow packs into bits) and what has a class (factors, dates) go by way of [shared_view()], as R vectors do. Arrow has no complex numbers.
 #'

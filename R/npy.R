@@ -60,7 +60,8 @@ npy_at <- function(file, at, size, np) believe_text(file, .Call(ffi_npy_read, fi
 # x, unless a string in it would be read as something else than its bytes.
 believe_text <- function(file, x) {
   if (!is.null(x)) check_marks(x, function(i)
-    abort_file(file, sprintf("element %.0f begins with byte 255 or is no truth value, which shared arrays keep for NA; save a.view(\"u1\") instead", i)))
+    abort_file(file, sprintf(paste("element %.0f begins with byte 255 or is no truth value, which shared arrays keep for NA;",
+                                   "save a.view(\"u1\") instead"), i)))
   x
 }
 

@@ -1,11 +1,12 @@
 #' Shared arrays as NumPy arrays
 #'
-#' With reticulate, a shared array that is handed to Python is a NumPy array over the same memory: nothing is copied, and what Python
-#' writes is in R's array, and in those of all workers, at once.
+#' With reticulate, a shared array that is handed to Python is a NumPy array over the same memory: nothing is copied, and what
+#' Python writes is in R's array, and in those of all workers, at once.
 #'
 #' `reticulate::r_to_py(x)` is called by hand, or by reticulate itself for each argument of a Python function: `np$sin(x, out = x)`
 #' works in place. The Python array keeps the memory alive as long as Python holds it, also when `x` is gone in R. It has
-#' the shape of `x`, the first index fastest (Fortran order), and cannot be written to if `x` cannot. A scalar becomes an array without extents.
+#' the shape of `x`, the first index fastest (Fortran order), and cannot be written to if `x` cannot. A scalar becomes an array
+#' without extents.
 #'
 #' The way back: [copy()] of a NumPy array (one that reticulate has not converted: `import("numpy", convert = FALSE)`) gives a
 #' new shared array with its values; NumPy itself writes them into the shared memory, in any layout and byte order, without an R
@@ -22,7 +23,8 @@
 #' @return `r_to_py()`: a Python object, a `numpy.ndarray`. Without NumPy in reticulate's Python: reticulate's error.
 #' @seealso [shared_path()] for Python in another process, [read_npy()] for files
 #' @examples
-#' if (requireNamespace("reticulate", quietly = TRUE) && reticulate::py_available() && reticulate::py_module_available("numpy")) {
+#' if (requireNamespace("reticulate", quietly = TRUE) && reticulate::py_available() &&
+#'     reticulate::py_module_available("numpy")) {
 #'   x <- empty(c(2, 3))
 #'   a <- reticulate::r_to_py(x)
 #'   a$fill(2)

@@ -28,7 +28,8 @@ handle_from_state <- function(state) {
     is.character(state$dtype) && (isTRUE(state$vector) || isFALSE(state$vector)) && (is.null(state$meta) || is.list(state$meta))
   if (!good) abort_class("sharedmem_unattached_error", "shared array is not attached: its saved values are damaged")
   if (state$dtype != "raw" && !base::identical(state$endian, .Platform$endian))
-    abort_class("sharedmem_unattached_error", "shared array is not attached: it was saved on a machine of the other byte order; save unshare(x) there")
+    abort_class("sharedmem_unattached_error",
+                "shared array is not attached: it was saved on a machine of the other byte order; save unshare(x) there")
   x <- empty(state$shape, state$dtype)
   if (nbytes(x) != length(state$bytes))
     abort_class("sharedmem_unattached_error", "shared array is not attached: its saved values are damaged")

@@ -1,7 +1,8 @@
 # The same work through other packages' front doors: foreach's %dopar%, future_lapply() and mclapply(), each on the back ends that fork
 # and on ours. A back end is registered before the clock starts.
 
-section("Through other packages' doors", c("`%dopar%` of foreach on doParallel's and doMC's forks and on `registerDoSharedmem()`; `future_lapply()` on",
+section("Through other packages' doors", c(
+  "`%dopar%` of foreach on doParallel's and doMC's forks and on `registerDoSharedmem()`; `future_lapply()` on",
   "`plan(multicore)` and on `plan(sharedmem::sharedmem)` (future 1.40 or later); `mclapply()` of parallel and ours. Two workers each."))
 
 timed <- function(register, run) function() {

@@ -1,4 +1,4 @@
-/* r_array.c: see r_array.h; the ALTREP class, and how handles are made.
+/* r_array.c: see r_array.h: how handles are made.
  *
  * Ownership: the external pointer and its finalizer stand before the segment is made, because an R error in between
  * would lose the mapping. A finalizer gives back this process's own mapping only.
@@ -16,10 +16,9 @@
 #include "mem_filemap.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
-#include "r_array_handle.h"
 #include "r_util.h"
 
-static R_altrep_class_t class_handle;
+R_altrep_class_t r_array_class;
 
 static void give_back(sm_segment *seg, sm_small *block) {
   if (block) sm_small_unref(block);
@@ -36,10 +35,10 @@ static void array_finalize(SEXP ptr) {
 }
 
 SEXP r_array_ptr(SEXP x) {
-  if (R_altrep_inherits(x, class_handle)) return R_altrep_data1(x);
+  if (R_altrep_inherits(x, r_array_class)) return R_altrep_data1(x);
   if (TYPEOF(x) != RAWSXP || !ALTREP(x)) return NULL;
   SEXP inner = R_altrep_data1(x); /* R's own wrapper keeps the wrapped vector there */
-  return TYPEOF(inner) == RAWSXP && R_altrep_inherits(inner, class_handle) ? R_altrep_data1(inner) : NULL;
+  return TYPEOF(inner) == RAWSXP && R_altrep_inherits(inner, r_array_class) ? R_altrep_data1(inner) : NULL;
 }
 
 bool r_array_ptr_is(SEXP ptr) {
@@ -72,7 +71,7 @@ SEXP r_array_handle(SEXP ptr) {
     MARK_NOT_MUTABLE(cls);
   }
   PROTECT(ptr);
-  SEXP x = PROTECT(R_new_altrep(class_handle, ptr, R_NilValue));
+  SEXP x = PROTECT(R_new_altrep(r_array_class, ptr, R_NilValue));
   Rf_setAttrib(x, R_ClassSymbol, cls);
   UNPROTECT(2);
   return x;
@@ -165,80 +164,3 @@ void r_array_check_writable(const r_array *a) {
 /* ---- entry points ---- */
 
 SEXP ffi_array_is(SEXP x) { return Rf_ScalarLogical(r_array_is(x)); }
-
-/* ---- the ALTREP class ---- */
-
-static R_xlen_t handle_length(SEXP x) {
-  SEXP ptr = R_altrep_data1(x), tag = R_ExternalPtrTag(ptr);
-  const r_array *a = R_ExternalPtrAddr(ptr);
-  if (a) return (R_xlen_t)a->length;
-  sm_descriptor d;
-  int64_t dim[SM_DESCRIPTOR_NDIM];
-  size_t nbytes;
-  if (!r_array_ptr_is(ptr) || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &nbytes) < 0 || d.itemsize == 0) return 0;
-  return (R_xlen_t)(nbytes / d.itemsize);
-}
-
-/* R puts the attributes on the copy. */
-static SEXP handle_duplicate(SEXP x, Rboolean deep) {
-  (void)deep;
-  return R_new_altrep(class_handle, R_altrep_data1(x), R_NilValue);
-}
-
-/* C code that asks for elements takes the handle for a raw vector: the error says what to hand over instead. */
-static Rbyte handle_elt(SEXP x, R_xlen_t i) {
-  (void)x, (void)i;
-  r_abort_call(Rf_lang1(Rf_install("abort_elements")));
-}
-
-static SEXP handle_extract(SEXP x, SEXP indices, SEXP call) {
-  (void)x, (void)indices, (void)call;
-  r_abort_call(Rf_lang1(Rf_install("abort_elements")));
-}
-
-/* The same, but for identical() and for R's deparsing of calls that hold a handle: these must not fail. */
-static void *handle_dataptr(SEXP x, Rboolean writable) {
-  (void)writable;
-  SEXP frame = PROTECT(r_call_in_namespace(Rf_lang1(Rf_install("elements_asked"))));
-  const void *bytes = frame == R_NilValue ? r_array_zeros((size_t)XLENGTH(x)) : r_array_identical(x, frame);
-  UNPROTECT(1);
-  return (void *)bytes;
-}
-
-static const void *handle_dataptr_or_null(SEXP x) {
-  (void)x;
-  return NULL;
-}
-
-static Rboolean handle_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree)(SEXP, int, int, int)) {
-  (void)pre, (void)deep, (void)pvec, (void)subtree;
-  const r_array *a = R_ExternalPtrAddr(R_altrep_data1(x));
-  Rprintf(" shared_array%s\n", a ? "" : " (not attached)");
-  return TRUE;
-}
-
-/* Values where the user saves (R/saved.R); else the pointer, of which R writes the tag and what it protects. */
-static SEXP handle_state(SEXP x) {
-  SEXP state = r_call1("handle_state", x);
-  return state == R_NilValue ? R_altrep_data1(x) : state;
-}
-
-static SEXP handle_unserialize(SEXP cls, SEXP state) {
-  (void)cls;
-  if (TYPEOF(state) == VECSXP) return r_call1("handle_from_state", state);
-  if (r_array_ptr_is(state)) return r_array_handle(state);
-  return r_array_handle(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue)); /* its use says that the descriptor is damaged */
-}
-
-void r_array_register(DllInfo *dll) {
-  class_handle = R_make_altraw_class("shared_array", "sharedmem", dll);
-  R_set_altrep_Length_method(class_handle, handle_length);
-  R_set_altrep_Duplicate_method(class_handle, handle_duplicate);
-  R_set_altrep_Inspect_method(class_handle, handle_inspect);
-  R_set_altrep_Serialized_state_method(class_handle, handle_state);
-  R_set_altrep_Unserialize_method(class_handle, handle_unserialize);
-  R_set_altvec_Dataptr_method(class_handle, handle_dataptr);
-  R_set_altvec_Dataptr_or_null_method(class_handle, handle_dataptr_or_null);
-  R_set_altvec_Extract_subset_method(class_handle, handle_extract);
-  R_set_altraw_Elt_method(class_handle, handle_elt);
-}

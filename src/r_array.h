@@ -44,6 +44,9 @@ typedef struct {
 
 void r_array_register(DllInfo *dll);
 
+/* The class of handles, registered by r_array_register() when the package is loaded (r_array_class.c). */
+extern R_altrep_class_t r_array_class;
+
 /* The external pointer behind a handle, or NULL if x is none. */
 SEXP r_array_ptr(SEXP x);
 
@@ -77,6 +80,10 @@ bool r_array_overlap(const r_array *a, const r_array *b);
 
 /* Raise sharedmem_value_error if a must not be written to. */
 void r_array_check_writable(const r_array *a);
+
+/* For the Dataptr method: what identical(), whose frame is `frame`, may compare as the bytes of handle x; n bytes that are zero. */
+const void *r_array_identical(SEXP x, SEXP frame);
+const void *r_array_zeros(size_t n);
 
 /* ---- for the files that make handles ---- */
 

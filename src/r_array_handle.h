@@ -13,10 +13,6 @@ r_array *r_array_get(SEXP x, const char *arg);
  * own attributes, its class among them, are x's. */
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta);
 
-/* For the Dataptr method: what identical(), whose frame is `frame`, may compare as the bytes of handle x; n bytes that are zero. */
-const void *r_array_identical(SEXP x, SEXP frame);
-const void *r_array_zeros(size_t n);
-
 /* For the result channel. If ptr is of an attached handle in a segment of its own, which the master may have dropped, or in one
  * that this process made or received, its descriptor to be passed on; else -1. */
 int r_array_travel_fd(SEXP ptr, pid_t me);

@@ -227,7 +227,7 @@ static void leave_members(r_team *t) {
   int n = 0;
   for (int i = 0; i <= t->n; i++)
     if (t->member[i].remote || (t->member[i].state != R_MEMBER_DONE && t->member[i].state != R_MEMBER_NONE)) return;
-  pid_t *pids = malloc((size_t)t->n * sizeof *pids);
+  pid_t *pids = t->n > 0 ? malloc((size_t)t->n * sizeof *pids) : NULL;
   if (!pids) return;
   for (int i = 0; i < t->n; i++)
     if (sm_proc_leave(&t->member[i].proc)) pids[n++] = t->member[i].proc.pid;

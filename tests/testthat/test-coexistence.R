@@ -151,9 +151,12 @@ test_that("a user's SIGCHLD of parallel stays in place over a map", {
 test_that("workers collect beside nanonext, whose finalizers wait for threads that a fork does not have", {
   skip_if(!nzchar(system.file(package = "nanonext")), "nanonext is not installed") # without loading it here
   r <- run_script({
+    peer <- "nanonext"
+    socket <- getExportedValue(peer, "socket")
+    receive <- getExportedValue(peer, "recv_aio")
     for (k in 1:3) {
-      s <- nanonext::socket("rep", listen = sprintf("inproc://sharedmem%d", k))
-      a <- nanonext::recv_aio(s)
+      s <- socket("rep", listen = sprintf("inproc://sharedmem%d", k))
+      a <- receive(s)
       rm(s, a)
     }
     a <- MapReduce(np = 2, timeout = 20)$map(function(i) { gc(); i }, 1:4)

@@ -194,7 +194,8 @@ test_that("a missing foreach is an error that says what to install", {
 test_that("cross-validation through foreach survives a killed worker or names it", {
   skip_if(!nzchar(system.file(package = "caret")), "caret is not installed")
   out <- run_script({
-    suppressPackageStartupMessages(library(caret))
+    peer <- "caret"
+    suppressPackageStartupMessages(library(peer, character.only = TRUE))
     registerDoSharedmem(2, retries = 1)
     deaths <- full(1, 0)
     model <- getModelInfo("lm", regex = FALSE)[[1]]

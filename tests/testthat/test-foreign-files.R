@@ -80,7 +80,8 @@ test_that("a bigstatsr FBM is mapped with its type and extents, and reads back w
   dir <- local_dir()
   types <- c(raw = "raw", "unsigned char" = "raw", "unsigned short" = "u2", integer = "i4", float = "f4", double = "f8")
   for (type in names(types)) {
-    f <- bigstatsr::FBM(4, 3, type = type, init = if (types[[type]] == "raw") as.raw(1) else 1, backingfile = file.path(dir, make.names(type)))
+    init <- if (types[[type]] == "raw") as.raw(1) else 1
+    f <- bigstatsr::FBM(4, 3, type = type, init = init, backingfile = file.path(dir, make.names(type)))
     x <- memmap(f, mode = "r+")
     expect_identical(dtype(x), types[[type]])
     expect_equal(x[], f[])

@@ -12,7 +12,8 @@ limited <- function(before, code, under = "", timeout = 60) {
 test_that("an array past the limit of file sizes is an error that names it, and no signal", {
   skip_under_sanitizer()
   r <- limited("ulimit -f 2000", paste(
-    "e <- tryCatch(empty(1e6), error = identity); cat(class(e)[1], e$asked, e$available, grepl('ulimit -f', conditionMessage(e)), fill = TRUE);",
+    "e <- tryCatch(empty(1e6), error = identity); cat(class(e)[1], e$asked, e$available,",
+    "grepl('ulimit -f', conditionMessage(e)), fill = TRUE);",
     "e <- tryCatch(copy(runif(1e6)), error = identity); cat(class(e)[1], fill = TRUE);",
     "f <- tempfile(); e <- tryCatch(tofile(runif(1e6), f), error = identity); cat(class(e)[1], file.exists(f), fill = TRUE);",
     "e <- tryCatch(memmap(f, 'f8', 1e6, 'w+'), error = identity); cat(class(e)[1], file.exists(f), fill = TRUE);",

@@ -6,7 +6,8 @@ test_that("saveRDS() and save() keep the values, in any later session, without l
   result <- run_script({
     named <- copy(c(a = 1, b = 2))
     attr(named, "unit") <- "m"
-    saveRDS(list(copy(matrix(1:6, 2, dimnames = list(c("u", "v"), NULL))), named, copy(factor(c("x", "y"))), copy(c("p", NA)), full(1e5, 3, "f4"),
+    saveRDS(list(copy(matrix(1:6, 2, dimnames = list(c("u", "v"), NULL))), named,
+                 copy(factor(c("x", "y"))), copy(c("p", NA)), full(1e5, 3, "f4"),
                  full(NULL, 4), copy(c(TRUE, NA)), empty(0)), file)
   }, vars = list(file = file))
   expect_identical(result$status, 0L)
@@ -15,7 +16,8 @@ test_that("saveRDS() and save() keep the values, in any later session, without l
     l[[2]][1] <- 9
     answer(list(lapply(l, function(x) x[]), attr(l[[2]], "unit"), class(l[[1]])))
   }, vars = list(file = file), package = FALSE)
-  expect_identical(result$value, list(list(matrix(1:6, 2, dimnames = list(c("u", "v"), NULL)), c(a = 9, b = 2), factor(c("x", "y")), c("p", NA),
+  expect_identical(result$value, list(list(matrix(1:6, 2, dimnames = list(c("u", "v"), NULL)), c(a = 9, b = 2),
+                                           factor(c("x", "y")), c("p", NA),
                                            rep(3, 1e5), 4, c(TRUE, NA), numeric()), "m", "shared_array"))
 })
 
@@ -47,6 +49,7 @@ test_that("a damaged state is refused by class", {
   state <- list(values = 1L, dtype = "f8", shape = 2, vector = TRUE, meta = NULL, endian = .Platform$endian, bytes = raw(16))
   from <- sharedmem:::handle_from_state
   expect_identical(from(state)[], c(0, 0))
-  for (bad in list(list(bytes = raw(3)), list(values = 2L), list(vector = NA), list(meta = list(names = "a")), list(meta = list(other = "a")), list(endian = "other")))
+  for (bad in list(list(bytes = raw(3)), list(values = 2L), list(vector = NA), list(meta = list(names = "a")),
+                   list(meta = list(other = "a")), list(endian = "other")))
     expect_error(from(utils::modifyList(state, bad)), class = "sharedmem_unattached_error")
 })

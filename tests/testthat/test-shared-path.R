@@ -8,7 +8,8 @@ as_words <- function(w) c(w$path, w$dtype, sprintf("%.0f", w$offset), sprintf("%
 # The common file of small arrays stays open once the path of one was given out, so those are made in a session of their own.
 in_session <- function(code) {
   skip_if_not(on_linux)
-  r <- run_script(code, vars = list(run_numpy = run_numpy, python_with_numpy = python_with_numpy, open_numpy = open_numpy, as_words = as_words))
+  r <- run_script(code, vars = list(run_numpy = run_numpy,
+                                     python_with_numpy = python_with_numpy, open_numpy = open_numpy, as_words = as_words))
   expect_script_ok(r)
   r$value
 }

@@ -1,5 +1,6 @@
 test_that("as_shared() and unshare() lead there and back", {
-  for (v in list(1:3, c(a = 1, b = NA), matrix(1:4 + 0, 2, dimnames = list(c("x", "y"), NULL)), factor(c("u", "v")), Sys.Date(), c("p", NA)))
+  for (v in list(1:3, c(a = 1, b = NA), matrix(1:4 + 0, 2, dimnames = list(c("x", "y"), NULL)), factor(c("u", "v")),
+                 Sys.Date(), c("p", NA)))
     expect_identical(unshare(as_shared(v)), v)
   expect_identical(unshare(as_shared(mtcars)), mtcars)
   deep <- list(a = list(copy(1:3), f = mean), b = "text", c = copy(data.frame(n = 1:2)))

@@ -1,7 +1,6 @@
 test_that("other packages' calls are reached, and parallel's functions come back", {
   r <- run_script({
     theirs <- parallel::mclapply
-    before <- boot::boot # imports nothing of parallel's, but calls parallel::mclapply
     old <- use_for_parallel(TRUE)
     inside <- identical(parallel::mclapply, sharedmem::mclapply)
     w <- tryCatch(parallel::mclapply(1:3, function(i) tools::pskill(Sys.getpid(), 9), mc.cores = 2), warning = class)

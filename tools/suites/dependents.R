@@ -27,9 +27,11 @@ run_tests <- function(package, profile, dir) {
   tests <- file.path(dir, "tests", "testthat")
   if (dir.exists(tests)) {
     writeLines(c(profile, "library(testthat)", sprintf("suppressPackageStartupMessages(library(%s))", package),
-                 sprintf('r <- as.data.frame(test_dir("%s", package = "%s", load_package = "installed", reporter = "silent", stop_on_failure = FALSE))',
+                 sprintf(paste0('r <- as.data.frame(test_dir("%s", package = "%s", load_package = "installed", ',
+                                'reporter = "silent", stop_on_failure = FALSE))'),
                          tests, package),
-                 sprintf('saveRDS(data.frame(test = paste(r$file, r$test), failed = r$failed > 0 | r$error, skipped = r$skipped), "%s")', answer)),
+                 sprintf('saveRDS(data.frame(test = paste(r$file, r$test), failed = r$failed > 0 | r$error, skipped = r$skipped), "%s")',
+                         answer)),
                script)
     run_file(script, dirname(tests), timeout = 400)
     return(if (file.exists(answer)) readRDS(answer))
@@ -58,6 +60,7 @@ for (package in packages) {
     failed(package, ": its tests do not run on our back ends")
     next
   }
+  runs <- lapply(runs, function(run) stats::aggregate(cbind(failed, skipped) ~ test, run, any)) # names of tests may occur twice
   both <- merge(runs$theirs, runs$ours, by = "test", suffixes = c("_theirs", "_ours"))
   for (test in both$test[both$failed_ours & !both$failed_theirs]) failed(package, ": ", test)
   passed(sum(!both$failed_ours & !both$skipped_ours))
