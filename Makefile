@@ -66,7 +66,7 @@ sanitize: $(BUILT)
 	@for cc in gcc clang; do tools/native.sh asan $$cc && tools/native.sh tsan $$cc || exit 1; done
 	@tools/asan.sh '$(ONLY)'
 
-## lint         layers, border to R, lengths, forbidden symbols, warnings of gcc and clang, documentation
+## lint         layers, border to R, lengths, format, forbidden symbols, warnings of gcc and clang, documentation
 lint: install
 	@tools/setup.sh lint
 	@Rscript tools/lint.R

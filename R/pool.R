@@ -202,7 +202,7 @@ call_spread <- function(func, item, more) {
 # A reduce() that takes two arguments is mostly meant to accumulate. The error that it then gives says what to do.
 with_advice <- function(reduce) {
   if (!is.function(reduce) || is.primitive(reduce)) return(reduce)
-  needed <- vapply(formals(reduce), identical, NA, quote(expr = ))
+  needed <- vapply(formals(reduce), function(default) is.symbol(default) && !nzchar(default), NA)
   if (sum(needed & names(needed) != "...") < 2L) return(reduce)
   function(...) advised(reduce(...), reduce, paste("reduce is called with one result, a tuple()'s parts spread over its arguments;",
                                                    "to combine results two by two call Reduce() on what map() gives"))
