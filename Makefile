@@ -72,6 +72,7 @@ lint: install
 	@Rscript tools/lint.R
 	@tools/warnings.sh
 	@Rscript tools/roxygen.R --check
+	@Rscript tools/spelling.R
 
 ## docs         write NAMESPACE and man/ from the comments in R/
 docs: install
