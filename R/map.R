@@ -20,7 +20,8 @@ open_job <- function(job, np, ranks = np) {
   if (opts$trace) .Call(ffi_trace_open, map, ranks, getOption("sharedmem.trace_events", 0))
   if (opts$progress) .Call(ffi_progress_wanted, map)
   progress <- if (is.null(job$events)) progress_new(job$n, opts$progress) else progress_off
-  events <- if (is.null(job$events)) map_events(collect, opts$timeout, progress) else job$events
+  label <- function(item) if (is.na(item)) NA_character_ else item_label(job$sequence, job$names, item)
+  events <- if (is.null(job$events)) map_events(collect, opts$timeout, progress, label) else job$events
   list(map = map, seed = seed, collect = collect, progress = progress, events = events)
 }
 
