@@ -124,10 +124,10 @@ SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta)
   return y;
 }
 
-int r_array_travel_fd(SEXP ptr, pid_t me) {
+int r_array_travel_fd(SEXP ptr) {
   if (!r_array_ptr_is(ptr)) return -1;
   r_array *a = R_ExternalPtrAddr(ptr);
-  if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY || (a->block && a->seg->creator != me)) return -1;
+  if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY) return -1;
   if (a->block) sm_small_keep(a->block);
   return a->seg->fd;
 }
