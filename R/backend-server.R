@@ -55,7 +55,7 @@ serve_job <- function(id) {
   tryCatch({
     about <- .Call(ffi_job_take, NULL)
     state <- list2env(list(map = NULL, trace = NULL, seed = NULL, item = NA_real_, local = new_local(0L)), parent = emptyenv())
-    known <- c(list(state), adopt_search(about$search))
+    known <- c(list(state), adopt_search(about$search, about$packages))
     told <- .Call(ffi_job_take, known)
     adopt_session(told$session)
     main <- job_main(told, state)

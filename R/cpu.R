@@ -149,7 +149,8 @@ server_instead <- function() {
   the$session$fork_told <- TRUE
   if (inherits(server, "error")) {
     if (!told) warn_class("sharedmem_fork_warning",
-                          paste0("this session cannot be forked (", unforkable(), "), and the work runs in one process, since ", message_of(server)))
+                          sprintf("this session cannot be forked (%s), and the work runs in one process, since %s", unforkable(),
+                                  message_of(server)))
     return(NULL)
   }
   if (!told) inform_class("sharedmem_server_message",
@@ -158,7 +159,8 @@ server_instead <- function() {
   server
 }
 
-unforkable <- function() if (isFALSE(getOption("sharedmem.fork"))) "options(sharedmem.fork = FALSE)" else paste(.Platform$GUI, "is known to hang then")
+unforkable <- function()
+  if (isFALSE(getOption("sharedmem.fork"))) "options(sharedmem.fork = FALSE)" else paste(.Platform$GUI, "is known to hang then")
 
 is_gui_session <- function(gui = .Platform$GUI, env = Sys.getenv())
   identical(gui, "RStudio") || identical(gui, "Positron") ||

@@ -38,16 +38,19 @@ load_packages <- function(message) {
   failed
 }
 
-# The session's search path; its entries that are no packages here get variables that fetch their values. Gives their environments, the
-# workspace's left out.
-adopt_search <- function(entries) {
+# The session's search path, above it packages that the server was started with; its entries that are no packages here get variables
+# that fetch their values. Gives their environments, the workspace's left out.
+adopt_search <- function(entries, more) {
   names <- vapply(entries, `[[`, "", "name")
   fetched <- !is.na(vapply(entries, `[[`, 1L, "scope"))
-  reorder_packages(sub("^package:", "", names[!fetched]))
-  for (i in which(fetched)) if (i > 1L) do.call("attach", list(NULL, pos = i, name = names[i], warn.conflicts = FALSE))
-  for (i in which(fetched)) promise_variables(as.environment(i), entries[[i]]$scope, entries[[i]]$variables)
+  packages <- sub("^package:", "", names[!fetched])
+  more <- setdiff(more, packages)
+  reorder_packages(c(more, packages))
+  place <- c(1L, seq_along(entries)[-1L] + length(more))
+  for (i in which(fetched)) if (i > 1L) do.call("attach", list(NULL, pos = place[i], name = names[i], warn.conflicts = FALSE))
+  for (i in which(fetched)) promise_variables(as.environment(place[i]), entries[[i]]$scope, entries[[i]]$variables)
   if (any(grepl("^\\.__[CT]__", entries[[1L]]$variables))) methods::cacheMetaData(globalenv(), TRUE)
-  lapply(which(fetched)[-1L], as.environment)
+  lapply(place[which(fetched)[-1L]], as.environment)
 }
 
 # wanted: from the top. What stands in the right order at the bottom stays.
@@ -96,12 +99,14 @@ adopt_environment <- function(theirs) {
   if (length(changed)) do.call(Sys.setenv, as.list(changed))
 }
 
+no_value <- function(e) NULL
+
 # One that this R does not take (another device, a width out of bounds) stays as it is here.
 adopt_options <- function(theirs) {
   mine <- options()
   theirs[setdiff(names(mine), names(theirs))] <- list(NULL)
   for (name in names(theirs))
-    if (!identical(mine[[name]], theirs[[name]])) tryCatch(options(theirs[name]), error = function(e) NULL, warning = function(w) NULL)
+    if (!identical(mine[[name]], theirs[[name]])) tryCatch(options(theirs[name]), error = no_value, warning = no_value)
 }
 
 refuse_device <- function(...)
@@ -130,4 +135,4 @@ promise_refusal <- function(name, env) {
 
 abort_dead <- function(name)
   abort_class("sharedmem_refused_error", name = name,
-              sprintf("`%s` holds a connection or an external pointer, which cannot go to a worker of the fork server: open it there", name))
+              sprintf("`%s` holds a connection or external pointer, which cannot go to a worker of the fork server: open it there", name))

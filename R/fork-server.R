@@ -10,19 +10,26 @@
 #'
 #' @section What a worker has, and what differs from a fork of the session:
 #'
-#' | | in a fork of the session | in a worker of the fork server |
-#' | --- | --- | --- |
-#' | `func`, its further arguments, the items, and what the environments of `func` hold | shared with the session | sent, once a map |
-#' | variables of the workspace, S3 and S4 methods among them | shared with the session | each is fetched from the session when the worker touches it, as it was when the map began; vectors of 1 MB and more through shared memory, once a map |
-#' | what [attach()] has put on the search path | as above | as above |
-#' | packages | as they are loaded | the same ones, loaded from the same libraries in the same order; state that they have gathered since they were loaded (options of their own, registered back ends, caches) is not there |
-#' | options, environment variables, locale, working directory, library paths, kind of random numbers, `tempdir()` | the session's | the session's, as at the beginning of the map |
-#' | random numbers of items | depend on `set.seed()` alone | the same numbers |
-#' | shared arrays, [Lock()]s, `pool$critical`, `pool$ordered` | the session's | the session's |
-#' | promises and active bindings of the workspace | evaluated in the worker | evaluated in the session, when a worker touches them |
-#' | connections, external pointers, open graphics devices, packages of `pkgload::load_all()`, mirai | inherited, mostly of no use | an error of class `sharedmem_refused_error` that names the variable, when it is touched |
-#' | `interactive()` | as in the session | `FALSE` |
-#' | start of a map | some milliseconds | some ten milliseconds, and the server's own start before the first |
+#' \tabular{lll}{
+#'    \tab in a fork of the session \tab in a worker of the fork server \cr
+#'   `func`, its further arguments, the items, and what the environments of `func` hold \tab shared with the session \tab
+#'   sent, once a map \cr
+#'   variables of the workspace, S3 and S4 methods among them; what [attach()] has put on the search path \tab shared with
+#'   the session \tab each is fetched from the session when the worker touches it, as it was when the map began; vectors of 1
+#'   MB and more through shared memory, once a map \cr
+#'   packages \tab as they are loaded \tab the same ones, loaded from the same libraries and attached in the same order;
+#'   state that they have gathered since (registered back ends, caches, plans) is not there \cr
+#'   options, environment variables, locale, working directory, library paths, kind of random numbers, `tempdir()` \tab the
+#'   session's \tab the session's, as at the beginning of the map \cr
+#'   random numbers of items \tab depend on `set.seed()` alone \tab the same numbers \cr
+#'   shared arrays, [Lock()]s, `pool$critical`, `pool$ordered` \tab the session's \tab the session's \cr
+#'   promises and active bindings of the workspace \tab evaluated in the worker \tab evaluated in the session, when a worker
+#'   touches them \cr
+#'   connections, external pointers, graphics devices, packages of `load_all()`, mirai \tab inherited, mostly of no use \tab
+#'   an error of class `sharedmem_refused_error` that names the variable, when it is touched \cr
+#'   `interactive()` \tab as in the session \tab `FALSE` \cr
+#'   start of a map \tab some milliseconds \tab some ten milliseconds; the server's own start before the first \cr
+#' }
 #'
 #' The session answers while it waits for the map: `reduce` and handlers of conditions hold up a worker that fetches a variable
 #' meanwhile. A [background()] call is sent what its function mentions by name; for what it reaches in another way it waits
@@ -102,6 +109,7 @@ start_server <- function(packages, data) {
   server$told <- character()
   server$failed <- character()
   server$data <- names(data)
+  server$packages <- rev(packages)
   server$stop <- function() invisible(.Call(ffi_server_stop, server$ptr))
   server$load <- function() server_load(server, session_packages())
   makeActiveBinding("pid", function() .Call(ffi_server_pid, server$ptr), server)
@@ -110,7 +118,8 @@ start_server <- function(packages, data) {
   if (is.null(.Call(ffi_server_ask, server$ptr, NULL))) abort_server(server, "the fork server has not started")
   if (!is.null(packages)) {
     server_load(server, list(attached = packages, loaded = character(), lib = character()))
-    if (length(server$failed)) abort_server(server, paste0("the fork server cannot load ", paste0(names(server$failed), ": ", server$failed, collapse = "; ")))
+    if (length(server$failed))
+      abort_server(server, paste0("the fork server cannot load ", paste0(names(server$failed), ": ", server$failed, collapse = "; ")))
   }
   if (!is.null(data)) .Call(ffi_server_ask, server$ptr, list(type = "data", data = data))
   ok <- TRUE
@@ -171,7 +180,8 @@ start_served <- function(server, shared) {
   served$known <- c(shared, lapply(served$scopes[-1L], `[[`, "env"))
   served$ptr <- .Call(ffi_job_new, server$ptr, list(type = "job", id = served$id), served$id)
   assign(job_key(served$id), served, envir = the$session$served)
-  .Call(ffi_job_give, served$ptr, list(search = describe_search(server, served$scopes)), NULL)
+  .Call(ffi_job_give, served$ptr, list(search = describe_search(server, served$scopes), packages = server$packages),
+        NULL)
   served
 }
 
@@ -236,8 +246,13 @@ locale_categories <- c("LC_COLLATE", "LC_CTYPE", "LC_MONETARY", "LC_TIME", "LC_M
 # Called from C: what a process of a job has asked for, list(scope, name). Whatever goes wrong is the answer.
 server_answer <- function(id, request) tryCatch({
   scope <- the$session$served[[job_key(id)]]$scopes[[request[[1L]]]]
-  list(value = scope_value(scope, request[[2L]]))
+  value <- scope_value(scope, request[[2L]])
+  list(value = value, loose = is_class_data(request[[2L]], value))
 }, error = function(e) server_refusal(request, e))
+
+# Definitions of classes and methods have pointers of R's own in them, which nobody follows.
+is_class_data <- function(name, value)
+  startsWith(name, ".__") || inherits(value, c("classRepresentation", "classGeneratorFunction", "refObjectGenerator", "envRefClass"))
 
 scope_value <- function(scope, name) {
   if (!is.null(scope$refusal)) stop(scope$refusal)
@@ -305,6 +320,5 @@ unpack <- function(x) {
   if (!inherits(x, "sharedmem_packed")) return(x)
   value <- if (x$type == "list") lapply(x$data, unpack) else shared_view(x$data)
   if (x$type == "logical") value <- as.logical(value)
-  attributes(value) <- x$attributes
-  value
+  if (is.null(x$attributes)) value else .Call(ffi_util_dress, value, x$attributes)
 }

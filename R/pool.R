@@ -137,9 +137,15 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
     if (pool$options$trace) state$trace <- empty_trace(names)
     return(empty_results(n, names))
   }
-  job <- list(func = func, each = function(func) bind_arguments(func, `<star>`, list(...)), star = `<star>`, more = list(...),
-              sequence = sequence, n = n, names = names, reduce = with_advice(`<reduce>`),
-              here = n < `<minlength>` || get_debug(), options = pool$options, state = state)
+  # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
+  each <- function(func) {
+    if (`<star>`) function(item) call_spread(func, as.list(item), list(...))
+    else if (...length()) function(item) func(item, ...)
+    else func
+  }
+  job <- list(func = func, each = each, star = `<star>`, more = list(...), sequence = sequence, n = n, names = names,
+              reduce = with_advice(`<reduce>`), here = n < `<minlength>` || get_debug(), options = pool$options,
+              state = state)
   # a map inside a worker of the same pool has the pool to itself until it ends
   outer <- mget(c("map", "item", "local", "seed"), envir = state)
   on.exit(list2env(outer, state))
@@ -147,8 +153,7 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
   run_map(pool$backend, pool, job)
 }
 
-# func for calls with an item alone. The further arguments stay a list, or `...`: among the arguments of our own functions a name of the
-# user's could take one of theirs.
+# func for calls with an item alone, where its further arguments have come as a list.
 bind_arguments <- function(func, star, more) {
   force(func)
   if (star) function(item) call_spread(func, as.list(item), more)

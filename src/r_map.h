@@ -65,10 +65,10 @@ typedef struct r_map {
   int64_t first_undelivered; /* owner: all items below have been delivered */
   int64_t done;              /* owner: items delivered */
   int retries;
-  bool respawn;        /* a dead worker gets a successor, and results are published one by one */
-  double timeout_s;    /* of an item; Inf for none */
-  bool progress;       /* the owner's loop reports how far it is */
-  sm_trace_shm *trace; /* a mapping of its own; NULL unless traced */
+  bool respawn;          /* a dead worker gets a successor, and results are published one by one */
+  double timeout_s;      /* of an item; Inf for none */
+  bool progress;         /* the owner's loop reports how far it is */
+  sm_trace_shm *trace;   /* a mapping of its own; NULL unless traced */
   sm_segment *trace_seg; /* behind it, in a served map */
   size_t trace_nbytes;
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */

@@ -112,7 +112,8 @@ SEXP ffi_map_share(SEXP ptr) {
   r_map_unmap(m);
   m->served = true;
   int rc = r_map_lay_out(m);
-  if (rc < 0) r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
+  if (rc < 0)
+    r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
   return R_NilValue;
 }
 

@@ -90,7 +90,6 @@ static void admit(r_job *j, const int fds[SM_POST_FDS]) {
   }
   g->job = j->id;
   g->line.in.known = g->line.out.known = j->known;
-  g->line.out.strict = true;
   serving.guests[serving.nguests++] = g;
 }
 
@@ -139,6 +138,7 @@ static void answer(guest *g, SEXP request) {
   g->busy = true;
   SEXP id = PROTECT(Rf_ScalarReal((double)g->job));
   r.answer = PROTECT(r_call2("server_answer", id, request));
+  g->line.out.strict = Rf_asLogical(r_list_get(r.answer, "loose")) != TRUE;
   R_tryCatchError(send_answer, &r, send_refusal, &r);
   g->busy = false;
   UNPROTECT(3);

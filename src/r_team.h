@@ -88,7 +88,8 @@ void r_team_relay_output(r_team *t, bool all);
 
 int r_team_running(const r_team *t);
 
-/* Others than members who speak to an owner while it waits (a fork server's workers that ask for values): their descriptors, and what is done when they may have spoken. NULL where there are none. The room that has them sets it. */
+/* Others than members who speak to an owner while it waits (a fork server's workers that ask for values): their descriptors, and what is
+ * done when they may have spoken. NULL where there are none. The room that has them sets it. */
 typedef struct {
   int (*count)(void);
   void (*list)(struct pollfd *polls);

@@ -129,7 +129,8 @@ static SEXP name_environment(SEXP x, SEXP known) {
 /* A pointer that leads nowhere (data.table marks its tables by one to R's NULL) arrives so. */
 static SEXP name_pointer(SEXP x) {
   void *at = R_ExternalPtrAddr(x);
-  if (at && at != (void *)R_NilValue) r_abort("sharedmem_refused_error", "it holds an external pointer, which leads nowhere in another process");
+  if (at && at != (void *)R_NilValue)
+    r_abort("sharedmem_refused_error", "it holds an external pointer, which leads nowhere in another process");
   return Rf_mkString(DEAD_POINTER);
 }
 
