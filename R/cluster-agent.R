@@ -228,7 +228,7 @@ run_chunk <- function(link, load, header, chunk) {
   options <- c(header$options, list(seed = TRUE, progress = TRUE))
   receive <- structure(class = "sharedmem_receiver",
                        function(first, count, one, value) agent_results(link, lo, first, count, one, value))
-  job <- list(func = load$func, each = function(func) bound_call(func, load$star, load$more), sequence = chunk_items(chunk),
+  job <- list(func = load$func, each = function(func) bind_arguments(func, load$star, load$more), sequence = chunk_items(chunk),
               n = chunk$hi - lo + 1, names = NULL, reduce = receive, here = FALSE, options = options, state = state,
               ready = TRUE, globals = load$globals,
               seed = .Call(ffi_rng_shift, header$seed, lo - 1), events = events,
@@ -259,13 +259,6 @@ chunk_items <- function(chunk) {
   item <- unclass(x)[[i]]
   if (inherits(item, "condition")) stop(item)
   item[[1L]]
-}
-
-# func with the further arguments of map(), as pool_map() binds them.
-bound_call <- function(func, star, more) {
-  if (star) function(item) call_spread(func, as.list(item), more)
-  else if (length(more)) do.call(function(...) function(item) func(item, ...), more, quote = TRUE)
-  else func
 }
 
 # expr with the session's options and attached packages; what is printed meanwhile is told to the session.

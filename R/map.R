@@ -1,15 +1,16 @@
 # A map as a job for a back end, and what all back ends share.
 #
-# A job is a list: func; each, a function that binds map()'s further arguments to a function, for calls with an item alone;
-# star and more, those arguments themselves; sequence; n, its length; names; reduce; here, TRUE where the session is to run it
-# itself; options of the pool; state, the pool's environment of what changes. One that is part of another session's map has besides:
+# A job is a list: func; each, a function that binds map()'s further arguments to a function, for calls with an item alone; star and
+# more, those arguments (bind_arguments()); sequence; n, its length; names; reduce; here, TRUE where the session is to run it itself;
+# options of the pool; state, the pool's environment of what changes. One that is part of another session's map has besides:
 # ready, its functions are compiled; globals, for the workspaces of workers; seed; events; part, a list with the lock of the whole.
 
 # Run a job: a list of results, or an error. One method a back end, in a file of its own.
 run_map <- function(backend, pool, job) UseMethod("run_map")
 
 # Random numbers, control memory, trace and progress for a job. np: workers, 0 for none. ranks: those of the trace.
-open_job <- function(job, np, ranks = np) {
+# served: workers are no forks of this process.
+open_job <- function(job, np, ranks = np, served = FALSE) {
   opts <- job$options
   collect <- opts$on_error == "collect"
   seed <- if (is.null(job$seed)) map_seed(opts$seed) else job$seed
@@ -17,6 +18,7 @@ open_job <- function(job, np, ranks = np) {
   map <- .Call(ffi_map_new, np, as.double(job$n), job$names, retries, opts$timeout, constants$output[[opts$output]])
   job$state$map <- map
   if (!is.null(job$part)) .Call(ffi_remote_part, map, job$part$lock)
+  if (served) .Call(ffi_map_share, map)
   if (opts$trace) .Call(ffi_trace_open, map, ranks, getOption("sharedmem.trace_events", 0))
   if (opts$progress) .Call(ffi_progress_wanted, map)
   progress <- if (is.null(job$events)) progress_new(job$n, opts$progress) else progress_off

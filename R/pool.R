@@ -19,7 +19,8 @@
 #' master: R's evaluator has one thread.
 #'
 #' @param backend `ProcessBackend` (forked processes), `ThreadBackend` (the calling process, one item at a
-#'   time, ranks taken in turn) or [ClusterBackend()] (the daemons of mirai). A number here is `np`: `MapReduce(4)`.
+#'   time, ranks taken in turn), `ServerBackend` (processes that are forked by the session's [fork_server()]; where the session
+#'   cannot be forked, `ProcessBackend` means it, too) or [ClusterBackend()] (the daemons of mirai). A number here is `np`: `MapReduce(4)`.
 #' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
 #' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind
@@ -71,7 +72,8 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ..., retries = 0L, on
   }
   if (identical(backend, ClusterBackend)) backend <- ClusterBackend()
   if (!inherits(backend, "sharedmem_backend"))
-    abort_argument("backend", describe_value(backend), "ProcessBackend, ThreadBackend or ClusterBackend(), or the number of workers")
+    abort_argument("backend", describe_value(backend),
+                   "ProcessBackend, ThreadBackend, ServerBackend or ClusterBackend(), or the number of workers")
   options <- check_pool_options(list(retries = retries, on_error = on_error, timeout = timeout, seed = seed, output = output,
                                      threads = threads, progress = progress, trace = trace))
   np <- check_np(np)
@@ -188,6 +190,14 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
   on.exit(list2env(outer, state))
   sweep_background()
   run_map(pool$backend, pool, job)
+}
+
+# func for calls with an item alone, where its further arguments have come as a list.
+bind_arguments <- function(func, star, more) {
+  force(func)
+  if (star) function(item) call_spread(func, as.list(item), more)
+  else if (length(more)) do.call(function(...) function(item) func(item, ...), more, quote = TRUE)
+  else func
 }
 
 # star = TRUE: func(item[[1]], item[[2]], ..., further arguments).

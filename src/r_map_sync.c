@@ -45,6 +45,8 @@ static int wait_for_lock(sm_lock_shm *l) {
   return rc;
 }
 
+static sm_lock_shm *critical_lock(r_map *m) { return m->critical ? m->critical : &m->ctl->critical; }
+
 static void critical_leave(void *map) {
   r_map *m = map;
   r_held *held = held_of(m);
@@ -52,7 +54,7 @@ static void critical_leave(void *map) {
   held->critical = false;
   r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_here.item : m->here_next - 1, held->critical_ns);
   held->critical_ns = 0;
-  if (m->np > 0) sm_lock_unlock(m->critical);
+  if (m->np > 0) sm_lock_unlock(critical_lock(m));
 }
 
 /* .External2(ffi_critical, map): the caller's `expr`, inside. */
@@ -66,7 +68,7 @@ SEXP ffi_critical(SEXP call, SEXP op, SEXP args, SEXP env) {
             "critical() excludes the workers of one machine only, and this daemon runs on another than the session: "
             "let items return their parts and combine them in `reduce`, which runs in the session");
   uint64_t t0 = r_trace_begin(m->trace);
-  if (m->np > 0) check_waited(wait_for_lock(m->critical), "critical");
+  if (m->np > 0) check_waited(wait_for_lock(critical_lock(m)), "critical");
   held->critical = true;
   held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_here.item : m->here_next - 1, t0);
   return r_eval_section(false, env, critical_leave, m);
