@@ -282,15 +282,14 @@ welcome <- function(cl, ctx, m) {
 
 # Why a daemon cannot take part: a condition, or NULL.
 cluster_refusal <- function(cl, m) {
-  if (identical(m$machine, machine_id()) || cl$load$handles == 0) return(NULL)
+  if (identical(m$machine, machine_id()) || !length(cl$load$arrays)) return(NULL)
   cluster_condition(sprintf(paste0("func reaches %s, in the memory of this machine, which the daemon on %s cannot see: hand over x[] ",
                                    "or unshare(x), map a file that both see in the function itself, or use ProcessBackend"),
                             describe_arrays(cl$load$arrays), m$host), host = m$host)
 }
 
 describe_arrays <- function(names) {
-  if (!length(names)) "a shared array"
-  else paste0("the shared array", if (length(names) > 1L) "s", " ", paste0("`", names, "`", collapse = ", "))
+  paste0("the shared array", if (length(names) > 1L) "s", " ", paste0("`", names, "`", collapse = ", "))
 }
 
 cluster_condition <- function(text, ...)

@@ -1,6 +1,6 @@
 # What a daemon needs for the items of a map: the function with what it reaches. Found and sent once.
 
-# A list: payload, a raw vector; key, which tells it from others; handles, the number of shared arrays in it, and their names.
+# A list: payload, a raw vector; key, which tells it from others; arrays, the names of shared arrays that functions would use.
 new_load <- function(job, export) {
   globals <- reached_globals(list(job$func, job$more), export)
   # the state of the pool is what `pool` inside of func refers to; what belongs to the session stays here
@@ -13,10 +13,21 @@ new_load <- function(job, export) {
   before <- the$cache$travelled
   payload <- tryCatch(serialize(parts, NULL, xdr = FALSE), error = function(e)
     abort_class("sharedmem_cluster_error", paste0("func cannot be sent to the daemons: ", conditionMessage(e))))
-  load <- list(payload = payload, key = .Call(ffi_remote_digest, payload), handles = the$cache$travelled - before,
-               arrays = names(Filter(is_shared, c(globals, enclosed_values(job$func)))))
+  arrays <- if (the$cache$travelled > before) named_arrays(job, globals)
+  load <- list(payload = payload, key = .Call(ffi_remote_digest, payload), arrays = arrays)
   if (length(payload) > large_load) tell_load(length(payload), c(globals, enclosed_values(job$func), job$more))
   load
+}
+
+# Names of the shared arrays that functions name, and of further arguments. One that only lies in a frame that a function encloses
+# goes along and may be dead there.
+named_arrays <- function(job, globals) {
+  functions <- Filter(function(f) is.function(f) && !is.primitive(f), c(list(job$func), globals))
+  named <- unique(unlist(lapply(functions, function(f) all.names(body(f)))))
+  enclosed <- enclosed_values(job$func)
+  more <- job$more
+  if (length(more) && is.null(names(more))) names(more) <- rep("...", length(more))
+  unique(names(Filter(is_shared, c(globals, enclosed[names(enclosed) %in% named], more))))
 }
 
 large_load <- 50e6
