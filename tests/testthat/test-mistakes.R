@@ -215,3 +215,17 @@ test_that("an error that ends a map says where the worker's calls are", {
   e <- mistake(MapReduce(np = 2)$map(function(i) MapReduce(np = 2)$map(inner, 1:3), 1:2))
   expect_length(gregexpr("last_error()", conditionMessage(e), fixed = TRUE)[[1]], 1)
 })
+
+test_that("?sharedmem_error has every class of condition that the sources raise", {
+  top <- file.path("..", "..")
+  skip_if_not(file.exists(file.path(top, "README.md")) && dir.exists(file.path(top, "src")), "not in a checkout")
+  files <- list.files(file.path(top, c("R", "src")), "[.][Rch]$", full.names = TRUE)
+  raised <- unlist(lapply(files, function(f) {
+    text <- readLines(f, warn = FALSE)
+    regmatches(text, gregexpr("\"sharedmem_[a-z]+_(error|warning|message)\"", text))
+  }))
+  page <- readLines(file.path(top, "man", "sharedmem_error.Rd"))
+  named <- sub("^.alias[{](.*)[}]$", "\\1", grep("^.alias", page, value = TRUE))
+  expect_gt(length(raised), 50)
+  expect_identical(setdiff(gsub("\"", "", raised), named), character())
+})
