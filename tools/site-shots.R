@@ -6,7 +6,8 @@ args <- commandArgs(TRUE)
 site <- normalizePath(args[1L])
 dir.create(args[2L], showWarnings = FALSE, recursive = TRUE)
 out <- normalizePath(args[2L])
-pages <- if (length(args) > 2L) args[-(1:2)] else c("index.html", "reference/index.html", "reference/map.html", "reference/sharedmem_error.html",
+pages <- if (length(args) > 2L) args[-(1:2)] else c("index.html", "reference/index.html", "reference/map.html",
+                                                   "reference/sharedmem_error.html",
                                                    "articles/sharedmem.html", "articles/from-python.html", "articles/benchmarks.html")
 browser <- Sys.which(c("chromium", "chromium-browser", "google-chrome"))
 browser <- browser[nzchar(browser)][1L]
