@@ -94,7 +94,7 @@ ordinary <- function(x) {
 
 # x[subs] <- value or x[[subs]] <- value on a copy. all_of stands for empty subscripts.
 assign_copy <- function(x, subs, value, element = FALSE) {
-  subs <- lapply(subs, function(i) if (is.symbol(i)) quote(expr = ) else if (is_shared(i)) shared_values(i) else i)
+  subs <- lapply(subs, function(i) if (is.symbol(i)) formals(function(all) NULL)$all else if (is_shared(i)) shared_values(i) else i)
   value <- if (is_shared(value)) shared_values(value) else value
   do.call(if (element) "[[<-" else "[<-", c(list(ordinary(x)), unname(subs), list(value = value)), quote = TRUE)
 }

@@ -18,7 +18,8 @@ open_job <- function(job, np, ranks = np) {
   if (opts$trace) .Call(ffi_trace_open, map, ranks, getOption("sharedmem.trace_events", 0))
   if (opts$progress) .Call(ffi_progress_wanted, map)
   progress <- progress_new(job$n, opts$progress)
-  list(map = map, seed = seed, collect = collect, progress = progress, events = map_events(collect, opts$timeout, progress))
+  label <- function(item) if (is.na(item)) NA_character_ else item_label(job$sequence, job$names, item)
+  list(map = map, seed = seed, collect = collect, progress = progress, events = map_events(collect, opts$timeout, progress, label))
 }
 
 # The job ends, however it came to that.

@@ -14,11 +14,10 @@ cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
 root=${SHAREDMEM_ROOT:-/var/cache/sharedmem-current}
 copy=/checkout/$(basename "$PWD")
-packages="r-base-dev ca-certificates make procps git"
-# what the tests and R CMD check need: the packages of Suggests that Debian has, and three programs
+packages="r-base-dev ca-certificates make procps git pandoc tidy qpdf r-cran-testthat"
+# the packages of Suggests; tests that need one which Debian has not are skipped
 suggests=$(sed -n '/^Suggests:/,/^[^ ]/p' DESCRIPTION | sed 's/^Suggests://; s/([^)]*)//g; /^[A-Z].*:/d' | tr ',\n' '  ')
-for p in $suggests; do packages="$packages r-cran-$(echo "$p" | tr '[:upper:]' '[:lower:]')"; done
-packages="$packages pandoc tidy qpdf"
+wanted=$(for p in $suggests; do echo "r-cran-$p"; done | tr '[:upper:]\n' '[:lower:] ')
 max_age_days=14
 
 need() {
@@ -32,7 +31,7 @@ need() {
 # inside COMMAND: in the root, as process 1's child of a new pid namespace (so that orphans are reaped and all end together)
 inside() {
   # shellcheck disable=SC2016
-  unshare --mount --pid --fork --kill-child --propagation private sh -c '
+  setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private sh -c '
     root=$1; shift
     mount -t proc proc "$root/proc" && mount --bind /dev "$root/dev" && mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" &&
       mount --bind "$root/dev/pts/ptmx" "$root/dev/ptmx" && mount -t tmpfs -o mode=1777 shm "$root/dev/shm" || exit 125
@@ -42,9 +41,16 @@ inside() {
     exit $?' sh "$root" "$@"
 }
 
-install_inside() {
-  inside apt-get -qq update </dev/null &&
-    inside env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 "$@" </dev/null
+apt_inside() { inside env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+
+# What the tests and R CMD check need and the root lacks.
+install_packages() {
+  local known
+  inside apt-get -qq update </dev/null || return 1
+  # shellcheck disable=SC2086
+  known=$(inside apt-cache --generate pkgnames | grep -Fx -e "$(echo $wanted | tr ' ' '\n')" | tr '\n' ' ')
+  # shellcheck disable=SC2086
+  apt_inside install $packages $known
 }
 
 # The mirror of Debian's main component that apt uses on this machine.
@@ -60,15 +66,15 @@ make_root() {
   [ -n "$from" ] || { echo "apt names no mirror of Debian"; return 1; }
   echo "current: making a root of Debian unstable in $root"
   rm -rf "$root.new" && mkdir -p "$root.new" || return 1
-  debootstrap --variant=minbase unstable "$root.new" "$from" >.build/debootstrap.log 2>&1 ||
+  setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc \
+    debootstrap --variant=minbase unstable "$root.new" "$from" >.build/debootstrap.log 2>&1 ||
     { tail -n 20 .build/debootstrap.log; return 1; }
   # apt's and R's settings and the certificates are this machine's
   apt-config dump | grep '^Acquire::' >"$root.new/etc/apt/apt.conf.d/00machine"
   echo 'APT::Install-Recommends "false";' >>"$root.new/etc/apt/apt.conf.d/00machine"
   cp /etc/resolv.conf /etc/hosts "$root.new/etc/"
   rm -rf "$root" && mv "$root.new" "$root" || return 1
-  # shellcheck disable=SC2086
-  install_inside install $packages >.build/current-install.log 2>&1 || { tail -n 20 .build/current-install.log; return 1; }
+  install_packages >.build/current-install.log 2>&1 || { tail -n 20 .build/current-install.log; return 1; }
   settle
 }
 
@@ -80,24 +86,30 @@ settle() {
   site=$(R RHOME 2>/dev/null)/etc/Rprofile.site
   [ ! -e "$site" ] || cp -L "$site" "$root/etc/R/Rprofile.site"
   whole || { echo "current: R does not start in the new root"; return 1; }
-  echo "$packages" >"$root/.complete"
+  echo "$packages $wanted" >"$root/.complete"
 }
 
-# Does R start in the root, and are the packages there?
+# Does R start in the root, with testthat?
 whole() {
-  # shellcheck disable=SC2086
-  [ -x "$root/usr/bin/R" ] && inside Rscript --vanilla -e 'stopifnot(all(vapply(commandArgs(TRUE), requireNamespace, NA, quietly = TRUE)))' \
-    $suggests >/dev/null 2>&1
+  [ -x "$root/usr/bin/R" ] && inside Rscript --vanilla -e 'stopifnot(requireNamespace("testthat"))' >/dev/null 2>&1
 }
 
 ready() {
   mkdir -p .build "$(dirname "$root")"
   exec 8>"$root.lock"
   flock 8
-  if [ -e "$root/.complete" ] && [ "$(cat "$root/.complete")" = "$packages" ] && whole; then
-    [ -n "$(find "$root/.complete" -mtime +$max_age_days)" ] || { flock -u 8; return 0; }
-    echo "current: bringing $root up to date"
-    if install_inside dist-upgrade >.build/current-install.log 2>&1 && settle; then flock -u 8; return 0; fi
+  if [ -e "$root/.complete" ] && whole; then
+    if [ -n "$(find "$root/.complete" -mtime +$max_age_days)" ]; then
+      echo "current: bringing $root up to date"
+      if install_packages >.build/current-install.log 2>&1 && apt_inside dist-upgrade >>.build/current-install.log 2>&1 && settle; then
+        flock -u 8
+        return 0
+      fi
+    elif [ "$(cat "$root/.complete")" = "$packages $wanted" ] ||
+      { install_packages >.build/current-install.log 2>&1 && settle; }; then
+      flock -u 8
+      return 0
+    fi
   fi
   make_root
   local status=$?

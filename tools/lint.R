@@ -1,7 +1,7 @@
-# What the compiler and the tests do not see: the layers, the border to R, lengths, forbidden symbols.
+# What the compiler and the tests do not see: the layers, the border to R, lengths, forbidden symbols, format, names of tests.
 #
-# Each check prints what breaks it, file and line, and counts as one passed or failed; the last line
-# is `N passed, N failed, N skipped`. COUNTS=FILE in the environment: the numbers are written there too.
+# Each check prints what breaks it, file and line, and counts as one passed or failed, or as skipped where what it needs is not
+# installed; the last line is `N passed, N failed, N skipped`. COUNTS=FILE in the environment: the numbers are written there too.
 
 c_files <- list.files("src", "\\.[ch]$", full.names = TRUE)
 r_files <- list.files("R", "\\.R$", full.names = TRUE)
@@ -267,7 +267,51 @@ check_symbols <- function() {
   }))
 }
 
+# A test file stands beside the R file of its name, or is named after it and an aspect (test-map-errors.R beside map.R). Others are
+# about what no single file holds:
+tests_of_many <- c(coexistence = "other packages that fork, wait or run threads in the same session",
+                   deaths = "workers and masters killed at each point of the protocol",
+                   handle = "handles that travel, and what outlives them",
+                   helpers = "the tests' own helpers",
+                   hostile = "arguments and bytes made to do harm",
+                   interrupts = "Ctrl-C at random moments, whatever runs",
+                   limits = "limits of the machine, the session and its sandbox",
+                   output = "what workers print",
+                   "random-base" = "random programs against base R",
+                   readme = "README's code, and what README says it prints",
+                   results = "values of every kind and size on their way to the master",
+                   retries = "items run again, and those that must not be",
+                   setup = "what a worker finds when it starts")
+
+check_test_names <- function() {
+  tested <- sub("^test-(.*)\\.R$", "\\1", list.files("tests/testthat", "^test-.*\\.R$"))
+  concepts <- sub("\\.R$", "", basename(r_files))
+  aspect <- vapply(tested, function(t) any(startsWith(t, paste0(concepts, "-"))), NA)
+  strange <- tested[!tested %in% c(concepts, names(tests_of_many)) & !aspect]
+  native <- sub("^test_(.*)\\.c$", "\\1", grep("/test_.*\\.c$", native_files, value = TRUE))
+  c(sprintf("tests/testthat/test-%s.R: there is no R/%s.R", strange, strange),
+    sprintf("tools/lint.R: there is no test-%s.R", setdiff(names(tests_of_many), tested)),
+    unlist(lapply(grep("/test_.*\\.c$", native_files, value = TRUE), function(f)
+      if (!any(grepl('#include "check.h"', readLines(f), fixed = TRUE))) at(f, 1L, "does not use check.h"))))
+}
+
+# Differences from .clang-format; NA where there is no clang-format.
+check_format <- function() {
+  if (!nzchar(Sys.which("clang-format"))) return(NA)
+  out <- suppressWarnings(system2("tools/format.sh", "--check", stdout = TRUE, stderr = TRUE))
+  grep("error:", out, value = TRUE)
+}
+
+check_lintr <- function() {
+  if (!requireNamespace("lintr", quietly = TRUE)) return(NA)
+  found <- lintr::lint_dir("R", parse_settings = TRUE)
+  vapply(found, function(l) at(file.path("R", basename(l$filename)), l$line_number, paste0(l$message, " (", l$linter, ")")), "")
+}
+
 checks <- list(
+  "C code has the format of .clang-format" = check_format,
+  "R code is as .lintr has it" = check_lintr,
+  "tests stand beside what they test, native ones use check.h" = check_test_names,
   "core files include only what their layer may" = check_layers,
   "glue files include only what their room may" = check_rooms,
   "no circle of includes" = check_circles,
@@ -284,14 +328,16 @@ checks <- list(
   "every export has a page" = check_exports_documented,
   "objects use no symbol of tools/NONAPI.txt" = check_symbols)
 
-failed <- 0L
+failed <- skipped <- 0L
 for (name in names(checks)) {
   bad <- checks[[name]]()
-  failed <- failed + (length(bad) > 0L)
-  cat(if (length(bad)) "FAILED" else "ok    ", name, "\n")
-  cat(paste0("       ", bad, "\n", recycle0 = TRUE), sep = "")
+  skip <- identical(bad, NA)
+  skipped <- skipped + skip
+  failed <- failed + (length(bad) > 0L && !skip)
+  cat(if (skip) "skipped" else if (length(bad)) "FAILED" else "ok    ", name, "\n")
+  if (!skip) cat(paste0("       ", bad, "\n", recycle0 = TRUE), sep = "")
 }
-counts <- c(length(checks) - failed, failed, 0L)
+counts <- c(length(checks) - failed - skipped, failed, skipped)
 if (nzchar(Sys.getenv("COUNTS"))) cat(counts, "\n", file = Sys.getenv("COUNTS"))
 cat(sprintf("%d passed, %d failed, %d skipped\n", counts[1], counts[2], counts[3]))
 quit(status = as.integer(failed > 0L))

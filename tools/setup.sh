@@ -3,7 +3,7 @@
 #
 #   tools/setup.sh test     testthat, and the packages of Suggests that some tests use, where they can be had
 #   tools/setup.sh check    and what R CMD check and the vignette need
-#   tools/setup.sh lint     and roxygen2 and clang with its sanitizers
+#   tools/setup.sh lint     and roxygen2, lintr, clang with its sanitizers, clang-format
 #   tools/setup.sh bench    and the packages that the benchmarks compare with
 #   tools/setup.sh suites   and other packages whose own tests run on our back ends; current versions of future's family go
 #                           into .suites-lib
@@ -89,6 +89,7 @@ setup_test() {
 
 setup_check() {
   setup_test && need_packages knitr rmarkdown || return 1
+  want_packages spelling
   need_program pandoc pandoc
   need_program tidy tidy
   need_program qpdf qpdf
@@ -97,7 +98,9 @@ setup_check() {
 # The runtime of clang's sanitizers is a package of its own, named after clang's version.
 setup_lint() {
   setup_test && need_packages roxygen2 || return 1
+  want_packages lintr
   need_program clang clang
+  need_program clang-format clang-format
   runtime=$(clang -print-file-name=libclang_rt.asan-$(uname -m).a 2>/dev/null)
   if debian && command -v clang >/dev/null && [ ! -e "$runtime" ]; then
     apt_install "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"

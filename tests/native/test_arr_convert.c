@@ -1,22 +1,12 @@
 /* arr_convert, arr_atomic: values to items and back, what does not fit, and additions of several threads. */
 #include "../../src/arr_atomic.h"
 #include "../../src/arr_convert.h"
+#include "check.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-
-static int passed, failed;
-
-static void check(int ok, const char *what) {
-  if (ok) {
-    passed++;
-    return;
-  }
-  failed++;
-  printf("failed: %s\n", what);
-}
 
 static sm_dtype dtype(const char *text) {
   sm_dtype d = {0, 0, 0};
@@ -111,6 +101,5 @@ int main(void) {
   for (int k = 0; k < 2; k++) pthread_create(&t[k], NULL, adder, NULL);
   for (int k = 0; k < 2; k++) pthread_join(t[k], NULL);
   check(total == 20000 && count == 40000, "no addition of two threads is lost");
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return report();
 }

@@ -1,20 +1,10 @@
 /* arr_index, arr_select: what a plan selects, beside a plain loop over the same subscripts. */
 #include "../../src/arr_select.h"
+#include "check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int passed, failed;
-
-static void check(int ok, const char *what) {
-  if (ok) {
-    passed++;
-    return;
-  }
-  failed++;
-  printf("failed: %s\n", what);
-}
 
 static uint64_t state = 88172645463325252u;
 
@@ -213,6 +203,5 @@ int main(void) {
   test_faults();
   test_write();
   test_fill();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return report();
 }

@@ -1,6 +1,7 @@
 /* mem_arena, mem_forks: blocks, and who may still use them. */
 #include "../../src/mem_arena.h"
 #include "../../src/mem_forks.h"
+#include "check.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -9,17 +10,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static int passed, failed;
-
-static void check(int ok, const char *what) {
-  if (ok) {
-    passed++;
-    return;
-  }
-  failed++;
-  printf("failed: %s\n", what);
-}
 
 static int count_fds(void) {
   int n = 0;
@@ -266,6 +256,5 @@ int main(void) {
   test_fork();
   test_inherited();
   test_attach();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return report();
 }

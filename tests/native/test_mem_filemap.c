@@ -2,6 +2,7 @@
 #include "../../src/mem_fault.h"
 #include "../../src/mem_filemap.h"
 #include "../../src/mem_limit.h"
+#include "check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,17 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int passed, failed;
 static char folder[64];
-
-static void check(int ok, const char *what) {
-  if (ok) {
-    passed++;
-    return;
-  }
-  failed++;
-  printf("failed: %s\n", what);
-}
 
 static const char *in_folder(const char *name) {
   static char path[4][256];
@@ -35,7 +26,7 @@ static const char *in_folder(const char *name) {
 
 static void put(const char *path, const char *text, size_t n) {
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  if (fd < 0 || write(fd, text, n) != (ssize_t)n) failed++;
+  if (fd < 0 || write(fd, text, n) != (ssize_t)n) n_failed++;
   close(fd);
 }
 
@@ -181,7 +172,6 @@ int main(void) {
   test_limit();
   char command[96];
   snprintf(command, sizeof command, "rm -r %s", folder);
-  if (system(command) != 0) failed++;
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  if (system(command) != 0) n_failed++;
+  return report();
 }

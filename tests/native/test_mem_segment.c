@@ -1,6 +1,7 @@
 /* mem_segment, mem_descriptor: memory that is there, and names that find only it. */
 #define _GNU_SOURCE
 #include "../../src/mem_descriptor.h"
+#include "check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,17 +12,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static int passed, failed;
-
-static void check(int ok, const char *what) {
-  if (ok) {
-    passed++;
-    return;
-  }
-  failed++;
-  printf("failed: %s\n", what);
-}
 
 static bool stop_at_once(void *ctx) {
   ++*(int *)ctx;
@@ -115,7 +105,7 @@ static int try_bytes(const uint8_t *buf, size_t n) {
   const char *reason = NULL;
   if (sm_descriptor_read(buf, n, &d, dim, &nbytes) < 0) return 0;
   if (sm_descriptor_attach(&d, nbytes, &seg, &block, &reason) < 0) {
-    if (!reason) failed++;
+    if (!reason) n_failed++;
     return 1;
   }
   volatile uint8_t sum = 0;
@@ -222,6 +212,5 @@ int main(void) {
   test_descriptor();
   test_open();
   test_open_others();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return report();
 }

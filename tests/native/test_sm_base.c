@@ -1,20 +1,10 @@
 /* sm_base: the clock and the error texts. */
 #include "../../src/sm_base.h"
+#include "check.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-static int passed, failed;
-
-static void check(int ok, const char *what) {
-  if (ok) {
-    passed++;
-    return;
-  }
-  failed++;
-  printf("failed: %s\n", what);
-}
 
 int main(void) {
   uint64_t a = sm_clock_ns(), b = sm_clock_ns();
@@ -27,6 +17,5 @@ int main(void) {
   check(strcmp(sm_error_text(-ENOENT), strerror(ENOENT)) == 0, "a system error has the system's text");
   check(sm_error_text(-99999) != NULL, "an unknown code has a text");
 
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return report();
 }

@@ -1,5 +1,6 @@
 /* sync_barrier: between threads (for the sanitizers) and between processes that may be killed. */
 #include "../../src/sync_barrier.h"
+#include "check.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -21,17 +22,6 @@ typedef struct {
   _Atomic int wrong;
   _Atomic int outcome[NPROC];
 } shared;
-
-static int passed, failed;
-
-static void check(int ok, const char *what) {
-  if (ok) {
-    passed++;
-    return;
-  }
-  failed++;
-  printf("failed: %s\n", what);
-}
 
 static shared *make(int nproc, bool spin) {
   shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -211,6 +201,5 @@ int main(void) {
   test_leave();
   test_tags();
   test_kill();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return report();
 }

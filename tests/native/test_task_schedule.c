@@ -1,5 +1,6 @@
 /* task_schedule: every item once, in every schedule, ordered or not, with loops that overtake each other. */
 #include "../../src/task_schedule.h"
+#include "check.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -25,17 +26,6 @@ typedef struct {
   _Atomic int go;
   uint8_t loops[256 * 1024] __attribute__((aligned(64)));
 } shared;
-
-static int passed, failed;
-
-static void check(int ok, const char *what) {
-  if (ok) {
-    passed++;
-    return;
-  }
-  failed++;
-  printf("failed: %s\n", what);
-}
 
 static shared *make(int nproc) {
   shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -286,6 +276,5 @@ int main(void) {
   test_disagreement();
   test_deserted();
   test_kill();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return report();
 }
