@@ -18,8 +18,9 @@
 #' error that names it, and `local` is an environment. `MapReduceByThread()` runs R code one item at a time in the
 #' master: R's evaluator has one thread.
 #'
-#' @param backend `ProcessBackend` (forked processes) or `ThreadBackend` (the calling process, one item at a
-#'   time, ranks taken in turn). A number here is `np`: `MapReduce(4)`.
+#' @param backend `ProcessBackend` (forked processes), `ThreadBackend` (the calling process, one item at a
+#'   time, ranks taken in turn), or `ServerBackend` (processes that are forked by the session's [fork_server()]; where the session
+#'   cannot be forked, `ProcessBackend` means it, too). A number here is `np`: `MapReduce(4)`.
 #' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
 #' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind
@@ -70,7 +71,7 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ..., retries = 0L, on
     backend <- ProcessBackend
   }
   if (!inherits(backend, "sharedmem_backend"))
-    abort_argument("backend", describe_value(backend), "ProcessBackend or ThreadBackend, or the number of workers")
+    abort_argument("backend", describe_value(backend), "ProcessBackend, ThreadBackend or ServerBackend, or the number of workers")
   options <- check_pool_options(list(retries = retries, on_error = on_error, timeout = timeout, seed = seed, output = output,
                                      threads = threads, progress = progress, trace = trace))
   new_pool(backend, if (is.null(check_np(np))) cpu_count() else as.integer(np), options)
@@ -178,13 +179,22 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
     else if (...length()) function(item) func(item, ...)
     else func
   }
-  job <- list(func = func, each = each, sequence = sequence, n = n, names = names, reduce = with_advice(`<reduce>`),
-              here = n < `<minlength>` || get_debug(), options = pool$options, state = state)
+  job <- list(func = func, each = each, star = `<star>`, more = list(...), sequence = sequence, n = n, names = names,
+              reduce = with_advice(`<reduce>`), here = n < `<minlength>` || get_debug(), options = pool$options,
+              state = state)
   # a map inside a worker of the same pool has the pool to itself until it ends
   outer <- mget(c("map", "item", "local", "seed"), envir = state)
   on.exit(list2env(outer, state))
   sweep_background()
   run_map(pool$backend, pool, job)
+}
+
+# func for calls with an item alone, where its further arguments have come as a list.
+bind_arguments <- function(func, star, more) {
+  force(func)
+  if (star) do.call(function(...) spreading(func, ...), more, quote = TRUE)
+  else if (length(more)) do.call(function(...) function(item) func(item, ...), more, quote = TRUE)
+  else func
 }
 
 # star = TRUE: function(item) func(item[[1]], item[[2]], ..., further arguments). The call is made anew where an item has another length or

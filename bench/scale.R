@@ -101,7 +101,7 @@ put()
 put(sprintf("%d processors (%s), %.0f GiB free, R %s, %s; load average at the start %s.", processors, model, memory / 2^30,
             getRversion(), Sys.Date(),
             tryCatch(sub(" .*", "", readLines("/proc/loadavg")), error = function(e) "unknown")))
-put("In brackets: one process's time over this one. The count of processes is ideal where one amount of work is shared, 1 where each has its own.")
+put("In brackets: one process's time over this one; ideal is the count of processes where they share the work, 1 where each has its own.")
 put()
 put("| work | ", paste(ranks, "processes", collapse = " | "), " |")
 put("| --- |", strrep(" ---: |", length(ranks)))

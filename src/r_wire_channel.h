@@ -24,6 +24,10 @@ typedef struct {
   int nfds, fds_size;
   bool eof;     /* reader: the socket has ended */
   bool fd_lost; /* reader: a descriptor came for which there was no room */
+  /* Between processes that are no forks of each other: a preserved list of environments that the other end has its own of, and goes by
+   * their places in it, or NULL; and whether a live external pointer is an error, instead of arriving dead. */
+  void *known;
+  bool strict;
 } r_channel;
 
 void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity);

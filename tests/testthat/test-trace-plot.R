@@ -77,3 +77,32 @@ test_that("maps of few short items are drawn, whatever numbers look like as text
   expect_identical(summary(pool$trace)$workers, want$workers)
   for (item in 0:3) expect_match(sharedmem:::item_colours(item, 3), "^#[0-9A-F]{6}$")
 })
+
+test_that("the legend lies inside of the figure and clear of the axis title at every size", {
+  trace <- synthetic_examples(4)$lock
+  seen <- list()
+  inside <- function(l) graphics::grconvertY(sharedmem:::legend_y(l), "user", "nfc")
+  local_mocked_bindings(place_legend = function(lines, xlim) {
+    title <- graphics::grconvertY(0, "npc", "inches") - (2.1 + 1) * graphics::par("csi") # the bottom of its line
+    seen[[length(seen) + 1L]] <<- list(
+      lowest = inside(length(lines)), top = graphics::grconvertY(sharedmem:::legend_y(1), "user", "inches") + 0.055, title = title)
+  }, .package = "sharedmem")
+  for (size in list(c(480, 480, 72), c(350, 250, 72), c(300, 300, 72), c(900, 220, 72), c(1400, 900, 150), c(2100, 700, 300))) {
+    file <- tempfile(fileext = ".png")
+    grDevices::png(file, size[1], size[2], res = size[3], type = "cairo")
+    plot(trace)
+    grDevices::dev.off()
+    unlink(file)
+    s <- seen[[length(seen)]]
+    expect_gt(s$lowest, 0.01)
+    expect_lt(s$top, s$title + 0.03)
+  }
+  expect_length(seen, 6)
+})
+
+test_that("a device that is too small says what to do", {
+  file <- tempfile(fileext = ".pdf")
+  grDevices::pdf(file, 1, 1)
+  on.exit({ grDevices::dev.off(); unlink(file) })
+  expect_error(plot(synthetic_examples(4)$lock), class = "sharedmem_misuse_error")
+})
