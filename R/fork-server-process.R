@@ -16,7 +16,7 @@ server_main <- function() {
         .Call(ffi_server_reply, list(done = TRUE))
       },
       job = .Call(ffi_server_fork, message$id, function() serve_job()),
-      daemon = .Call(ffi_server_reply, list(pid = .Call(ffi_server_fork, message$id, function() serve_daemon(message)))))
+      daemon = .Call(ffi_server_reply, list(pid = .Call(ffi_server_fork, NA_real_, function() serve_daemon(message)))))
     message <- NULL
     gc(verbose = FALSE, full = FALSE)
   }

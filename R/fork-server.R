@@ -52,8 +52,7 @@
 #' }
 #' @export
 fork_server <- function(packages = NULL, data = NULL) {
-  if (!is.null(packages) && (!is.character(packages) || anyNA(packages)))
-    abort_argument("packages", describe_value(packages), "NULL or names of packages")
+  check_packages(packages)
   check_data(data)
   if (in_server() || in_worker())
     abort_class("sharedmem_misuse_error", "a worker has no fork server of its own: it can be forked itself")
@@ -62,6 +61,10 @@ fork_server <- function(packages = NULL, data = NULL) {
   if (is.null(server)) server <- start_session_server(packages, data)
   server
 }
+
+check_packages <- function(packages)
+  if (!is.null(packages) && (!is.character(packages) || anyNA(packages)))
+    abort_argument("packages", describe_value(packages), "NULL or names of packages")
 
 check_data <- function(data) {
   if (is.null(data)) return()
