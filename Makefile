@@ -83,6 +83,14 @@ docs: install
 vignettes: install
 	@Rscript tools/vignettes.R $(NAMES)
 
+## site         the site into .site, by pkgdown in a library of its own, and a look at its links (SHOTS=1: pictures of pages too)
+site: install
+	@tools/site.sh $(if $(SHOTS),shots)
+
+## cheatsheet   print pkgdown/cheatsheet.html to pkgdown/assets/cheatsheet.pdf (needs Chromium)
+cheatsheet:
+	@tools/cheatsheet.sh
+
 ## check        R CMD build and R CMD check --as-cran
 check:
 	@tools/setup.sh check
@@ -112,4 +120,4 @@ coverage:
 
 ## clean        remove what the targets made
 clean:
-	@rm -rf .lib .demo-lib .suites-lib .build src/*.o src/*.so
+	@rm -rf .lib .demo-lib .suites-lib .site-lib .site .build src/*.o src/*.so

@@ -276,6 +276,7 @@ tests_of_many <- c(coexistence = "other packages that fork, wait or run threads 
                    helpers = "the tests' own helpers",
                    hostile = "arguments and bytes made to do harm",
                    interrupts = "Ctrl-C at random moments, whatever runs",
+                   mistakes = "what the messages of common mistakes say",
                    limits = "limits of the machine, the session and its sandbox",
                    output = "what workers print",
                    "random-base" = "random programs against base R",
