@@ -117,9 +117,7 @@ refuse_device <- function(...)
 refuse_dead <- function(func) {
   env <- if (!is.primitive(func)) environment(func)
   while (is.environment(env) && !identical(env, globalenv()) && !identical(env, emptyenv()) && !isNamespace(env)) {
-    names <- ls(env, all.names = TRUE)
-    for (name in names[.Call(ffi_binding_kinds, names, env) == "value"])
-      if (is_dead(get(name, envir = env, inherits = FALSE))) promise_refusal(name, env)
+    for (name in ls(env, all.names = TRUE)) if (is_dead(plain_value(name, env))) promise_refusal(name, env)
     env <- parent.env(env)
   }
 }

@@ -198,7 +198,8 @@ SEXP ffi_job_join(SEXP shape, SEXP output, SEXP streams) {
   m->np = (int)REAL_ELT(shape, 0);
   m->nitems = (int64_t)REAL_ELT(shape, 1);
   m->respawn = REAL_ELT(shape, 2) != 0;
-  int rc = r_team_open(&m->team, m->np, Rf_asInteger(output) == R_OUTPUT_DISCARD ? R_OUTPUT_DISCARD : R_OUTPUT_RELAY);
+  r_output_mode mode = (r_output_mode)Rf_asInteger(output);
+  int rc = r_team_open(&m->team, m->np, mode == R_OUTPUT_INHERIT ? R_OUTPUT_RELAY : mode);
   m->team.owner = own.session;
   if (rc == 0) rc = join_map(m, streams, REAL_ELT(shape, 3));
   if (rc < 0) r_abort("sharedmem_server_error", "the session's map cannot be had here: %s", sm_error_text(rc));
