@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native sanitize lint docs vignettes site cheatsheet bench bench-quick coverage clean
+.PHONY: help demo test test-current install check suites native sanitize lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -104,6 +104,15 @@ bench: install
 ## bench-quick  the same, small, under two minutes; writes to .build/bench/
 bench-quick: install
 	@nice Rscript bench/bench.R --quick
+
+## soak         a thousand deaths, interrupts and maps each (some 30 minutes); writes bench/RELIABILITY.md
+soak: install
+	@Rscript bench/soak.R
+
+## sweep        every export of base R and ten packages called with a shared array; writes bench/SWEEP.md (some 10 minutes)
+sweep: install
+	@tools/setup.sh test
+	@Rscript tools/sweep.R
 
 ## coverage     test coverage of R and C by file (needs covr)
 coverage:

@@ -38,6 +38,10 @@ for f in "$src"/README.md "$src"/vignettes/articles/*.Rmd "$src"/vignettes/*.Rmd
 done
 sed -i 's#ARTICLES/#articles/#g' "$src/README.md"
 sed -i 's#ARTICLES/##g' "$src"/vignettes/articles/*.Rmd "$src"/vignettes/*.Rmd
+# pkgdown knows no calls of pool$map() in \\usage
+for f in map critical; do
+  perl -0pi -e 's/\\usage\{\n(.*?)\n\}\n/my $u = $1; $u =~ s{\\special\{(.*?)\}(?=\n|$)}{$1}g; "\\section{Usage}{\\preformatted{$u}}\n"/se' "$src/man/$f.Rd"
+done
 rm -f "$src"/ARCHITECTURE.md "$src"/CONTRIBUTING.md "$src"/cran-comments.md
 Rscript --vanilla -e '
   options(pkgdown.internet = FALSE, cli.num_colors = 1L)
