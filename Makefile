@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native sanitize lint docs vignettes site cheatsheet bench bench-quick coverage clean
+.PHONY: help demo test test-current install check suites native sanitize lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -83,6 +83,14 @@ docs: install
 vignettes: install
 	@Rscript tools/vignettes.R $(NAMES)
 
+## site         the site into .site, by pkgdown in a library of its own, and a look at its links (SHOTS=1: pictures of pages too)
+site: install
+	@tools/site.sh $(if $(SHOTS),shots)
+
+## cheatsheet   print pkgdown/cheatsheet.html to pkgdown/assets/cheatsheet.pdf (needs Chromium)
+cheatsheet:
+	@tools/cheatsheet.sh
+
 ## check        R CMD build and R CMD check --as-cran
 check:
 	@tools/setup.sh check
@@ -97,10 +105,19 @@ bench: install
 bench-quick: install
 	@nice Rscript bench/bench.R --quick
 
+## soak         a thousand deaths, interrupts and maps each (some 30 minutes); writes bench/RELIABILITY.md
+soak: install
+	@Rscript bench/soak.R
+
+## sweep        every export of base R and ten packages called with a shared array; writes bench/SWEEP.md (some 10 minutes)
+sweep: install
+	@tools/setup.sh test
+	@Rscript tools/sweep.R
+
 ## coverage     test coverage of R and C by file (needs covr)
 coverage:
 	@Rscript -e 'print(covr::package_coverage(type = "tests"))'
 
 ## clean        remove what the targets made
 clean:
-	@rm -rf .lib .demo-lib .suites-lib .build src/*.o src/*.so
+	@rm -rf .lib .demo-lib .suites-lib .site-lib .site .build src/*.o src/*.so

@@ -54,6 +54,7 @@ like_shape <- function(array) {
 #'   (`"double"`, `"numeric"`, `"integer"`, `"logical"`, `"complex"`, `"raw"`). In the `_like` functions `NULL` takes that of `array`.
 #' @param array a shared array, or an R vector, matrix, array or list of numbers.
 #' @param value the value or values to fill with, recycled to the length of the array.
+#' @param ... nothing: what comes here is an error that says where it belongs.
 #' @return A shared array (class `shared_array`). An unusable `shape` or `dtype` is an error of class
 #'   `sharedmem_argument_error`; memory that cannot be had one of class `sharedmem_memory_error`
 #'   with fields `asked` and `available` (bytes).
@@ -68,7 +69,10 @@ like_shape <- function(array) {
 #' full(4, 2.5)[]
 #' dtype(empty_like(1:10))
 #' @export
-empty <- function(shape, dtype = "f8") .Call(ffi_array_new, shape, dtype)
+empty <- function(shape, dtype = "f8", ...) {
+  if (...length()) check_extents("empty", list(...))
+  .Call(ffi_array_new, shape, dtype)
+}
 
 #' @rdname empty
 #' @export
@@ -79,11 +83,23 @@ empty_like <- function(array, dtype = NULL) {
 
 #' @rdname empty
 #' @export
-full <- function(shape, value, dtype = "f8") fill(empty(shape, dtype), value)
+full <- function(shape, value, dtype = "f8", ...) {
+  if (...length()) check_extents("full", list(...))
+  if (missing(value)) abort_argument("value", "missing", "the value to fill with", advice = "full(c(5, 3), 0); empty() fills with 0")
+  fill(empty(shape, dtype), value)
+}
 
 #' @rdname empty
 #' @export
 full_like <- function(array, value, dtype = NULL) fill(empty_like(array, dtype), value)
+
+# Whatever comes in `...` is a mistake, mostly an extent.
+check_extents <- function(f, given) {
+  name <- names(given)[1L]
+  arg <- if (is.null(name) || !nzchar(name)) "..." else name
+  abort_argument(arg, describe_value(given[[1L]]), "left out", advice =
+    sprintf("all extents go into `shape`, as in %s, the type into `dtype`", c(empty = "empty(c(5, 3))", full = "full(c(5, 3), value)")[[f]]))
+}
 
 fill <- function(x, value) {
   if (!is_shared(value) && !is.atomic(value) || length(value) == 0L)

@@ -52,6 +52,9 @@ package_writes <- function(ns, frame) {
   if (is.null(the$cache$aware[[name]])) the$cache$aware[[name]] <- knows_us(ns, name)
   if (the$cache$aware[[name]]) return(2L)
   if (name %in% getOption("sharedmem.aware")) return(1L)
+  # pmax() and pmin() put the attributes of their first argument, which they keep there, on the result
+  if (name == "base" && is.list(elts <- get0("elts", frame, inherits = FALSE)))
+    assign("elts", lapply(elts, function(e) if (is_shared(e)) shared_values(e) else e), frame)
   tell_copied(name)
   0L
 }

@@ -24,26 +24,27 @@ run_served <- function(server, pool, job, np) {
   told <- list(kind = "map", func = func, sequence = job$sequence, star = job$star, more = job$more, collect = run$collect, seed = run$seed,
                budget = max(1, floor(min(the$worker$budget, pool$np) / np)), threads = job$options$threads,
                output = constants$output[[job$options$output]])
-  served <- serve_map(server, run, told, np, job$n, job$state)
+  served <- serve_map(server, run$map, told, np, job$n, job$state)
   on.exit(end_served(served), add = TRUE)
   .Call(ffi_map_spawn_served, run$map)
   job_results(run, .Call(ffi_map_drive, run$map, job$reduce, run$events, Inf, FALSE))
 }
 
 # A process of the server's becomes the template of a map. told: what it is to run; state: the environment of a pool, or NULL.
-serve_map <- function(server, run, told, np, n, state) {
+serve_map <- function(server, map, told, np, n, state) {
   served <- start_served(server, list(if (is.null(state)) new.env() else state))
   ok <- FALSE
   on.exit(if (!ok) end_served(served))
-  told$streams <- .Call(ffi_job_streams, run$map)
-  told$shape <- c(np, n, .Call(ffi_map_shape, run$map))
+  told$streams <- .Call(ffi_job_streams, map)
+  told$shape <- c(np, n, .Call(ffi_map_shape, map))
   told$session <- session_state()
+  if (told$kind == "background") told$variables <- mentioned_variables(told$func, served$scopes[[1L]])
   .Call(ffi_job_give, served$ptr, told, served$known)
-  .Call(ffi_job_hand, served$ptr, run$map, told$streams)
+  .Call(ffi_job_hand, served$ptr, map, told$streams)
   answer <- .Call(ffi_job_answer, served$ptr)
   if (is.null(answer)) abort_server(server, "the fork server could not start a process for the work")
   if (!is.null(answer$error)) abort_class("sharedmem_server_error", paste0("the fork server cannot run this: ", answer$error))
-  .Call(ffi_job_adopt, served$ptr, run$map, answer$pid)
+  .Call(ffi_job_adopt, served$ptr, map, answer$pid)
   ok <- TRUE
   served
 }
@@ -58,6 +59,7 @@ serve_job <- function(id) {
     known <- c(list(state), adopt_search(about$search, about$packages))
     told <- .Call(ffi_job_take, known)
     adopt_session(told$session)
+    for (name in names(told$variables)) assign(name, unpack(told$variables[[name]]), envir = globalenv())
     main <- job_main(told, state)
     state$map <- .Call(ffi_job_join, told$shape, told$output, told$streams)
   }, error = function(e) {

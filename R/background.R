@@ -4,8 +4,8 @@
 #'
 #' The process sees everything as it was at the call; what it assigns is its own, except in shared arrays. It
 #' ends with its function, with `cancel()`, or with the R session. One that is never waited for
-#' is reaped after it has ended, by the next map or background call. In debug mode, and where the session
-#' cannot be forked, the function runs at once in the calling process.
+#' is reaped after it has ended, by the next map or background call. Where the session cannot be forked, the process is one of the
+#' session's [fork_server()]. In debug mode the function runs at once in the calling process.
 #'
 #' It leaves the session's random numbers as they are. Its own depend on [set.seed()] and on how many background calls were started
 #' since the session's generator last moved.
@@ -42,13 +42,15 @@ start_background <- function(`<func>`, ...) {
   bg$state <- "running"
   bg$started <- Sys.time()
   bg$ended <- NULL
-  bg$map <- NULL
+  bg$map <- bg$served <- NULL
   bg$value <- bg$error <- NULL
   bg$pid <- Sys.getpid()
   bg$is_alive <- function() background_alive(bg)
   bg$wait <- function(timeout = Inf) background_wait(bg, timeout)
   bg$cancel <- function() background_cancel(bg)
   class(bg) <- "sharedmem_background"
+  server <- if (!get_debug() && !fork_is_safe()) server_instead()
+  if (!is.null(server)) return(served_background(server, bg, func, list(...)))
   if (get_debug() || !fork_is_safe()) {
     bg$value <- with_stream(map_seed("background"), func(...))
     background_settle(bg, "done")
@@ -60,12 +62,30 @@ start_background <- function(`<func>`, ...) {
     worker_setup(setup)
     worker_loop(function(item) func(...), list(NULL), FALSE)
   }
-  bg$map <- map
   collect_garbage_before_fork()
   .Call(ffi_map_spawn, map, main, worker_jumped)
+  background_runs(bg, map)
+}
+
+background_runs <- function(bg, map) {
+  bg$map <- map
   bg$pid <- .Call(ffi_map_pids, map)
   the$session$background <- c(the$session$background, list(bg))
   bg
+}
+
+# The same in a process of the fork server. The session does not wait meanwhile, so what func mentions goes with it.
+served_background <- function(server, bg, func, more) {
+  map <- .Call(ffi_map_new, 1L, 1, NULL, NA_integer_, Inf, constants$output[["spool"]])
+  ok <- FALSE
+  on.exit(if (!ok) .Call(ffi_map_end, map))
+  .Call(ffi_map_share, map)
+  told <- list(kind = "background", func = func, more = more, collect = FALSE, seed = map_seed("background"),
+               budget = max(1, the$worker$budget - 1), threads = 1L, output = constants$output[["spool"]])
+  bg$served <- serve_map(server, map, told, 1L, 1, NULL)
+  .Call(ffi_map_spawn_served, map)
+  ok <- TRUE
+  background_runs(bg, map)
 }
 
 # The state is final: the process is gone, its descriptors are closed.
@@ -74,6 +94,7 @@ background_settle <- function(bg, state) {
   bg$ended <- Sys.time()
   if (!is.null(bg$map)) .Call(ffi_map_end, bg$map)
   bg$map <- NULL
+  if (!is.null(bg$served)) end_served(bg$served)
   the$session$background <- Filter(function(other) !identical(other, bg), the$session$background)
 }
 

@@ -89,6 +89,9 @@ cut_text <- function(x, n = 60L) {
 #' - `sharedmem_timeout_error` (fields `timeout`, `pid`): `bg$wait(timeout)` of [background()]; as the `reason` of a [WorkerException]
 #'   where an item took too long.
 #' - `sharedmem_fork_error`: maps, regions and clusters: the system starts no process.
+#' - `sharedmem_server_error`: [fork_server()]: the server cannot be started, or cannot be sent what the work needs.
+#' - `sharedmem_refused_error` (field `name`): a variable of the session that cannot go to a worker of the fork server (a connection, a
+#'   graphics device, an external pointer): raised where it is touched.
 #' - `sharedmem_cluster_error`: [make_shared_cluster()]: a cluster that was stopped, or all of whose nodes have died.
 #' - `sharedmem_task_error` (fields `item`, `reason`, `exception`): `foreach() %dopar%` with `.errorhandling = "stop"`.
 #' - `sharedmem_package_error` (fields `package`, `needed`, `installed`): functions that need a package which is not installed, or is too
@@ -106,12 +109,13 @@ cut_text <- function(x, n = 60L) {
 #' - `sharedmem_value_warning` (field `name` of a variable): [cpu_count()]: a setting that is no number; `i8` values past 2^53 read as
 #'   double.
 #' - `sharedmem_file_warning` (fields `path`, `links`): [tofile()], [write_npy()]: the file had more hard links.
-#' - `sharedmem_fork_warning`: RStudio and Positron: the work runs in the session.
+#' - `sharedmem_fork_warning`: the session cannot be forked, and there is no fork server either: the work runs in the session.
 #'
 #' @section Messages:
 #' - `sharedmem_message` (fields `message`, `call`): the class of all of them.
 #' - `sharedmem_copy_message` (field `package`): a package whose assignments work on copies; see [set_shared()].
 #' - `sharedmem_cores_message`: [cpu_count()]: `OMP_NUM_THREADS=1` hides what the scheduler gives.
+#' - `sharedmem_server_message`: workers are forked by the session's [fork_server()] from here on.
 #'
 #' Warnings and messages of your own code in workers keep their classes.
 #'
@@ -127,7 +131,8 @@ cut_text <- function(x, n = 60L) {
 #'   sharedmem_lock_error sharedmem_region_error sharedmem_timeout_error sharedmem_fork_error sharedmem_cluster_error
 #'   sharedmem_task_error sharedmem_package_error sharedmem_misuse_error sharedmem_rng_error sharedmem_channel_error
 #'   sharedmem_kernel_error sharedmem_lost_warning sharedmem_value_warning sharedmem_file_warning sharedmem_fork_warning
-#'   sharedmem_copy_message sharedmem_cores_message
+#'   sharedmem_copy_message sharedmem_cores_message sharedmem_server_error sharedmem_server_message
+#'   sharedmem_refused_error
 NULL
 
 #' What goes wrong in a worker

@@ -16,7 +16,7 @@ server_main <- function() {
         .Call(ffi_server_reply, list(done = TRUE))
       },
       job = .Call(ffi_server_fork, message$id, function() serve_job()),
-      daemon = .Call(ffi_server_reply, list(pid = .Call(ffi_server_fork, message$id, function() serve_daemon(message)))))
+      daemon = .Call(ffi_server_reply, list(pid = .Call(ffi_server_fork, NA_real_, function() serve_daemon(message)))))
     message <- NULL
     gc(verbose = FALSE, full = FALSE)
   }
@@ -117,9 +117,7 @@ refuse_device <- function(...)
 refuse_dead <- function(func) {
   env <- if (!is.primitive(func)) environment(func)
   while (is.environment(env) && !identical(env, globalenv()) && !identical(env, emptyenv()) && !isNamespace(env)) {
-    names <- ls(env, all.names = TRUE)
-    for (name in names[.Call(ffi_binding_kinds, names, env) == "value"])
-      if (is_dead(get(name, envir = env, inherits = FALSE))) promise_refusal(name, env)
+    for (name in ls(env, all.names = TRUE)) if (is_dead(plain_value(name, env))) promise_refusal(name, env)
     env <- parent.env(env)
   }
 }

@@ -52,8 +52,7 @@
 #' }
 #' @export
 fork_server <- function(packages = NULL, data = NULL) {
-  if (!is.null(packages) && (!is.character(packages) || anyNA(packages)))
-    abort_argument("packages", describe_value(packages), "NULL or names of packages")
+  check_packages(packages)
   check_data(data)
   if (in_server() || in_worker())
     abort_class("sharedmem_misuse_error", "a worker has no fork server of its own: it can be forked itself")
@@ -62,6 +61,10 @@ fork_server <- function(packages = NULL, data = NULL) {
   if (is.null(server)) server <- start_session_server(packages, data)
   server
 }
+
+check_packages <- function(packages)
+  if (!is.null(packages) && (!is.character(packages) || anyNA(packages)))
+    abort_argument("packages", describe_value(packages), "NULL or names of packages")
 
 check_data <- function(data) {
   if (is.null(data)) return()
@@ -286,13 +289,47 @@ home_among <- function(x, homes, seen, depth = 0L) {
     key <- format(x)
     if (isNamespace(x) || identical(x, globalenv()) || identical(x, emptyenv()) || !is.null(seen[[key]])) return(NULL)
     assign(key, TRUE, envir = seen)
-    names <- ls(x, all.names = TRUE)
-    x <- mget(names[.Call(ffi_binding_kinds, names, x) %in% c("value", "locked")], envir = x)
+    x <- lapply(ls(x, all.names = TRUE), plain_value, x)
   }
   if (is.list(x)) for (item in x)
     if (is.function(item) || is.environment(item) || is.list(item))
       if (!is.null(home <- home_among(item, homes, seen, depth + 1L))) return(home)
   NULL
+}
+
+# Variables of the workspace that f mentions by name, and functions that it reaches by such names: for one who cannot be answered soon.
+# What could be refused is left to be asked for.
+mentioned_variables <- function(f, scope) {
+  found <- list()
+  queue <- list(f)
+  while (length(queue)) {
+    f <- queue[[1L]]
+    queue <- queue[-1L]
+    for (name in setdiff(all.names(body(f), unique = TRUE), c(names(found), ""))) {
+      near <- environment(f)
+      if (!identical(near, globalenv()) && is.function(g <- plain_value(name, near)) && !is.primitive(g)) queue <- c(queue, list(g))
+      if (!exists(name, envir = scope$values, inherits = FALSE) || !is_plain(scope$values[[name]])) next
+      found[[name]] <- tryCatch(scope_value(scope, name), error = function(e) NULL)
+      if (is.function(found[[name]])) queue <- c(queue, list(found[[name]]))
+    }
+    if (length(queue) > 1000L) break
+  }
+  found
+}
+
+# The value of a variable in env itself; NULL for none, a promise, an active binding, a missing argument.
+plain_value <- function(name, env) {
+  if (!is.environment(env) || name == "..." || !.Call(ffi_binding_kinds, name, env) %in% c("value", "locked")) return(NULL)
+  value <- get(name, envir = env, inherits = FALSE)
+  if (missing(value)) NULL else value
+}
+
+# Functions of the workspace, vectors, and lists of these.
+is_plain <- function(x, depth = 0L) {
+  if (is.function(x)) return(!is.primitive(x) && identical(environment(x), globalenv()))
+  if (inherits(x, "connection")) return(FALSE)
+  if (is.list(x)) return(depth < 20L && all(vapply(unclass(x), is_plain, NA, depth + 1L)))
+  is.null(x) || is_shared(x) || is.atomic(x) || is.language(x)
 }
 
 # ---- large vectors ----

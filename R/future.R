@@ -15,7 +15,8 @@
 #'   [future::value()] is called;
 #' - launching a future leaves the session's random numbers alone.
 #'
-#' In debug mode ([set_debug()]) and where the session cannot be forked, futures run in the session, one after the other.
+#' In debug mode ([set_debug()]) futures run in the session, one after the other. Where it cannot be forked, they run in processes of its
+#' [fork_server()].
 #'
 #' `workers` is a whole number of at least 1, or a function that gives one; `NULL`, the default, means [cpu_count()]. Where package future
 #' is older than 1.40.0, [future::plan()] raises an error of class `sharedmem_package_error`.
@@ -59,7 +60,7 @@ SharedmemFutureBackend <- function(workers = NULL, ...) {
   if (is.function(workers)) workers <- workers()
   workers <- check_np(unclass(workers), "workers", 1L)
   workers <- if (is.null(workers)) cpu_count() else workers
-  if (get_debug() || !fork_is_safe()) return(of_future("SequentialFutureBackend")(...))
+  if (get_debug() || (!fork_is_safe() && is.null(server_instead()))) return(of_future("SequentialFutureBackend")(...))
   for (name in c("evalFuture", "getFutureData", "FutureRegistry", "assertOwner", "signalEarly")) future_internal(name)
   core <- of_future("MultiprocessFutureBackend")(workers = workers, reg = sprintf("sharedmem-%d", Sys.getpid()), ...,
                                             maxSizeOfObjects = Inf)

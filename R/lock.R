@@ -71,12 +71,13 @@ print.sharedmem_section <- function(x, ...) {
 #'
 #' `lock(expr)` and `with(lock, expr)` evaluate `expr` where it stands (its assignments are the caller's) and give
 #' its value. The lock is released however `expr` ends; if its holder is killed, the next to ask gets it. It works in
-#' workers of [MapReduce()], [background()] and `parallel::mclapply()` alike; make it before they are forked.
+#' workers of [MapReduce()], [background()] and `parallel::mclapply()` alike; make it before they are forked. It lies in shared memory
+#' and goes where a shared array goes: to workers of a [fork_server()] and other processes of this machine, too.
 #' Where the process that holds it waits for the one that asks (a map or region inside `lock()`), asking is an error that names the
 #' holder; around `parallel::mclapply()`, whose children are not known to this package, it would be a wait without end.
 #'
 #' @return A function of class `sharedmem_lock`. Entering it twice in one process is an error of class
-#'   `sharedmem_lock_error`, not a deadlock; so is a use in a process that is no fork of its maker.
+#'   `sharedmem_lock_error`, not a deadlock; so is the use of a saved one.
 #' @source OpenMP's `omp_lock_t`, as a process-shared robust POSIX mutex.
 #' @seealso [critical], [atomic_add()]
 #' @examples
@@ -87,18 +88,20 @@ print.sharedmem_section <- function(x, ...) {
 #' count[1]
 #' @export
 Lock <- function() {
-  ptr <- .Call(ffi_lock_new)
+  page <- .Call(ffi_lock_init, empty(lock_bytes, "u1"))
   f <- function(expr) {
-    out <- .External2(ffi_lock, ptr)
+    out <- .External2(ffi_lock, page)
     if (out$visible) out$value else invisible(out$value)
   }
   class(f) <- c("sharedmem_lock", "sharedmem_section")
   f
 }
 
+lock_bytes <- 256 # LOCK_BYTES in C
+
 #' @export
 print.sharedmem_lock <- function(x, ...) {
-  held <- .Call(ffi_lock_held, environment(x)$ptr)
+  held <- .Call(ffi_lock_held, environment(x)$page)
   cat("<Lock:", if (held) "held by this process>" else "use as lock({ ... }) or with(lock, { ... })>", "\n")
   invisible(x)
 }

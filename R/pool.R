@@ -179,7 +179,7 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
   }
   # `...` stays here: among the arguments of our own functions a name of the user's could take one of theirs
   each <- function(func) {
-    if (`<star>`) function(item) call_spread(func, as.list(item), list(...))
+    if (`<star>`) spreading(func, ...)
     else if (...length()) function(item) func(item, ...)
     else func
   }
@@ -195,30 +195,58 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
 # func for calls with an item alone, where its further arguments have come as a list.
 bind_arguments <- function(func, star, more) {
   force(func)
-  if (star) function(item) call_spread(func, as.list(item), more)
+  if (star) do.call(function(...) spreading(func, ...), more, quote = TRUE)
   else if (length(more)) do.call(function(...) function(item) func(item, ...), more, quote = TRUE)
   else func
 }
 
-# star = TRUE: func(item[[1]], item[[2]], ..., further arguments).
-call_spread <- function(func, item, more) {
+# star = TRUE: function(item) func(item[[1]], item[[2]], ..., further arguments). The call is made anew where an item has another length or
+# other names than the one before.
+spreading <- function(func, ...) {
+  needs <- length(needed_arguments(func))
   takes <- formals(args(func))
-  if (!is.null(takes) && !"..." %in% names(takes) && length(item) + length(more) > length(takes))
-    abort_class("sharedmem_argument_error",
-                sprintf("star = TRUE spreads each item over func's arguments: this one has %s, %d more are given, and func takes %d",
-                        count_of(length(item), "value"), length(more), length(takes)),
-                arg = "func", got = "more values than arguments", expected = "an argument for each")
-  advised(do.call(func, c(item, more), quote = TRUE), func,
-          sprintf("star = TRUE spreads each item over func's arguments, and this one has %s", count_of(length(item), "value")))
+  takes <- if (is.null(takes) || "..." %in% names(takes)) Inf else base::length(takes)
+  length <- -1L
+  names <- call <- NULL
+  function(item) {
+    if (is.object(item) || !is.list(item)) item <- as.list(item)
+    if (length(item) != length || !identical(names(item), names)) {
+      length <<- base::length(item)
+      names <<- base::names(item)
+      if (length + ...length() > takes) abort_spread(length, ...length(), takes)
+      parts <- lapply(seq_len(length), function(k) call("[[", quote(item), k))
+      call <<- as.call(c(quote(func), stats::setNames(parts, names), quote(...)))
+    }
+    if (length + ...length() >= needs) eval(call)
+    else advised(eval(call), func,
+                 sprintf("star = TRUE spreads each item over func's arguments, and this one has %s", count_of(length, "value")))
+  }
+}
+
+abort_spread <- function(length, more, takes)
+  abort_class("sharedmem_argument_error",
+              sprintf("star = TRUE spreads each item over func's arguments: this one has %s, %d more are given, and func takes %d",
+                      count_of(length, "value"), more, takes),
+              arg = "func", got = "more values than arguments", expected = "an argument for each")
+
+# The names of those arguments of f that have no default; NULL for a function without formals of its own.
+needed_arguments <- function(f) {
+  formals <- formals(args(f))
+  if (is.null(formals)) return(NULL)
+  without <- vapply(formals, function(default) is.symbol(default) && !nzchar(default), NA)
+  setdiff(names(formals)[without], "...")
 }
 
 # A reduce() that takes two arguments is mostly meant to accumulate. The error that it then gives says what to do.
 with_advice <- function(reduce) {
   if (!is.function(reduce) || is.primitive(reduce)) return(reduce)
-  needed <- vapply(formals(reduce), function(default) is.symbol(default) && !nzchar(default), NA)
-  if (sum(needed & names(needed) != "...") < 2L) return(reduce)
-  function(...) advised(reduce(...), reduce, paste("reduce is called with one result, a tuple()'s parts spread over its arguments;",
-                                                   "to combine results two by two call Reduce() on what map() gives"))
+  needs <- length(needed_arguments(reduce))
+  if (needs < 2L) return(reduce)
+  function(...) {
+    if (...length() >= needs) reduce(...)
+    else advised(reduce(...), reduce, paste("reduce is called with one result, a tuple()'s parts spread over its arguments;",
+                                            "to combine results two by two call Reduce() on what map() gives"))
+  }
 }
 
 # An argument of f itself that is missing becomes an error with advice.

@@ -4,7 +4,7 @@
 #'
 #' Items and waits too narrow for the device are drawn together, column by column: the filled height is the share of that
 #' moment spent in items, the hatched height on top of it the share spent waiting, what stays empty was idle. A dark
-#' line along the bottom of a lane is time inside a critical or ordered section, a red one garbage collection. The text beside a lane is
+#' line along the bottom of a lane is time inside a critical or ordered section, a magenta one garbage collection. The text beside a lane is
 #' the worker's busy time as a share of the map's. Where events found no room in the trace (see [sharedmem_trace]), the lane is dotted grey
 #' from there on.
 #'
@@ -26,10 +26,13 @@ plot.sharedmem_trace <- function(x, main = NULL, legend = TRUE, xlim = NULL, ...
   s <- summary(x)
   if (is.null(xlim)) xlim <- c(0, max(x$elapsed, 1e-9))
   long <- x$np > 24L
-  old <- graphics::par(mar = c(if (legend) 5.6 else 3.4, if (is.null(x$hosts)) 4.2 else 6, 3.2, if (long) 3.4 else 3.8),
-                       mgp = c(2.1, 0.6, 0), las = 1)
+  old <- graphics::par(mar = c(0, 0, 0, 0), mgp = c(2.1, 0.6, 0), las = 1)
   on.exit(graphics::par(old))
-  graphics::plot.new()
+  graphics::plot.new() # widths of text are known from here on
+  left <- if (is.null(x$hosts)) 4.2 else 6
+  keys <- if (legend) legend_lines(legend_entries(x), left)
+  graphics::par(mar = c(3.4 + 0.95 * length(keys) + 0.3 * legend, left, 3.2, if (long) 3.4 else 3.8), new = TRUE)
+  tryCatch(graphics::plot.new(), error = function(e) abort_small(legend, e))
   graphics::plot.window(xlim, c(x$np - 0.5, -0.5), xaxs = "i", yaxs = "i", ...)
   px <- column_width(xlim)
   lanes <- seq_len(x$np) - 1L
@@ -39,9 +42,13 @@ plot.sharedmem_trace <- function(x, main = NULL, legend = TRUE, xlim = NULL, ...
   draw_unknown(x, half, xlim)
   draw_axes(x, s, xlim, long)
   draw_titles(x, s, main)
-  if (legend) draw_legend(x, xlim)
+  place_legend(keys, xlim)
   invisible(x)
 }
+
+abort_small <- function(legend, e)
+  abort_class("sharedmem_misuse_error", sprintf("the device is too small for the time line (%s): make it larger%s", conditionMessage(e),
+                                                if (legend) ", or call plot(x, legend = FALSE)" else ""))
 
 check_plot_arguments <- function(main, legend, xlim) {
   if (!is.null(main) && (!is.character(main) || length(main) != 1L)) abort_argument("main", describe_value(main), "a title or NULL")
@@ -50,8 +57,9 @@ check_plot_arguments <- function(main, legend, xlim) {
     abort_argument("xlim", describe_value(xlim), "NULL or two rising numbers of seconds")
 }
 
-trace_colours <- list(idle = "#F4F4F2", critical = "#C2410C", ordered = "#7E22CE", overhead = "#8A8A86", ring = "#1D6F42",
-                      section = "#1C1C1A", gc = "#D00000", lost = "#1C1C1A", unknown = "#B9B9B4")
+# Colours that lie side by side differ by 11 in CIELAB at least, and by 20 for the two common kinds of colour blindness.
+trace_colours <- list(idle = "#F4F4F2", critical = "#E66100", ordered = "#5D3A9B", overhead = "#8A8A86", ring = "#1A85FF",
+                      section = "#1C1C1A", gc = "#D41159", lost = "#1C1C1A", unknown = "#B9B9B4")
 
 item_palette <- function(n = 256L) grDevices::hcl.colors(n, "Viridis")[seq_len(n)]
 
@@ -267,17 +275,21 @@ draw_axes <- function(x, s, xlim, long) {
                   col = "grey30")
 }
 
+# Both in the middle of the figure, smaller where they would be wider.
 draw_titles <- function(x, s, main) {
   text <- if (is.null(main)) sprintf("%s: %s, busy %s", trace_title(x), format_seconds(x$elapsed), format_percent(s$busy)) else main
-  graphics::title(main = text, line = 1.6, cex.main = 1.05)
   reason <- paste0("limited by ", s$reason, if (s$dropped) sprintf("; %s known only in sum", count_of(s$dropped, "event")))
-  room <- graphics::par("din")[1L] * 0.96 * graphics::par("fin")[1L] / graphics::par("din")[1L]
-  cex <- 0.8
-  wide <- graphics::strwidth(reason, units = "inches", cex = cex)
-  graphics::mtext(reason, side = 3, line = 0.4, cex = cex * min(1, room / wide) * graphics::par("cex"), col = "grey25")
+  line <- function(text, line, cex, font, col) {
+    wide <- graphics::strwidth(text, units = "inches", cex = cex, font = font)
+    cex <- cex * min(1, graphics::par("fin")[1L] * 0.96 / wide)
+    middle <- graphics::grconvertX(0.5, "nfc", "user")
+    graphics::mtext(text, side = 3, line = line, at = middle, cex = cex * graphics::par("cex"), font = font, col = col)
+  }
+  line(text, 1.6, 1.05, 2, "black")
+  line(reason, 0.4, 0.8, 1, "grey25")
 }
 
-draw_legend <- function(x, xlim) {
+legend_entries <- function(x) {
   kinds <- unique(as.character(x$events$kind))
   gone <- colnames(x$dropped$n)[colSums(x$dropped$n) > 0]
   has <- function(...) any(c(...) %in% c(kinds, gone))
@@ -292,28 +304,36 @@ draw_legend <- function(x, xlim) {
     if (has("startup", "serialize", "dispatch")) entry("overhead", trace_colours$overhead),
     if (has("lost")) entry("lost item", "white"),
     entry("idle", trace_colours$idle))
-  all <- all[!vapply(all, is.null, NA)]
-  place_legend(all, xlim, 0.8)
+  all[!vapply(all, is.null, NA)]
 }
 
-# In one line under the axis title, or two.
-place_legend <- function(all, xlim, cex) {
-  per_inch <- c(diff(xlim), 1) / graphics::par("pin")
-  usr <- graphics::par("usr")
-  y_inch <- abs(usr[4L] - usr[3L]) / graphics::par("pin")[2L]
-  widths <- vapply(all, function(k) graphics::strwidth(k$label, units = "inches", cex = cex), 0) + 0.42
-  room <- graphics::par("pin")[1L] + 0.3
+# As many lines under the axis title as the entries need. left: the margin there, in lines.
+legend_lines <- function(all, left) {
+  width <- function(k) graphics::strwidth(k$label, units = "inches", cex = legend_cex) + 0.42
+  widths <- vapply(all, width, 0)
+  room <- graphics::par("fin")[1L] - left * graphics::par("csi") - 0.2
   line <- cumsum_lines(widths, room)
-  line_in <- graphics::par("csi")
+  lapply(unique(line), function(l) list(entries = all[line == l], at = c(0, cumsum(widths[line == l])[-sum(line == l)])))
+}
+
+legend_cex <- 0.8
+
+# Where line l of the legend stands.
+legend_y <- function(l) graphics::par("usr")[3L] + (3.75 + (l - 1) * 0.95) * graphics::par("csi") * y_per_inch()
+
+y_per_inch <- function() abs(diff(graphics::par("usr")[3:4])) / graphics::par("pin")[2L]
+
+place_legend <- function(lines, xlim) {
+  per_inch <- diff(xlim) / graphics::par("pin")[1L]
   old <- graphics::par(xpd = NA)
   on.exit(graphics::par(old))
-  for (l in unique(line)) {
-    k <- which(line == l)
-    x <- xlim[1L] + (c(0, cumsum(widths[k])[-length(k)]) - 0.1) * per_inch[1L]
-    y <- usr[3L] + (line_in * 3.55 + (l - 1) * line_in * 0.95) * y_inch
-    h <- 0.055 * y_inch
-    for (i in seq_along(k)) draw_key(all[[k[i]]], x[i], x[i] + 0.22 * per_inch[1L], y - h, y + h)
-    graphics::text(x + 0.27 * per_inch[1L], y, vapply(all[k], `[[`, "", "label"), adj = c(0, 0.5), cex = cex)
+  h <- 0.055 * y_per_inch()
+  for (l in seq_along(lines)) {
+    k <- lines[[l]]
+    x <- xlim[1L] + (k$at - 0.1) * per_inch
+    y <- legend_y(l)
+    for (i in seq_along(x)) draw_key(k$entries[[i]], x[i], x[i] + 0.22 * per_inch, y - h, y + h)
+    graphics::text(x + 0.27 * per_inch, y, vapply(k$entries, `[[`, "", "label"), adj = c(0, 0.5), cex = legend_cex)
   }
 }
 

@@ -1,7 +1,7 @@
 # What items leave behind while their workers die at random moments. Sourced by bench/soak.R.
 #
-# Each item leaves four effects, in this order: it counts itself as begun (atomic_add), counts itself under critical, appends its number to a
-# file, and counts itself as ended. Half of the deaths come from inside (SIGKILL, SIGSEGV, SIGABRT, q(), before, between and
+# Each item leaves four effects, in this order: it counts itself as begun (atomic_add), counts itself under critical, appends its
+# number to a file, and counts itself as ended. Half of the deaths come from inside (SIGKILL, SIGSEGV, SIGABRT, q(), before, between and
 # after the effects, and in critical), half from a process that kills workers at random moments.
 
 # An item and its death, if it dies: chosen by its number, on its first run only.
@@ -81,8 +81,8 @@ soak_effects <- function(quota, n = 1e4, maps = 10, np = 4) {
     wrong <- Reduce(`+`, lapply(runs, `[[`, "wrong"))
     say(paste0("- `%s`: %d deaths (%d from inside, %d from outside) over %.0f items with effects in shared memory, in a file and under ",
                "critical, %.0f s; %d items ran more than once, %d failed: %s"),
-        name, sum(deaths), deaths[1], deaths[2], n * maps, as.numeric(Sys.time() - started, units = "secs"), sum(vapply(runs, `[[`, 0, "again")),
-        sum(vapply(runs, `[[`, 0, "failed")),
+        name, sum(deaths), deaths[1], deaths[2], n * maps, as.numeric(Sys.time() - started, units = "secs"),
+        sum(vapply(runs, `[[`, 0, "again")), sum(vapply(runs, `[[`, 0, "failed")),
         if (any(wrong > 0)) paste("WRONG", paste(names(wrong), wrong, collapse = ", "))
         else "each effect of a finished item that met no death happened once, of the others at most once a try")
     report_left(before, left_now())

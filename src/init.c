@@ -32,7 +32,7 @@ SEXP ffi_constants(void);
 SEXP ffi_critical(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_lock(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_lock_held(SEXP);
-SEXP ffi_lock_new(void);
+SEXP ffi_lock_init(SEXP);
 SEXP ffi_map_alive(SEXP);
 SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_end(SEXP);
@@ -201,7 +201,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_memmap_new, 5),
     /* map */
     ROW(ffi_lock_held, 1),
-    ROW(ffi_lock_new, 0),
+    ROW(ffi_lock_init, 1),
     ROW(ffi_constants, 0),
     ROW(ffi_job_adopt, 3),
     ROW(ffi_job_answer, 1),

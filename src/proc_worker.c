@@ -82,6 +82,27 @@ bool sm_proc_heed(bool heed) {
   return true;
 }
 
+#ifdef __linux__
+static pid_t child, its_parent;
+
+/* The kernel's word that the parent has ended; whoever else sends this signal gets what it does by default. */
+static void parent_ended(int sig) {
+  if (getpid() == child && getppid() != its_parent) kill(0, SIGKILL); /* this process's own group: it goes with what it has started */
+  signal(sig, SIG_DFL);
+  raise(sig);
+}
+
+static void die_with_parent(pid_t parent) {
+  int sig = SIGRTMAX - 1;
+  child = getpid();
+  its_parent = parent;
+  signal(sig, parent_ended);
+  prctl(PR_SET_PDEATHSIG, sig);
+}
+#else
+static void die_with_parent(pid_t parent) { (void)parent; }
+#endif
+
 static void child_setup(pid_t parent) {
   if (whole == parent) whole = sm_pid();
   guard_exit();
@@ -96,9 +117,7 @@ static void child_setup(pid_t parent) {
   /* the host program's crash handlers would clean up after the parent */
   static const int crash[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGUSR1, SIGUSR2, SIGTERM};
   for (size_t i = 0; i < sizeof crash / sizeof crash[0]; i++) signal(crash[i], SIG_DFL);
-#ifdef __linux__
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
+  die_with_parent(parent);
   if (sm_proc_orphaned(parent)) sm_proc_end_self();
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null > 0) {

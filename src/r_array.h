@@ -84,6 +84,8 @@ void r_array_check_writable(const r_array *a);
 /* For the Dataptr method: what identical(), whose frame is `frame`, may compare as the bytes of handle x; n bytes that are zero. */
 const void *r_array_identical(SEXP x, SEXP frame);
 const void *r_array_zeros(size_t n);
+/* Does the C stack say that R's identical() asks? false where it cannot be read. */
+bool r_array_compared(void);
 
 /* ---- for the files that make handles ---- */
 

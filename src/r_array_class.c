@@ -36,7 +36,7 @@ static SEXP handle_extract(SEXP x, SEXP indices, SEXP call) {
 /* The same, but for identical() and for R's deparsing of calls that hold a handle: these must not fail. */
 static void *handle_dataptr(SEXP x, Rboolean writable) {
   (void)writable;
-  SEXP frame = PROTECT(r_call_in_namespace(Rf_lang1(Rf_install("elements_asked"))));
+  SEXP frame = PROTECT(r_call1("elements_asked", Rf_ScalarLogical(r_array_compared())));
   const void *bytes = frame == R_NilValue ? r_array_zeros((size_t)XLENGTH(x)) : r_array_identical(x, frame);
   UNPROTECT(1);
   return (void *)bytes;

@@ -1,104 +1,95 @@
-/* r_lock.c: Lock(): a lock of one's own, in memory that forked processes share.
+/* r_lock.c: Lock(): a lock of one's own, in the memory of a shared array, which goes wherever its handle goes.
  *
- * Ownership: each process frees its own mapping. What this process holds it knows by own_lock's `holder`; who holds it elsewhere
- * stands in shared memory, so that one who waits for a process that waits for it learns that instead of waiting for ever.
+ * Ownership: the memory is the handle's. Who holds the lock stands in it, so that one who waits for a process that waits for it learns
+ * that instead of waiting for ever. A copy of the memory (a handle that was saved with its values) is no lock: the page knows where it
+ * lies.
  */
 #include <R.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "mem_segment.h"
+#include "r_array_handle.h"
 #include "r_here.h"
 #include "r_util.h"
 #include "sync_lock.h"
 
 #define LOCK_MAGIC 0x534D4C4Bu
-
-typedef struct {
-  sm_lock_shm lock;
-  _Atomic int32_t holder; /* pid of who holds it, or held it when it died; 0 for nobody */
-} lock_page;
+#define LOCK_BYTES 256 /* as lock_bytes in R/lock.R */
 
 typedef struct {
   uint32_t magic;
-  pid_t holder;   /* pid of this process while it holds the lock; another's or 0 otherwise */
-  lock_page *shm; /* SM_PAGE bytes */
-} own_lock;
+  _Atomic int32_t holder; /* pid of who holds the lock, or held it when it died; 0 for nobody */
+  uint64_t place[3];      /* the segment's id, and where in it the page lies */
+  sm_lock_shm lock;
+} lock_page;
 
-static void lock_finalize(SEXP x) {
-  own_lock *l = R_ExternalPtrAddr(x);
-  if (!l) return;
-  R_ClearExternalPtr(x);
-  if (l->shm && l->holder != sm_pid()) sm_anon_unmap(l->shm, SM_PAGE);
-  l->magic = 0;
-  free(l);
+_Static_assert(sizeof(lock_page) <= LOCK_BYTES, "lock_page layout");
+
+static void place_of(const r_array *a, uint64_t place[3]) {
+  const sm_segment *s = a->block ? a->block->seg : a->seg;
+  place[0] = s->id[0];
+  place[1] = s->id[1];
+  place[2] = (uint64_t)(a->data - s->payload);
 }
 
-SEXP ffi_lock_new(void) {
-  SEXP x = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
-  R_RegisterCFinalizerEx(x, lock_finalize, FALSE);
-  own_lock *l = calloc(1, sizeof *l);
-  if (!l) r_abort("sharedmem_memory_error", "cannot allocate a lock");
-  R_SetExternalPtrAddr(x, l);
-  void *p = NULL;
-  int rc = sm_anon_map(SM_PAGE, &p);
-  if (rc == 0) {
-    l->shm = p;
-    rc = sm_lock_init(&l->shm->lock);
-  }
+/* page: a new array of LOCK_BYTES bytes. */
+SEXP ffi_lock_init(SEXP page) {
+  r_array *a = r_array_get(page, "page");
+  if (a->length < LOCK_BYTES || a->readonly) r_abort_argument_value("page", page, "a new array");
+  lock_page *l = (lock_page *)a->data;
+  int rc = sm_lock_init(&l->lock);
   if (rc < 0) r_abort("sharedmem_memory_error", "cannot make a lock: %s", sm_error_text(rc));
+  place_of(a, l->place);
   l->magic = LOCK_MAGIC;
-  UNPROTECT(1);
-  return x;
+  return page;
 }
 
-static own_lock *get_lock(SEXP x) {
-  own_lock *l = TYPEOF(x) == EXTPTRSXP ? R_ExternalPtrAddr(x) : NULL;
-  if (!l || l->magic != LOCK_MAGIC)
-    r_abort("sharedmem_lock_error", "this lock is not attached: a lock works in the process that made it and in its forks");
+static lock_page *get_lock(SEXP page) {
+  r_array *a = r_array_ptr(page) ? r_array_get(page, "page") : NULL;
+  uint64_t place[3] = {0};
+  if (a) place_of(a, place);
+  lock_page *l = a && a->length >= LOCK_BYTES && !a->readonly ? (lock_page *)a->data : NULL;
+  if (!l || l->magic != LOCK_MAGIC || memcmp(l->place, place, sizeof place) != 0)
+    r_abort("sharedmem_lock_error", "this lock is a copy of one: a lock works where its memory is, and is not saved");
   return l;
 }
 
+static bool held_here(lock_page *l) { return atomic_load(&l->holder) == (int32_t)sm_pid(); }
+
 static void leave(void *lock) {
-  own_lock *l = lock;
-  if (l->holder != sm_pid()) return;
-  l->holder = 0;
-  atomic_store(&l->shm->holder, 0);
-  sm_lock_unlock(&l->shm->lock);
+  lock_page *l = lock;
+  if (!held_here(l)) return;
+  atomic_store(&l->holder, 0);
+  sm_lock_unlock(&l->lock);
 }
 
 /* Nothing is held when it jumps. The time limit of the running item does not count the wait. */
-static int wait_for(own_lock *l) {
+static int wait_for(lock_page *l) {
   int rc = SM_EAGAIN;
   while (rc == SM_EAGAIN) {
-    pid_t holder = (pid_t)atomic_load(&l->shm->holder);
+    pid_t holder = (pid_t)atomic_load(&l->holder);
     if (r_here_awaited_by(holder))
       r_abort("sharedmem_lock_error",
               "the lock is held by process %ld, which waits for this process to end: it cannot be entered in a map or region inside of it",
               (long)holder);
     R_CheckUserInterrupt();
     r_here_pause();
-    rc = sm_lock_wait_slice(&l->shm->lock);
+    rc = sm_lock_wait_slice(&l->lock);
     r_here_resume();
   }
   return rc;
 }
 
-/* .External2(ffi_lock, lock): withVisible() of the caller's `expr`, while the lock is held. */
+/* .External2(ffi_lock, page): withVisible() of the caller's `expr`, while the lock is held. */
 SEXP ffi_lock(SEXP call, SEXP op, SEXP args, SEXP env) {
   (void)call, (void)op;
-  own_lock *l = get_lock(CADR(args));
-  if (l->holder == sm_pid()) r_abort("sharedmem_lock_error", "the lock is entered twice: this process holds it already");
-  int rc = sm_lock_trylock(&l->shm->lock);
+  lock_page *l = get_lock(CADR(args));
+  int rc = sm_lock_trylock(&l->lock);
+  if (rc == SM_EAGAIN && held_here(l)) r_abort("sharedmem_lock_error", "the lock is entered twice: this process holds it already");
   if (rc == SM_EAGAIN) rc = wait_for(l);
   if (rc < 0) r_abort("sharedmem_lock_error", "lock: %s", sm_error_text(rc));
-  l->holder = sm_pid();
-  atomic_store(&l->shm->holder, (int32_t)l->holder);
+  atomic_store(&l->holder, (int32_t)sm_pid());
   return r_eval_section(true, env, leave, l);
 }
 
 /* Does this process hold it? */
-SEXP ffi_lock_held(SEXP x) {
-  own_lock *l = get_lock(x);
-  return Rf_ScalarLogical(l->holder == sm_pid());
-}
+SEXP ffi_lock_held(SEXP page) { return Rf_ScalarLogical(held_here(get_lock(page))); }

@@ -84,7 +84,7 @@ static SEXP drive_body(void *data) {
     memset(d->attempts, 0, (size_t)m->nitems * sizeof *d->attempts);
   }
   while (!d->failed && r_team_running(&m->team) > 0) {
-    if (read_all(d) || r_supervise_deaths(d)) continue;
+    if (read_all(d) || r_supervise_deaths(d) || r_team_running(&m->team) == 0) continue; /* the last one may have closed its ring */
     if (r_team_guest) r_team_guest->serve();
     r_deliver_progress(d);
     int slice = next_slice(d);

@@ -144,11 +144,20 @@ static void results_sent(void) {
   worker.buffered = 0;
 }
 
+/* A single result that needs no serialization, and so no handlers: where items come one by one this is each item's cost. */
+static bool flush_flat(void) {
+  if (worker.buffered != 1) return false;
+  int rc = r_frame_send_flat(channel(), R_FRAME_RESULT, VECTOR_ELT(worker.buffer, 0), worker.first, &r_here.watch);
+  if (rc == SM_ERANGE) return false;
+  check_sent(rc);
+  return true;
+}
+
 static void flush_results(void) {
   if (worker.buffered == 0) return;
   uint64_t t0 = r_trace_begin(worker.map->trace);
   span all = {0, worker.buffered};
-  if (try_send(send_span, &all) != R_NilValue) {
+  if (!flush_flat() && try_send(send_span, &all) != R_NilValue) {
     for (int64_t i = 0; i < worker.buffered; i++) {
       one_result one = {worker.first + i, VECTOR_ELT(worker.buffer, i)};
       SEXP cond = try_send(send_one, &one);
@@ -248,7 +257,10 @@ static bool refill(void) {
   if (r_trace_target) r_trace_end(SM_TRACE_DISPATCH, -1, now);
   check_sent(rc);
   worker.flushed_ns = worker.pace.began_ns;
-  if (rc > 0) r_channel_wake(channel()); /* else the end of the ring wakes the owner */
+  if (rc > 0 && now - worker.woken_ns >= WAKE_NS) { /* else the end of the ring wakes the owner */
+    worker.woken_ns = now;
+    r_channel_wake(channel());
+  }
   return rc > 0;
 }
 

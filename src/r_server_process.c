@@ -114,23 +114,26 @@ SEXP ffi_server_reply(SEXP value) {
 
 static void run_call(void *call) { Rf_eval((SEXP)call, R_GlobalEnv); }
 
-/* In the process of a job: evaluates main(), and ends. */
+/* In a process for a job, or for anything else that has no line (fd -1): evaluates main(), and ends. */
 static void be_job(int fd, int sock, double id, SEXP main) {
   for (int i = 0; i < own.nkids; i++) sm_proc_forget(&own.kids[i]);
   own.nkids = 0;
   r_line_close(&own.control);
-  own.id = (uint64_t)id;
-  if (r_line_take(&own.job, fd, sock) < 0) sm_proc_end_self();
-  own.job.in.peer = own.session;
+  if (fd >= 0) {
+    own.id = (uint64_t)id;
+    if (r_line_take(&own.job, fd, sock) < 0) sm_proc_end_self();
+    own.job.in.peer = own.session;
+  }
   SEXP call = PROTECT(Rf_lang1(main));
   R_ToplevelExec(run_call, call);
   sm_proc_end_self();
 }
 
-/* Fork a process for the job that ffi_server_take() has told of: main() runs there. Its pid. */
+/* Fork a process for the job that ffi_server_take() has told of, or one without a line (id NA): main() runs there. Its pid. */
 SEXP ffi_server_fork(SEXP id, SEXP main) {
   check_server();
-  int fd = next_fd(&own.control.in), sock = next_fd(&own.control.in), unused = -1;
+  bool lined = !ISNAN(Rf_asReal(id));
+  int fd = lined ? next_fd(&own.control.in) : -1, sock = lined ? next_fd(&own.control.in) : -1, unused = -1;
   sm_proc *more = realloc(own.kids, ((size_t)own.nkids + 1) * sizeof *more);
   if (more) own.kids = more;
   sm_proc_flush();
@@ -139,8 +142,10 @@ SEXP ffi_server_fork(SEXP id, SEXP main) {
     close(unused);
     be_job(fd, sock, Rf_asReal(id), main);
   }
-  close(fd); /* the session sees the end of the line where there is no process */
-  close(sock);
+  if (lined) { /* the session sees the end of the line where there is no process */
+    close(fd);
+    close(sock);
+  }
   if (rc < 0) return Rf_ScalarInteger(NA_INTEGER);
   close(own.kids[own.nkids].sock);
   own.kids[own.nkids].sock = -1;
@@ -198,7 +203,8 @@ SEXP ffi_job_join(SEXP shape, SEXP output, SEXP streams) {
   m->np = (int)REAL_ELT(shape, 0);
   m->nitems = (int64_t)REAL_ELT(shape, 1);
   m->respawn = REAL_ELT(shape, 2) != 0;
-  int rc = r_team_open(&m->team, m->np, Rf_asInteger(output) == R_OUTPUT_DISCARD ? R_OUTPUT_DISCARD : R_OUTPUT_RELAY);
+  r_output_mode mode = (r_output_mode)Rf_asInteger(output);
+  int rc = r_team_open(&m->team, m->np, mode == R_OUTPUT_INHERIT ? R_OUTPUT_RELAY : mode);
   m->team.owner = own.session;
   if (rc == 0) rc = join_map(m, streams, REAL_ELT(shape, 3));
   if (rc < 0) r_abort("sharedmem_server_error", "the session's map cannot be had here: %s", sm_error_text(rc));

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proc_reap.h"
+#include "proc_tree.h"
 #include "r_here.h"
 #include "r_util.h"
 
@@ -275,7 +276,7 @@ static struct {
 
 static int orphan_check(void *arg) {
   (void)arg;
-  if (sm_proc_orphaned(self.parent)) sm_proc_end_self();
+  if (sm_proc_orphaned(self.parent)) sm_group_kill(sm_pid());
   return 0;
 }
 

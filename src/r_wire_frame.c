@@ -244,12 +244,12 @@ static int send_flat(out_state *o, uint32_t type, SEXP value, int64_t first) {
 }
 
 int r_frame_send_flat(r_channel *c, uint32_t type, SEXP value, int64_t first, const sm_watch *watch) {
-  out_state o = {c, watch, 0, -1};
+  out_state o = {c, watch, -1};
   return send_flat(&o, type, value, first);
 }
 
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch) {
-  out_state o = {c, watch, getpid(), -1};
+  out_state o = {c, watch, -1};
   r_channel_drop_sent(c);
   message m = {type, PROTECT(r_move_out(value, &c->moved)), first, count};
   int rc;

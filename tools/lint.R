@@ -21,7 +21,7 @@ may_visit <- list(util = character(), memory = "util", array = c("util", "memory
                   kernel = c("util", "memory", "array"), here = "util", wire = c("util", "memory", "array", "here"),
                   team = c("util", "here", "wire"), map = c("util", "memory", "here", "wire", "team"),
                   region = c("util", "memory", "here", "wire", "team"), node = c("util", "memory", "here", "wire", "team"),
-                  server = c("util", "here", "wire", "team", "map"), lock = c("util", "here"),
+                  server = c("util", "here", "wire", "team", "map"), lock = c("util", "memory", "array", "here"),
                   constants = c("util", "kernel", "here", "wire", "team", "map", "region"))
 layer_of <- function(file) sub("_.*$", "", basename(file))
 room_of <- function(file) sub("^r_([a-z0-9]+).*$", "\\1", basename(file))
@@ -276,6 +276,7 @@ tests_of_many <- c(coexistence = "other packages that fork, wait or run threads 
                    helpers = "the tests' own helpers",
                    hostile = "arguments and bytes made to do harm",
                    interrupts = "Ctrl-C at random moments, whatever runs",
+                   mistakes = "what the messages of common mistakes say",
                    limits = "limits of the machine, the session and its sandbox",
                    output = "what workers print",
                    "random-base" = "random programs against base R",

@@ -64,10 +64,12 @@ test_that("shared arrays are written in place, results are arrays of a worker's 
     n <- full(1, 0)
     pool <- MapReduce(ServerBackend, np = 2)
     lock <- Lock()
+    p <- full(1, 0)
     made <- pool$map(function(i) {
       x[i] <- i
       big[1e5 + i] <- i
       for (k in 1:50) { pool$critical({ n[1] <- n[1] + 1 }) }
+      for (k in 1:50) lock(p[1] <- p[1] + 1)
       y <- empty(2)
       y[] <- i
       y
@@ -76,9 +78,9 @@ test_that("shared arrays are written in place, results are arrays of a worker's 
     m <- full(1, 0)
     order <- empty(6)
     invisible(pool$map(function(i) { Sys.sleep((6 - i) / 500); pool$ordered({ m[1] <- m[1] + 1; order[m[1]] <- i }) }, 1:6))
-    answer(list(x[], big[1e5 + 1:4], n[1], lapply(made, function(y) y[]), order[]))
+    answer(list(x[], big[1e5 + 1:4], n[1], p[1], lapply(made, function(y) y[]), order[]))
   })
-  expect_identical(value, list(c(1, 2, 3, 4), c(1, 2, 3, 4), 200, lapply(1:4, function(i) c(i, i) + 0), 1:6 + 0))
+  expect_identical(value, list(c(1, 2, 3, 4), c(1, 2, 3, 4), 200, 200, lapply(1:4, function(i) c(i, i) + 0), 1:6 + 0))
 })
 
 test_that("an object that is not touched is not sent, and one that is large is sent once, through shared memory", {
@@ -229,4 +231,59 @@ test_that("packages and data of fork_server() are there, and bad arguments are n
     answer(list(r[[1]], class(e)[1], arg_of(fork_server(3)), arg_of(fork_server(data = list(1)))))
   })
   expect_identical(value, list(list(1L, TRUE), "sharedmem_server_error", "packages", "data"))
+})
+
+test_that("background calls, mcparallel() and mclapply() go through the server where the session cannot be forked", {
+  value <- served({
+    k <- 10
+    table <- data.frame(a = runif(2e5), b = 1)
+    step <- function(x) x * k
+    far <- function(x) get("hidden")
+    hidden <- 5
+    set.seed(4)
+    a <- background(function(n) { cat("printed\n"); step(n) + nrow(table) }, 4)
+    pids <- a$pid
+    printed <- capture.output(value <- a$wait())
+    b <- background(function() far())
+    dead <- background(function() tools::pskill(Sys.getpid(), 9))
+    killed <- tryCatch(dead$wait(), WorkerException = function(e) grepl("signal 9", conditionMessage(e)))
+    cancelled <- background(function() Sys.sleep(100))
+    cancelled$cancel()
+    jobs <- mccollect(list(mcparallel(k + 1, name = "x"), mcparallel(Sys.getpid(), name = "y")))
+    l <- mclapply(1:4, function(i) if (i == 2) stop("no") else i * k, mc.cores = 2)
+    set.seed(9); u <- background(function() rnorm(2))$wait()
+    options(sharedmem.fork = TRUE)
+    set.seed(9); v <- background(function() rnorm(2))$wait()
+    answer(list(value, printed, pids != Sys.getpid(), b$wait(), killed, is.null(cancelled$is_alive()), jobs$x, jobs$y != Sys.getpid(),
+                vapply(l, inherits, NA, "try-error"), unlist(l[-2]), identical(u, v)))
+  }, gui = "RStudio")
+  expect_identical(value, list(40 + 2e5, "printed", TRUE, 5, TRUE, FALSE, 11, TRUE, c(FALSE, TRUE, FALSE, FALSE), c(10, 30, 40), TRUE))
+})
+
+test_that("a background process does not wait for the session where its function mentions what it needs", {
+  value <- served({
+    k <- runif(3e5)
+    inner <- function(i) k[i]
+    flag <- full(1, 0)
+    b <- background(function() { flag[1] <- inner(1) + 1; TRUE })
+    end <- Sys.time() + 20
+    while (flag[1] == 0 && Sys.time() < end) Sys.sleep(0.01)
+    answer(c(flag[1] == k[1] + 1, b$wait()))
+  }, gui = "RStudio")
+  expect_identical(value, c(TRUE, TRUE))
+})
+
+test_that("futures run in processes of the server", {
+  skip_if_not_installed("future", "1.40.0")
+  value <- served({
+    suppressPackageStartupMessages(library(future))
+    plan(sharedmem::sharedmem, workers = 2)
+    k <- 3
+    f <- lapply(1:3, function(i) future(c(i * k, Sys.getpid())))
+    r <- lapply(f, value)
+    e <- tryCatch(value(future(tools::pskill(Sys.getpid(), 9))), error = function(e) class(e))
+    plan(sequential)
+    answer(list(vapply(r, `[`, 1, 1), any(vapply(r, `[`, 1, 2) == Sys.getpid()), "FutureInterruptError" %in% e))
+  }, gui = "RStudio")
+  expect_identical(value, list(c(3, 6, 9), FALSE, TRUE))
 })

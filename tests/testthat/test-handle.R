@@ -123,6 +123,16 @@ test_that("identical() compares memory, kind and values", {
   }
 })
 
+test_that("identical() that the compiler has inlined compares too, beside whatever else its function does", {
+  x <- full(3, 1)
+  y <- copy(c(1, 1, 1))
+  z <- full(3, 2)
+  f <- compiler::cmpfun(function(a, b) { k <- c(1, 2); for (i in 1:2) k[i] <- 0; unlist(list(identical(a, b))) })
+  expect_identical(c(f(x, y), f(x, z), f(list(x, z), list(y, z)), f(list(x, z), list(y, x))), c(TRUE, FALSE, TRUE, FALSE))
+  g <- compiler::cmpfun(function(a) { for (v in a) identical(a, a) })
+  expect_error(g(x), class = "sharedmem_elements_error")
+})
+
 test_that("a handle whose memory is gone says so at each use", {
   for (n in c(5, 1e5)) {
     bytes <- serialize(empty(n), NULL)

@@ -10,6 +10,15 @@ test_that("extents outside of `shape` are named as such", {
   }
 })
 
+test_that("extents under matrix()'s names, or one too many, are told to go into `shape`", {
+  for (e in list(mistake(empty(nrow = 5, ncol = 3)), mistake(empty(2, "f8", 4)), mistake(full(2, 0, nrow = 1)), mistake(empty(3, type = "i4")))) {
+    expect_s3_class(e, "sharedmem_argument_error")
+    expect_identical(e$expected, "left out")
+    expect_match(conditionMessage(e), "`shape`", fixed = TRUE)
+  }
+  expect_identical(mistake(full(3))$arg, "value")
+})
+
 test_that("the number of workers under another package's name is told to be np or num_threads", {
   for (name in c("ncores", "cores", "mc.cores", "workers", "n_jobs", "num_threads")) {
     e <- mistake(do.call(MapReduce, structure(list(2), names = name)))
@@ -214,4 +223,18 @@ test_that("an error that ends a map says where the worker's calls are", {
   expect_match(last_error()$traceback, "^inner", all = FALSE)
   e <- mistake(MapReduce(np = 2)$map(function(i) MapReduce(np = 2)$map(inner, 1:3), 1:2))
   expect_length(gregexpr("last_error()", conditionMessage(e), fixed = TRUE)[[1]], 1)
+})
+
+test_that("?sharedmem_error has every class of condition that the sources raise", {
+  top <- file.path("..", "..")
+  skip_if_not(file.exists(file.path(top, "README.md")) && dir.exists(file.path(top, "src")), "not in a checkout")
+  files <- list.files(file.path(top, c("R", "src")), "[.][Rch]$", full.names = TRUE)
+  raised <- unlist(lapply(files, function(f) {
+    text <- readLines(f, warn = FALSE)
+    regmatches(text, gregexpr("\"sharedmem_[a-z]+_(error|warning|message)\"", text))
+  }))
+  page <- readLines(file.path(top, "man", "sharedmem_error.Rd"))
+  named <- sub("^.alias[{](.*)[}]$", "\\1", grep("^.alias", page, value = TRUE))
+  expect_gt(length(raised), 50)
+  expect_identical(setdiff(gsub("\"", "", raised), named), character())
 })

@@ -301,7 +301,7 @@ test_that("what a worker has started ends with it", {
   skip_if_not(file.exists("/proc/self/task"))
   marks <- function(seconds) sum(grepl(sprintf("sleep %s", seconds), system("ps -eo args", intern = TRUE), fixed = TRUE))
   gone <- function(seconds) wait_until(marks(seconds) == 0L, 5)
-  seconds <- sprintf("%d.%d", 300:303, Sys.getpid())
+  seconds <- sprintf("%d.%d", 300:304, Sys.getpid())
   # where it is killed: the whole tree
   try(MapReduce(np = 2, timeout = 0.4)$map(function(i) if (i == 1) system(paste("sleep", seconds[1])) else 1, 1:2), silent = TRUE)
   expect_true(gone(seconds[1]))
@@ -314,6 +314,15 @@ test_that("what a worker has started ends with it", {
   r <- MapReduce(np = 2, on_error = "collect")$map(function(i) if (i == 1) { system(paste("sleep", seconds[3], "&")); die() }, 1:2)
   expect_s3_class(r[[1]], "WorkerException")
   expect_true(gone(seconds[3]))
+  # so too where the session is killed
+  p <- start_script({
+    MapReduce(np = 2)$map(function(i) if (i == 1) system(paste("sleep", seconds)) else parallel::mclapply(1:2, function(j)
+      system(paste("sleep", seconds)), mc.cores = 2), 1:2)
+  }, vars = list(seconds = seconds[5]))
+  expect_true(wait_until(marks(seconds[5]) >= 3L, 20))
+  tools::pskill(p$pid, tools::SIGKILL)
+  expect_true(gone(seconds[5]))
+  finish_script(p)
   # a worker that has done its work leaves what it has started alone
   MapReduce(np = 2)$map(function(i) if (i == 1) system(paste("sleep", seconds[4], "&")), 1:2)
   expect_identical(marks(seconds[4]), 1L)

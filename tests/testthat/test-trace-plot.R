@@ -77,3 +77,22 @@ test_that("maps of few short items are drawn, whatever numbers look like as text
   expect_identical(summary(pool$trace)$workers, want$workers)
   for (item in 0:3) expect_match(sharedmem:::item_colours(item, 3), "^#[0-9A-F]{6}$")
 })
+
+test_that("the legend lies inside of the figure and clear of the axis title at every size", {
+  trace <- synthetic_examples(4)$lock
+  for (size in list(c(7, 7), c(5, 3.5), c(4.2, 4.2), c(12, 3), c(20, 9))) {
+    svg <- drawn(trace, width = size[1], height = size[2])
+    glyphs <- regmatches(svg, regexec("<use [^>]*x=\"([0-9.]+)\" y=\"([0-9.]+)\"", svg))
+    at <- apply(do.call(rbind, glyphs[lengths(glyphs) == 3L])[, -1], 2, as.numeric) # in points
+    lines <- sort(unique(at[at[, 1] > 72, 2])) # all but the label of the lanes, which stands upright
+    expect_lt(max(lines), 72 * size[2] - 1)
+    expect_gt(diff(utils::tail(lines, 2)), 8) # the axis title or a line of the legend, and the next
+  }
+})
+
+test_that("a device that is too small says what to do", {
+  file <- tempfile(fileext = ".pdf")
+  grDevices::pdf(file, 1, 1)
+  on.exit({ grDevices::dev.off(); unlink(file) })
+  expect_error(plot(synthetic_examples(4)$lock), class = "sharedmem_misuse_error")
+})

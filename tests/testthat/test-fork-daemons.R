@@ -1,0 +1,77 @@
+test_that("bad arguments are named, and daemons have to be set", {
+  expect_error(fork_daemons(0), class = "sharedmem_argument_error")
+  expect_error(fork_daemons(1, url = 3), class = "sharedmem_argument_error")
+  expect_error(fork_daemons(1, packages = 3), class = "sharedmem_argument_error")
+  expect_error(fork_daemons(1, data = list(1)), class = "sharedmem_argument_error")
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is installed")
+  r <- run_script({ answer(tryCatch(fork_daemons(1), error = class)) })
+  expect_true("sharedmem_server_error" %in% expect_script_ok(r)$value)
+})
+
+test_that("forked daemons share data and packages, work for mirai, write shared arrays, and are gone afterwards", {
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is installed")
+  r <- run_script({
+    mirai::daemons(url = mirai::local_url())
+    before <- mirai::status()$daemons
+    big <- runif(1e6)
+    d <- fork_daemons(2, packages = "splines", data = list(big = big))
+    x <- empty(8)
+    m <- mirai::mirai_map(1:8, function(i, x) {
+      Sys.sleep(0.05)
+      x[i] <- i
+      list(Sys.getpid(), sum(get("big", globalenv())), "package:splines" %in% search())
+    }, .args = list(x = x))[]
+    after <- mirai::status()
+    bad <- mirai::mirai(stop("no"))[]
+    pids <- d$pids
+    server <- d$server$pid
+    d$stop()
+    gone <- function() !any(file.exists(file.path("/proc", c(pids, server))))
+    end <- Sys.time() + 10
+    while (!gone() && Sys.time() < end) Sys.sleep(0.01)
+    mirai::daemons(0)
+    answer(list(setequal(vapply(m, `[[`, 1L, 1), pids), all(vapply(m, `[[`, 0, 2) == sum(big)), all(vapply(m, `[[`, NA, 3)), x[],
+                identical(before, after$daemons), after$connections, mirai::is_mirai_error(bad), gone(), is.na(d$server$pid)))
+  }, grace = 5)
+  expect_identical(expect_script_ok(r)$value, list(TRUE, TRUE, TRUE, 1:8 + 0, TRUE, 2L, TRUE, TRUE, TRUE))
+})
+
+test_that("forked daemons serve an address that is given, without a dispatcher too, and daemons(0) ends them", {
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is installed")
+  r <- run_script({
+    mirai::daemons(url = mirai::local_url(), dispatcher = FALSE)
+    d <- fork_daemons(1)
+    one <- mirai::mirai(Sys.getpid())[]
+    mirai::daemons(0)
+    end <- Sys.time() + 10
+    while (file.exists(file.path("/proc", d$pids)) && Sys.time() < end) Sys.sleep(0.01)
+    left <- file.exists(file.path("/proc", d$pids))
+    d$stop()
+    url <- mirai::local_url()
+    mirai::daemons(url = url)
+    e <- fork_daemons(1, url = url)
+    two <- mirai::mirai(Sys.getpid())[]
+    mirai::daemons(0)
+    answer(c(one == d$pids, left, two == e$pids, e$url == url))
+  }, grace = 5)
+  expect_identical(expect_script_ok(r)$value, c(TRUE, FALSE, TRUE, TRUE))
+})
+
+test_that("nothing is left of forked daemons whose session is killed", {
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is installed")
+  script <- start_script({
+    mirai::daemons(url = mirai::local_url())
+    d <- fork_daemons(2)
+    invisible(mirai::mirai_map(1:2, function(i) Sys.getpid())[])
+    file <- file.path(dirname(tempdir()), "pids")
+    writeLines(as.character(c(d$server$pid, d$pids)), paste0(file, ".new"))
+    file.rename(paste0(file, ".new"), file)
+    Sys.sleep(100)
+  })
+  on.exit(finish_script(script))
+  file <- file.path(script$dir, "tmp", "pids")
+  expect_true(wait_until(file.exists(file), 30))
+  pids <- as.integer(readLines(file))
+  tools::pskill(script$pid, tools::SIGKILL)
+  expect_true(wait_until(!any(file.exists(file.path("/proc", pids))), 5))
+})

@@ -1,0 +1,52 @@
+#!/bin/bash
+# The site, into .site, by package pkgdown, which is installed into .site-lib; building asks nothing of the network. Then
+# tools/site-links.R looks for links that lead nowhere; with `shots` Chromium takes pictures of pages at 400 and 1400 pixels, light and
+# dark, into .build/shots.
+#
+#   tools/site.sh [shots]
+set -u
+cd "$(dirname "$0")/.." || exit 2
+top=$PWD
+lib=$top/.site-lib
+mkdir -p "$lib" .build
+R_LIBS=$lib:$top/.lib${R_LIBS:+:$R_LIBS}
+export R_LIBS
+Rscript --vanilla -e 'quit(status = !(requireNamespace("pkgdown", quietly = TRUE) && packageVersion("pkgdown") >= "2.1"))' ||
+  SM_LIB=$lib Rscript -e '
+    if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
+    install.packages("pkgdown", lib = Sys.getenv("SM_LIB"), quiet = TRUE, Ncpus = 2)' ||
+  { echo "site: pkgdown cannot be installed" >&2; exit 1; }
+
+# A copy, in which links that lead to files of the sources lead to pages of the site.
+src=$top/.build/site-src
+rm -rf "$src" "$top/.site"
+mkdir -p "$src/vignettes/articles"
+git ls-files -z | grep -zv '^bench/\|^tests/\|^tools/\|^inst/examples/' | tar -c --null -T - | tar -x -C "$src"
+article() {
+  { printf -- '---\ntitle: "%s"\n---\n\n' "$2"; sed '1d' "$1"; } >"$src/vignettes/articles/$3.Rmd"
+}
+article bench/RESULTS.md "Beside other packages" benchmarks
+article bench/RELIABILITY.md "After kills and interrupts" reliability
+article ARCHITECTURE.md "Architecture" architecture
+article CONTRIBUTING.md "Contributing" contributing
+cp -r bench/figures "$src/vignettes/articles/"
+for f in "$src"/README.md "$src"/vignettes/articles/*.Rmd "$src"/vignettes/*.Rmd; do
+  # shellcheck disable=SC2016
+  sed -i -E 's#https://sharedmem.example/articles/#ARTICLES/#g; s#\]\((\.\./)?bench/RESULTS.md#](ARTICLES/benchmarks.html#g;
+    s#\]\((\.\./)?bench/RELIABILITY.md#](ARTICLES/reliability.html#g; s#\]\(ARCHITECTURE.md#](ARTICLES/architecture.html#g;
+    s#\]\(CONTRIBUTING.md#](ARTICLES/contributing.html#g; s#^(```)\{r\}#\1r#' "$f"
+done
+sed -i 's#ARTICLES/#articles/#g' "$src/README.md"
+sed -i 's#ARTICLES/##g' "$src"/vignettes/articles/*.Rmd "$src"/vignettes/*.Rmd
+# pkgdown knows no calls of pool$map() in \\usage
+for f in map critical; do
+  perl -0pi -e 's/\\usage\{\n(.*?)\n\}\n/my $u = $1; $u =~ s{\\special\{(.*?)\}(?=\n|$)}{$1}g; "\\section{Usage}{\\preformatted{$u}}\n"/se' "$src/man/$f.Rd"
+done
+rm -f "$src"/ARCHITECTURE.md "$src"/CONTRIBUTING.md "$src"/cran-comments.md
+Rscript --vanilla -e '
+  options(pkgdown.internet = FALSE, cli.num_colors = 1L)
+  pkgdown::build_site(commandArgs(TRUE)[1L], override = list(destination = commandArgs(TRUE)[2L]), preview = FALSE, install = FALSE,
+                      new_process = FALSE)' "$src" "$top/.site" >.build/site.log 2>&1 ||
+  { tail -n 30 .build/site.log; echo "site: pkgdown fails (.build/site.log)" >&2; exit 1; }
+Rscript --vanilla tools/site-links.R .site || exit 1
+[ "${1:-}" != shots ] || Rscript --vanilla tools/site-shots.R .site .build/shots
