@@ -323,7 +323,8 @@ take_event <- function(cl, agent, event) {
   map <- cl$run$map
   switch(event$type,
     results = {
-      if (event$handles) attach_arrays(event$value)
+      if (isTRUE(event$moved)) event$value <- event$value[]
+      else if (event$handles) attach_arrays(event$value)
       .Call(ffi_remote_results, map, cl$job$reduce, event$first, event$count, event$one, event$value)
     },
     output = {

@@ -47,7 +47,8 @@ bring_up <- function() {
   bridge && all(vapply(1:2, function(i) {
     h <- host(i)
     sh("ip netns add %s", h) && sh("ip link add %sv type veth peer name eth0 netns %s", h, h) &&
-      sh("ip link set %sv master %s up", h, tag) && sh("ip -n %s addr add %s/24 dev eth0", h, address(i)) && sh("ip -n %s link set eth0 up", h) && sh("ip -n %s link set lo up", h)
+      sh("ip link set %sv master %s up", h, tag) && sh("ip -n %s addr add %s/24 dev eth0", h, address(i)) &&
+      sh("ip -n %s link set eth0 up", h) && sh("ip -n %s link set lo up", h)
   }, NA))
 }
 
@@ -55,9 +56,10 @@ bring_up <- function() {
 start_daemon <- function(i) {
   log <- tempfile()
   sh(paste("ip netns exec %s unshare --uts --pid --fork --kill-child --mount-proc sh -c",
-           "'hostname %s; exec Rscript -e \"mirai::daemon(\\\"%s\\\")\"' >%s 2>&1 & echo $! >%s.pid"),
+           "'hostname %s; exec Rscript -e \"mirai::daemon(\\\"%s\\\")\"' >%s 2>&1 & echo $! >%s.pid; :"),
      host(i), host(i), mirai::status()$daemons, log, log)
-  pids[[i]] <<- as.integer(readLines(paste0(log, ".pid")))
+  pids[[i]] <<- as.integer(readLines(paste0(log, ".pid"))[1L])
+  stopifnot(!is.na(pids[[i]]))
 }
 
 wait_until <- function(cond, seconds = 30) {
@@ -118,13 +120,12 @@ run <- function() {
   }, 1:4)
   check("shared arrays made there arrive as their values",
         identical(lapply(made, function(y) y[]), lapply(1:4, function(i) rep(as.numeric(i), 3))))
-  status <- mirai::status()[c("connections", "daemons")]
-  check("the daemons are as they were", identical(status$connections, 2L) && mirai::info()[["executing"]] == 0)
+  check("the daemons are as they were", wait_until(function() mirai::info()[["connections"]] == 2 && mirai::info()[["executing"]] == 0, 5))
   losses()
   latency()
 }
 
-# Each run of an item leaves a line; what happens to the hosts happens when the session has got 60 results.
+# Each run of an item leaves a line; what happens to the hosts happens when the session has got 150 results, so that both take part.
 with_loss <- function(what, ...) {
   fresh()
   dir <- tempfile()
@@ -137,7 +138,7 @@ with_loss <- function(what, ...) {
     i
   }, 1:400, reduce = function(i) {
     got <<- got + 1
-    if (got == 60) what()
+    if (got == 150) what()
     i
   })
   runs <- vapply(1:400, function(i) length(readLines(file.path(dir, i))), 1L)
@@ -155,7 +156,7 @@ losses <- function() {
   e <- tryCatch(pool()$map(function(i) {
     Sys.sleep(0.02)
     i
-  }, 1:400, reduce = function(i) if (i == 60) tools::pskill(pids[[2L]], tools::SIGKILL)), WorkerException = identity)
+  }, 1:400, reduce = function(i) if (i == 200) tools::pskill(pids[[2L]], tools::SIGKILL)), error = identity)
   check("without retries the loss is named with its host", inherits(e, "WorkerException") && identical(e$host, host(2L)))
 }
 
