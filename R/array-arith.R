@@ -63,17 +63,30 @@ matrixOps.shared_array <- function(x, y) {
   if (missing(y)) f(plain(x)) else f(plain(x), plain(y))
 }
 
-# Where R does not hand these to a class.
+# Where R does not hand these to a class. Without a shared array they are whatever would have been found without us: Matrix and others
+# have generics of these names.
+product <- function(name, ours, ...) {
+  if (ours) return(do.call(get(name, envir = baseenv()), lapply(list(...), plain)))
+  attached <- match("package:sharedmem", search())
+  get(name, envir = if (is.na(attached)) baseenv() else parent.env(as.environment(attached)), mode = "function")(...)
+}
+
 #' @noRd
 #' @rawNamespace if (getRversion() < "4.3.0") export("%*%")
-`%*%` <- function(x, y) base::`%*%`(plain(x), plain(y))
+`%*%` <- function(x, y) product("%*%", is_shared(x) || is_shared(y), x, y)
 
 #' @noRd
 #' @rawNamespace if (getRversion() < "4.4.0") export(crossprod, tcrossprod)
-crossprod <- function(x, y = NULL) base::crossprod(plain(x), plain(y))
+crossprod <- function(x, y = NULL, ...) {
+  if (missing(y)) product("crossprod", is_shared(x), x, ...)
+  else product("crossprod", is_shared(x) || is_shared(y), x, y, ...)
+}
 
 #' @noRd
-tcrossprod <- function(x, y = NULL) base::tcrossprod(plain(x), plain(y))
+tcrossprod <- function(x, y = NULL, ...) {
+  if (missing(y)) product("tcrossprod", is_shared(x), x, ...)
+  else product("tcrossprod", is_shared(x) || is_shared(y), x, y, ...)
+}
 
 # A shared array beside an object of another class: its values are taken first, then that class decides.
 #' @noRd

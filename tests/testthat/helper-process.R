@@ -48,7 +48,7 @@ start_source <- function(source, timeout, env, vars, package) {
   writeLines(c(
     sprintf("invisible(list2env(readRDS(%s), globalenv()))", deparse(at("vars.rds"))),
     sprintf("answer <- function(x) saveRDS(x, %s)", deparse(at("value.rds"))),
-    if (package) "library(sharedmem)",
+    if (package) "suppressPackageStartupMessages(library(sharedmem))",
     sprintf("writeLines(as.character(Sys.getpid()), %s)", deparse(at("pid.tmp"))),
     sprintf("invisible(file.rename(%s, %s))", deparse(at("pid.tmp")), deparse(at("pid"))),
     source), at("code.R"))

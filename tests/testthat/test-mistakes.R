@@ -238,3 +238,19 @@ test_that("?sharedmem_error has every class of condition that the sources raise"
   expect_gt(length(raised), 50)
   expect_identical(setdiff(gsub("\"", "", raised), named), character())
 })
+
+test_that("matrix products of other packages' classes stay theirs, in whatever order they are attached", {
+  skip_if_not_installed("Matrix")
+  for (first in list(quote({ library(Matrix); library(sharedmem) }), quote({ library(sharedmem); library(Matrix) }))) {
+    r <- run_script(bquote({
+      suppressPackageStartupMessages(.(first))
+      m <- Matrix(c(1, 0, 0, 2), 2, sparse = TRUE)
+      answer(list(class(crossprod(m)), class(m %*% m), as.matrix(tcrossprod(m)), crossprod(1:2)))
+    }), package = FALSE)
+    expect_script_ok(r)
+    expect_identical(attr(r$value[[1L]], "package"), "Matrix")
+    expect_identical(attr(r$value[[2L]], "package"), "Matrix")
+    expect_equal(r$value[[3L]], diag(c(1, 4)), ignore_attr = TRUE)
+    expect_identical(r$value[[4L]], matrix(5))
+  }
+})
