@@ -138,9 +138,9 @@ adopted_meta <- function(meta, names, dimnames) {
 # Called where C code, of R or of a package, asks for the elements of a handle as of a raw vector.
 abort_elements <- function() abort_bytes(asking_function(sys.nframe() - 1L))
 
-# The same for all of its bytes. Gives the frame that compares by identical() (compared: C says that it is so), and NULL where R deparses a call that holds a
-# handle, as do.call() makes them: for a message, or for deferred warnings, which R prints at an evaluation depth of 0 (3 with
-# this call).
+# The same for all of its bytes. Gives the frame that compares by identical() (compared: C says that it is so), and NULL where R
+# deparses a call that holds a handle, as do.call() makes them: for a message, or for deferred warnings, which R prints at an evaluation
+# depth of 0 (3 with this call).
 elements_asked <- function(compared) {
   n <- sys.nframe() - 1L
   if (compared) return(sys.frame(n))

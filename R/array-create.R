@@ -98,7 +98,8 @@ check_extents <- function(f, given) {
   name <- names(given)[1L]
   arg <- if (is.null(name) || !nzchar(name)) "..." else name
   abort_argument(arg, describe_value(given[[1L]]), "left out", advice =
-    sprintf("all extents go into `shape`, as in %s, the type into `dtype`", c(empty = "empty(c(5, 3))", full = "full(c(5, 3), value)")[[f]]))
+    sprintf("all extents go into `shape`, as in %s, the type into `dtype`",
+            c(empty = "empty(c(5, 3))", full = "full(c(5, 3), value)")[[f]]))
 }
 
 fill <- function(x, value) {

@@ -11,7 +11,8 @@ test_that("extents outside of `shape` are named as such", {
 })
 
 test_that("extents under matrix()'s names, or one too many, are told to go into `shape`", {
-  for (e in list(mistake(empty(nrow = 5, ncol = 3)), mistake(empty(2, "f8", 4)), mistake(full(2, 0, nrow = 1)), mistake(empty(3, type = "i4")))) {
+  for (e in list(mistake(empty(nrow = 5, ncol = 3)), mistake(empty(2, "f8", 4)), mistake(full(2, 0, nrow = 1)),
+                 mistake(empty(3, type = "i4")))) {
     expect_s3_class(e, "sharedmem_argument_error")
     expect_identical(e$expected, "left out")
     expect_match(conditionMessage(e), "`shape`", fixed = TRUE)
