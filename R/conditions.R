@@ -114,6 +114,7 @@ cut_text <- function(x, n = 60L) {
 #' @section Messages:
 #' - `sharedmem_message` (fields `message`, `call`): the class of all of them.
 #' - `sharedmem_copy_message` (field `package`): a package whose assignments work on copies; see [set_shared()].
+#' - `sharedmem_cluster_message` (field `nbytes`): what a map sends to each daemon of [ClusterBackend()] is large.
 #' - `sharedmem_cores_message`: [cpu_count()]: `OMP_NUM_THREADS=1` hides what the scheduler gives.
 #' - `sharedmem_server_message`: workers are forked by the session's [fork_server()] from here on.
 #'

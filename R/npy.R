@@ -212,10 +212,13 @@ zip_members <- function(file) {
     number <- function(k, n) zip_number(file, bytes, at + k, n)
     if (number(0, 4) != 0x02014b50) zip_damaged(file)
     lengths <- c(number(28, 2), number(30, 2), number(32, 2))
+    if (at + 46 + sum(lengths) > length(bytes)) zip_damaged(file)
     m <- zip_large(file, list(size = number(24, 4), packed = number(20, 4), header = number(42, 4)),
                    bytes[at + 46 + lengths[1L] + seq_len(lengths[2L])])
-    if (at + 46 + sum(lengths) > length(bytes) || m$packed > directory$file_size) zip_damaged(file)
-    m$entry <- rawToChar(bytes[at + 46 + seq_len(lengths[1L])])
+    if (m$packed > directory$file_size) zip_damaged(file)
+    name <- bytes[at + 46 + seq_len(lengths[1L])]
+    if (any(name == 0)) zip_damaged(file)
+    m$entry <- rawToChar(name)
     m$method <- number(10, 2)
     m$crc <- number(16, 4)
     if (number(8, 2) %% 2 == 1) abort_file(file, sprintf("member '%s' is encrypted", m$entry))

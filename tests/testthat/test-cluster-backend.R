@@ -1,5 +1,12 @@
 # Maps over mirai's daemons. Each script sets two daemons of this machine and resets them.
 
+test_that("where mirai is not installed, a map over a cluster says so", {
+  skip_if(nzchar(system.file(package = "mirai")))
+  e <- tryCatch(MapReduce(backend = ClusterBackend())$map(identity, 1:2), error = identity)
+  expect_s3_class(e, "sharedmem_error")
+  expect_match(conditionMessage(e), "mirai", fixed = TRUE)
+})
+
 skip_if(!nzchar(system.file(package = "mirai")), "mirai is missing") # not loaded here: it keeps descriptors open
 skip_under_sanitizer()
 
