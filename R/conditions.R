@@ -130,6 +130,7 @@ cut_text <- function(x, n = 60L) {
 #' @aliases sharedmem_warning sharedmem_message sharedmem_argument_error sharedmem_index_error sharedmem_value_error
 #'   sharedmem_elements_error sharedmem_unattached_error sharedmem_memory_error sharedmem_file_error sharedmem_path_error
 #'   sharedmem_lock_error sharedmem_region_error sharedmem_timeout_error sharedmem_fork_error sharedmem_cluster_error
+#'   sharedmem_cluster_message
 #'   sharedmem_task_error sharedmem_package_error sharedmem_misuse_error sharedmem_rng_error sharedmem_channel_error
 #'   sharedmem_kernel_error sharedmem_lost_warning sharedmem_value_warning sharedmem_file_warning sharedmem_fork_warning
 #'   sharedmem_copy_message sharedmem_cores_message sharedmem_server_error sharedmem_server_message

@@ -4,7 +4,8 @@
 limited <- function(before, code, under = "", timeout = 60) {
   lib <- paste(unique(c(library_of_package(), .libPaths())), collapse = ":")
   line <- sprintf("%s; R_LIBS=%s timeout %d %s %s --vanilla -e %s 2>&1", before, shQuote(lib), timeout, under,
-                  shQuote(file.path(R.home("bin"), "Rscript")), shQuote(paste0("suppressPackageStartupMessages(library(sharedmem)); ", code)))
+                  shQuote(file.path(R.home("bin"), "Rscript")),
+                  shQuote(paste0("suppressPackageStartupMessages(library(sharedmem)); ", code)))
   out <- suppressWarnings(system2("bash", c("-c", shQuote(line)), stdout = TRUE))
   list(out = out, status = if (is.null(attr(out, "status"))) 0L else attr(out, "status"))
 }
