@@ -59,7 +59,7 @@ serve_job <- function(id) {
     known <- c(list(state), adopt_search(about$search, about$packages))
     told <- .Call(ffi_job_take, known)
     adopt_session(told$session)
-    for (name in names(told$variables)) assign(name, unpack(told$variables[[name]]), envir = globalenv())
+    list2env(lapply(told$variables, unpack), globalenv())
     main <- job_main(told, state)
     state$map <- .Call(ffi_job_join, told$shape, told$output, told$streams)
   }, error = function(e) {

@@ -55,7 +55,7 @@ adopt_search <- function(entries, more) {
 
 # wanted: from the top. What stands in the right order at the bottom stays.
 reorder_packages <- function(wanted) {
-  have <- function() sub("^package:", "", setdiff(search(), c(".GlobalEnv", "Autoloads", "package:base")))
+  have <- function() sub("^package:", "", setdiff(grep("^package:", search(), value = TRUE), "package:base"))
   same <- function(n) n == 0L || (length(have()) >= n && identical(utils::tail(have(), n), utils::tail(wanted, n)))
   keep <- length(wanted)
   while (!same(keep)) keep <- keep - 1L

@@ -44,7 +44,7 @@
 #' @source Python's `multiprocessing` start method `forkserver`.
 #' @seealso [MapReduce()], [fork_daemons()]
 #' @examples
-#' \donttest{
+#' \dontrun{
 #' server <- fork_server()
 #' factor <- 10
 #' unlist(MapReduce(ServerBackend, np = 2)$map(function(i) factor * i, 1:4))
