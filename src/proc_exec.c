@@ -83,13 +83,7 @@ int sm_proc_exec(sm_proc *p, char *const argv[], char *const envp[], int out) {
     close(pair[0]);
     return rc;
   }
-  sm_proc_init(p);
-  p->pid = pid;
-  p->owner = sm_pid();
-  p->sock = pair[0];
-  p->status = -1;
-  p->state = SM_PROC_RUNNING;
-  p->pidfd = sm_proc_open_pidfd(pid);
+  sm_proc_started(p, pid, pair[0]);
   return 0;
 }
 

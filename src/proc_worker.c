@@ -158,14 +158,12 @@ int sm_proc_spawn(sm_proc *p, int *child_sock) {
     return -err;
   }
   setpgid(pid, pid); /* whoever of the two comes first */
-  p->pid = pid;
-  p->owner = parent;
-  p->peaceful = false;
-  p->sock = pair[0];
-  p->status = -1;
-  p->state = SM_PROC_RUNNING;
-  p->pidfd = sm_proc_open_pidfd(pid);
+  sm_proc_started(p, pid, pair[0]);
   return 0;
+}
+
+void sm_proc_started(sm_proc *p, pid_t pid, int sock) {
+  *p = (sm_proc){.pid = pid, .owner = sm_pid(), .sock = sock, .pidfd = sm_proc_open_pidfd(pid), .state = SM_PROC_RUNNING, .status = -1};
 }
 
 int sm_proc_open_pidfd(pid_t pid) {

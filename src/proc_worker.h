@@ -36,6 +36,9 @@ int sm_proc_pair(int pair[2]);
  * The caller has called sm_proc_flush(). */
 int sm_proc_spawn(sm_proc *p, int *child_sock);
 
+/* The record of a child that runs, with this end of its pair. */
+void sm_proc_started(sm_proc *p, pid_t pid, int sock);
+
 /* In the child: close the parent's ends of siblings that were spawned earlier. Never touches processes. */
 void sm_proc_forget(sm_proc *p);
 

@@ -27,12 +27,11 @@ test_that("forked daemons share data and packages, work for mirai, write shared 
     server <- d$server$pid
     d$stop()
     gone <- function() !any(file.exists(file.path("/proc", c(pids, server))))
-    end <- Sys.time() + 10
-    while (!gone() && Sys.time() < end) Sys.sleep(0.01)
+    wait_until(gone())
     mirai::daemons(0)
     answer(list(setequal(vapply(m, `[[`, 1L, 1), pids), all(vapply(m, `[[`, 0, 2) == sum(big)), all(vapply(m, `[[`, NA, 3)), x[],
                 identical(before, after$daemons), after$connections, mirai::is_mirai_error(bad), gone(), is.na(d$server$pid)))
-  }, grace = 5)
+  }, vars = list(wait_until = wait_until), grace = 5)
   expect_identical(expect_script_ok(r)$value, list(TRUE, TRUE, TRUE, 1:8 + 0, TRUE, 2L, TRUE, TRUE, TRUE))
 })
 
@@ -43,9 +42,7 @@ test_that("forked daemons serve an address that is given, without a dispatcher t
     d <- fork_daemons(1)
     one <- mirai::mirai(Sys.getpid())[]
     mirai::daemons(0)
-    end <- Sys.time() + 10
-    while (file.exists(file.path("/proc", d$pids)) && Sys.time() < end) Sys.sleep(0.01)
-    left <- file.exists(file.path("/proc", d$pids))
+    left <- !wait_until(!file.exists(file.path("/proc", d$pids)))
     d$stop()
     url <- mirai::local_url()
     mirai::daemons(url = url)
@@ -53,7 +50,7 @@ test_that("forked daemons serve an address that is given, without a dispatcher t
     two <- mirai::mirai(Sys.getpid())[]
     mirai::daemons(0)
     answer(c(one == d$pids, left, two == e$pids, e$url == url))
-  }, grace = 5)
+  }, vars = list(wait_until = wait_until), grace = 5)
   expect_identical(expect_script_ok(r)$value, c(TRUE, FALSE, TRUE, TRUE))
 })
 

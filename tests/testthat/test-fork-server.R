@@ -266,10 +266,9 @@ test_that("a background process does not wait for the session where its function
     inner <- function(i) k[i]
     flag <- full(1, 0)
     b <- background(function() { flag[1] <- inner(1) + 1; TRUE })
-    end <- Sys.time() + 20
-    while (flag[1] == 0 && Sys.time() < end) Sys.sleep(0.01)
+    wait_until(flag[1] != 0, 20)
     answer(c(flag[1] == k[1] + 1, b$wait()))
-  }, gui = "RStudio")
+  }, vars = list(wait_until = wait_until), gui = "RStudio")
   expect_identical(value, c(TRUE, TRUE))
 })
 
