@@ -53,8 +53,6 @@ enclosed_values <- function(f) {
   out
 }
 
-ends_search <- function(env) identical(env, globalenv()) || identical(env, baseenv()) || identical(env, emptyenv()) || isNamespace(env)
-
 # Variables of the workspace that values reach, as a named list: names in functions, in those that these call, in functions that lists
 # hold. Methods that the workspace defines are reached by dispatch, so they always count.
 reached_globals <- function(values, export = character()) {

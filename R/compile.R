@@ -26,11 +26,13 @@ forces_when_compiled <- function(f) {
     kinds <- .Call(ffi_binding_kinds, names, env)
     if ("lazy" %in% kinds) return(TRUE)
     names <- names[kinds == "none"]
-    last <- identical(env, globalenv()) || identical(env, baseenv()) || identical(env, emptyenv()) || isNamespace(env)
-    if (last || !length(names)) return(FALSE)
+    if (ends_search(env) || !length(names)) return(FALSE)
     env <- parent.env(env)
   }
 }
+
+# Past the frames that a function encloses: the workspace, a namespace, or the end.
+ends_search <- function(env) identical(env, globalenv()) || identical(env, baseenv()) || identical(env, emptyenv()) || isNamespace(env)
 
 has_loop <- function(f) any(c("for", "while", "repeat") %in% all.names(body(f)))
 
