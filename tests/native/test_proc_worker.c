@@ -198,7 +198,9 @@ static void spawn_and_die(void *arg, int in_loop) {
   if (sm_proc_spawn(&p, &sock) == 1) {
     for (volatile unsigned long i = 0;; i++)
       if (!in_loop) pause_ms(1000);
-      else if (UNDER_TSAN) pause_ms(0); /* it runs a signal's handler at the next call that it knows */
+#ifdef UNDER_TSAN
+      else pause_ms(0); /* it runs a signal's handler at the next call that it knows */
+#endif
   }
   atomic_store(&c->grandchild, (int)p.pid);
   for (;;) pause_ms(1000);
