@@ -7,15 +7,11 @@
 #include "proc_reap.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-
-#define STACK ((size_t)256 << 10)
 
 typedef struct {
   pthread_t thread;
@@ -61,20 +57,6 @@ bool sm_reap_done(void) {
   return true;
 }
 
-static int start(reap_job *j) {
-  pthread_attr_t attr;
-  sigset_t all, before;
-  int rc = pthread_attr_init(&attr);
-  if (rc) return -rc;
-  pthread_attr_setstacksize(&attr, STACK > (size_t)PTHREAD_STACK_MIN ? STACK : (size_t)PTHREAD_STACK_MIN);
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  rc = pthread_create(&j->thread, &attr, reap, j);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attr);
-  return -rc;
-}
-
 void sm_reap_begin(const pid_t *pids, int n) {
   if (n <= 0) return;
   sm_reap_join();
@@ -84,7 +66,7 @@ void sm_reap_begin(const pid_t *pids, int n) {
     atomic_init(&j->done, 0);
     j->n = n;
     memcpy(j->pids, pids, (size_t)n * sizeof *pids);
-    if (start(j) == 0) {
+    if (sm_thread_start(&j->thread, reap, j) == 0) {
       job = j;
       return;
     }

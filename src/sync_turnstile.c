@@ -76,13 +76,6 @@ void sm_turnstile_pass(sm_turnstile_shm *t, int64_t item) {
   if (atomic_load(&t->used)) advance(t);
 }
 
-void sm_turnstile_wake_all(sm_turnstile_shm *t) {
-  for (int i = 0; i < t->nslots; i++) {
-    atomic_fetch_add(&slots(t)[i].word, 1);
-    sm_futex_wake(&slots(t)[i].word, 1);
-  }
-}
-
 void sm_turnstile_clear(sm_turnstile_shm *t, int slot) {
   if (atomic_exchange(&slots(t)[slot].item, -1) >= 0) atomic_fetch_sub(&t->nwaiting, 1);
 }

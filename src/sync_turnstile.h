@@ -42,9 +42,6 @@ int sm_turnstile_enter(sm_turnstile_shm *t, int slot, int64_t item, const sm_wat
 /* The item is through, or will not come. Idempotent. */
 void sm_turnstile_pass(sm_turnstile_shm *t, int64_t item);
 
-/* Wake everybody who waits, for instance after a failure flag was set. */
-void sm_turnstile_wake_all(sm_turnstile_shm *t);
-
 /* The process of this slot is dead: what it waited for is forgotten. */
 void sm_turnstile_clear(sm_turnstile_shm *t, int slot);
 

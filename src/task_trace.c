@@ -6,7 +6,6 @@
 #include "task_trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,21 +84,6 @@ void sm_trace_add_cpu(sm_trace_shm *t, int rank, uint64_t cpu_ns, uint64_t starv
   atomic_fetch_add(&sm_trace_ring(t, rank)->starved_ns, starved_ns);
 }
 
-static size_t read_small(const char *path, char *text, size_t room) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  size_t n = 0;
-  while (n + 1 < room) {
-    ssize_t got = read(fd, text + n, room - 1 - n);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    n += (size_t)got;
-  }
-  close(fd);
-  text[n] = 0;
-  return n;
-}
-
 /* The first number in text; *end is behind it. */
 static uint64_t parse_number(const char *text, const char **end) {
   while (*text && (*text < '0' || *text > '9')) text++;
@@ -114,7 +98,7 @@ void sm_trace_cpu(uint64_t *cpu_ns, uint64_t *starved_ns) {
   const char *p = text;
   struct timespec ts;
   *cpu_ns = *starved_ns = 0;
-  if (read_small("/proc/self/schedstat", text, sizeof text)) {
+  if (sm_read_text("/proc/self/schedstat", text, sizeof text)) {
     *cpu_ns = parse_number(p, &p);
     *starved_ns = parse_number(p, &p);
   } else if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == 0) {
@@ -125,8 +109,8 @@ void sm_trace_cpu(uint64_t *cpu_ns, uint64_t *starved_ns) {
 uint64_t sm_trace_private_bytes(void) {
   char text[4096];
   const char *p;
-  if (read_small("/proc/self/smaps_rollup", text, sizeof text) && (p = strstr(text, "Private_Dirty:"))) return parse_number(p, &p) * 1024;
-  if (!read_small("/proc/self/statm", text, sizeof text)) return 0;
+  if (sm_read_text("/proc/self/smaps_rollup", text, sizeof text) && (p = strstr(text, "Private_Dirty:"))) return parse_number(p, &p) * 1024;
+  if (!sm_read_text("/proc/self/statm", text, sizeof text)) return 0;
   parse_number(text, &p);
   uint64_t resident = parse_number(p, &p), shared = parse_number(p, &p);
   long page = sysconf(_SC_PAGESIZE);
