@@ -21,10 +21,7 @@
 typedef struct {
   char byte;
   struct iovec v;
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int))];
-  } control;
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
   struct msghdr head;
 } fd_message;
 
@@ -34,8 +31,8 @@ static void message_init(fd_message *m, char byte) {
   m->v = (struct iovec){&m->byte, 1};
   m->head.msg_iov = &m->v;
   m->head.msg_iovlen = 1;
-  m->head.msg_control = m->control.space;
-  m->head.msg_controllen = sizeof m->control.space;
+  m->head.msg_control = m->control;
+  m->head.msg_controllen = sizeof m->control;
 }
 
 static int send_code(void) {
