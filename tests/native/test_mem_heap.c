@@ -36,12 +36,12 @@ static void worker(void *arg, int reserve_mib) {
   atomic_store(&f->intact, 1);
   atomic_store(&f->first, fill(24 * MIB, f));
   atomic_store(&f->again, fill(24 * MIB, f));
-  atomic_store(&f->large, fill(160 * MIB, f));
+  atomic_store(&f->large, fill(80 * MIB, f));
 }
 
 static void in_worker(bool tunes) {
   faults *f = shared_memory(sizeof *f);
-  check(end_of(start_child(worker, f, 128)) == 0, "a worker with a stretch ends well");
+  check(end_of(start_child(worker, f, 64)) == 0, "a worker with a stretch ends well");
   check(atomic_load(&f->intact) == 1, "the blocks hold what was written");
   if (tunes) {
     check(atomic_load(&f->first) > 0, "the first block faults its pages in");
