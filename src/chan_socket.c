@@ -62,7 +62,7 @@ int sm_socket_send_fd(int sock, int fd, const sm_watch *watch) {
     rc = sm_watch_look(watch);
     if (rc < 0) return rc;
     struct pollfd p = {sock, POLLOUT, 0};
-    /* too many descriptors in flight: POLLOUT would not wait for that */
+    /* POLLOUT does not wait for descriptors in flight to become fewer, so poll() only sleeps here. */
     if (err == ETOOMANYREFS) p.events = 0;
     poll(&p, 1, err == ETOOMANYREFS ? 5 : SM_SLICE_MS);
   }

@@ -1,7 +1,7 @@
 /* proc_reap.c: see proc_reap.h.
  *
  * Ownership: the job is the starting thread's again once `done` is set and the thread has been joined.
- * Errors: a child that somebody else has waited for is as good as reaped.
+ * Errors: a child that other code has waited for counts as reaped.
  */
 #define _GNU_SOURCE
 #include "proc_reap.h"
@@ -35,7 +35,7 @@ static void *reap(void *arg) {
   return NULL;
 }
 
-/* The job of this process. One that was inherited over a fork is dropped as it lies: its thread is not here. */
+/* The job of this process. A job that was inherited over a fork is dropped without being freed, because its thread does not exist here. */
 static reap_job *own_job(void) {
   if (job && job->owner != sm_pid()) job = NULL;
   return job;

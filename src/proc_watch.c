@@ -27,7 +27,7 @@ struct sm_sentinel {
   struct pollfd fds[]; /* n + 1 */
 };
 
-/* The flag alone is looked at every LOOK_MS: a member that sets it ends soon after, and that is seen at once. */
+/* The thread checks the flag only every LOOK_MS, because a member that sets it ends soon after, and poll() sees that at once. */
 static void *watch(void *arg) {
   sm_sentinel *s = arg;
   for (;;) {

@@ -1,7 +1,7 @@
 /* sync_turnstile.c: see sync_turnstile.h.
  *
- * Purpose: order without a queue. Marking is one store an item; the turn moves only once somebody has entered,
- * so maps without ordered sections pay nothing else.
+ * Purpose: order without a queue. Marking an item is one store; the turn moves only after a process has entered for the first time, so
+ * maps without ordered sections pay nothing else.
  * Fork and signals: lock-free; every wait is sliced and watches the failure flag.
  */
 #include "sync_turnstile.h"

@@ -1,7 +1,7 @@
 /* task_trace.c: see task_trace.h.
  *
- * Purpose: a record a worker can write for some nanoseconds and that survives its death.
- * Ownership: the memory is the caller's. Fork and signals: no locks, no system call on the way of an event.
+ * Purpose: a record that costs a worker some nanoseconds an event and survives its death.
+ * Ownership: the memory is the caller's. Fork and signals: recording an event takes no lock and makes no system call.
  */
 #include "task_trace.h"
 
@@ -54,8 +54,8 @@ int sm_trace_check(const void *mem, size_t nbytes) {
   return 0;
 }
 
-/* The other slot is written first; the number is what makes it hold. Stores and loads of a slot are release and
- * acquire, so whoever sees a value of the next round also sees that the number has moved on. */
+/* The sum is written to the slot that does not hold, and then the number makes that slot hold. Stores and loads of a slot are release
+ * and acquire, so a reader that sees a value of the next round also sees that the number has moved on. */
 void sm_trace_drop(sm_trace_ring_shm *r, uint32_t kind, uint64_t t0_ns, uint64_t t1_ns) {
   if (kind >= SM_TRACE_NKINDS) return;
   uint64_t n = atomic_load_explicit(&r->dropped[kind], memory_order_relaxed);
