@@ -13,7 +13,7 @@ r_array *r_array_get(SEXP x, const char *arg);
  * own attributes, its class among them, are x's. */
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta);
 
-/* For the result channel. If ptr is of an attached handle in a segment of its own, which the master may have dropped, or in one
+/* For the result channel. If ptr is of an attached handle in a segment of its own, which the owner may have dropped, or in one
  * that this process made or received, its descriptor to be passed on; else -1. */
 int r_array_travel_fd(SEXP ptr, pid_t me);
 

@@ -1,7 +1,7 @@
-/* r_lock.c: Lock(): a lock of one's own, in memory that forked processes share.
+/* r_lock.c: Lock(): a lock of the user's own, in memory that forked processes share.
  *
- * Ownership: each process frees its own mapping. What this process holds it knows by own_lock's `holder`; who holds it elsewhere
- * stands in shared memory, so that one who waits for a process that waits for it learns that instead of waiting for ever.
+ * Ownership: each process frees its own mapping. `holder` of own_lock says whether this process holds the lock; `holder` in shared memory
+ * names the holding process, so that a process never waits for a holder that waits for that very process.
  */
 #include <R.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 
 typedef struct {
   sm_lock_shm lock;
-  _Atomic int32_t holder; /* pid of who holds it, or held it when it died; 0 for nobody */
+  _Atomic int32_t holder; /* pid of the holder, living or dead; 0 for none */
 } lock_page;
 
 typedef struct {
@@ -67,7 +67,7 @@ static void leave(void *lock) {
   sm_lock_unlock(&l->shm->lock);
 }
 
-/* Nothing is held when it jumps. The time limit of the running item does not count the wait. */
+/* Raises R errors and interrupts while the lock is not held. The time limit of the running item does not count the wait. */
 static int wait_for(own_lock *l) {
   int rc = SM_EAGAIN;
   while (rc == SM_EAGAIN) {

@@ -48,8 +48,8 @@ static void *elements_rw(SEXP x) {
 #if R_VERSION >= R_Version(4, 5, 0)
 static bool bare(SEXP x) { return !ANY_ATTRIB(x); }
 #else
-/* R before 4.5 has no entry point that tells: x is compared with a copy of its elements, which has none. The copies of scalars
- * are made once. */
+/* R before 4.5 has no entry point that tells whether x has attributes, so x is compared with a copy of its elements. The vectors for
+ * copies of scalars are made once. */
 static SEXP like_of(SEXP x) {
   static SEXP kept[RAWSXP + 1];
   int type = TYPEOF(x);

@@ -1,7 +1,7 @@
 /* r_wire_move.c: see r_wire_move.h.
  *
  * Threads copy into vectors that the calling thread has allocated; they call nothing of R. The placeholders'
- * classes know one method each way; nobody but R_Serialize() ever sees a placeholder.
+ * classes have one method for each direction; only R_Serialize() ever sees a placeholder.
  */
 #include "r_wire_move.h"
 
@@ -36,7 +36,7 @@ static size_t item_size(int type) {
 
 /* ---- writer: which vectors ---- */
 
-/* Bytes of x if it is a vector to move, else 0. One that can say in a few bytes what it is (1:1e7) goes as it is. */
+/* Bytes of x if it is a vector to move, else 0. A compact vector such as 1:1e7 is not moved, because its serialized state is small. */
 static size_t moved_nbytes(SEXP x) {
   size_t size = item_size(TYPEOF(x));
   if (size == 0) return 0;
@@ -74,7 +74,7 @@ static R_altrep_class_t class_for(int type) {
 
 typedef struct {
   sm_move_table *t;
-  SEXP last; /* moved last, and its placeholder: columns and elements often recur at once */
+  SEXP last; /* the vector moved last, and its placeholder: the same column or element often follows again */
   SEXP last_holder;
   PROTECT_INDEX at;
 } out_state;
@@ -96,7 +96,7 @@ static size_t describe(SEXP x, size_t nbytes, sm_move_table *t) {
 
 static SEXP placeholder(SEXP x, size_t nbytes, out_state *o);
 
-/* The same for the names of x, where there are many: `copy` has x's attributes. */
+/* Replace the names in `copy`, which has the attributes of x, by a placeholder, where there are many. */
 static void replace_names(SEXP x, SEXP copy, out_state *o) {
   SEXP names = PROTECT(Rf_getAttrib(x, R_NamesSymbol));
   size_t nbytes = TYPEOF(names) == STRSXP && Rf_getAttrib(x, R_DimSymbol) == R_NilValue ? moved_nbytes(names) : 0;
@@ -120,7 +120,7 @@ static SEXP placeholder(SEXP x, size_t nbytes, out_state *o) {
   return p;
 }
 
-/* x, or a copy of it with placeholders in it. */
+/* Gives x, or a copy of x with placeholders in it. */
 static SEXP replace(SEXP x, int depth, out_state *o) {
   if (TYPEOF(x) != VECSXP) {
     size_t nbytes = moved_nbytes(x);
@@ -185,7 +185,7 @@ static void copy_steps(void *arg, int rank, int np) {
   }
 }
 
-/* Where entry e's contents go: the vector itself, or the room for its strings. */
+/* The destination of entry e's contents: the vector itself, or the room for its strings. */
 static uint8_t *contents_of(SEXP v, const sm_moved_shm *e) {
   switch (e->type) {
   case LGLSXP: return (uint8_t *)LOGICAL(v);
@@ -261,7 +261,7 @@ SEXP r_move_in(const sm_move_source *s, const sm_move_head_shm *head, int *rc) {
 
 /* ---- the placeholders' classes ---- */
 
-static SEXP expected = NULL; /* the vectors of the stream that is read now; protected by who set it */
+static SEXP expected = NULL; /* the vectors of the stream that is being read; the caller of r_move_expect() protects them */
 
 SEXP r_move_expect(SEXP vectors) {
   SEXP before = expected ? expected : R_NilValue;
