@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "r_util.h"
-#include "r_wire_vector.h"
+#include "r_wire_pooled.h"
 
 typedef struct {
   uint64_t nbytes[3];
@@ -71,7 +71,7 @@ static size_t total_of(const uint64_t *nbytes) { return (size_t)(nbytes[0] + nby
 
 SEXP r_strings_room(const sm_moved_shm *e) {
   if (!sm_strings_sizes_valid(e->nbytes, (uint64_t)e->length)) r_abort("sharedmem_channel_error", "a worker's strings are malformed");
-  SEXP room = PROTECT(r_vector_new(RAWSXP, (R_xlen_t)(sizeof(strings_head) + total_of(e->nbytes))));
+  SEXP room = PROTECT(r_pooled_vector(RAWSXP, (R_xlen_t)(sizeof(strings_head) + total_of(e->nbytes))));
   strings_head h = {{e->nbytes[0], e->nbytes[1], e->nbytes[2]}, (uint64_t)e->length};
   memcpy(RAW(room), &h, sizeof h);
   UNPROTECT(1);
