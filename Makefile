@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native sanitize lint docs bench bench-quick coverage clean
+.PHONY: help demo test test-current install check suites native sanitize lint docs vignettes site cheatsheet bench bench-quick coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -72,11 +72,16 @@ lint: install
 	@Rscript tools/lint.R
 	@tools/warnings.sh
 	@Rscript tools/roxygen.R --check
+	@Rscript tools/spelling.R
 
 ## docs         write NAMESPACE and man/ from the comments in R/
 docs: install
 	@tools/setup.sh lint
 	@Rscript tools/roxygen.R
+
+## vignettes    knit vignettes/*.Rmd.orig, whose code starts processes, to vignettes/*.Rmd (NAMES=: some of them)
+vignettes: install
+	@Rscript tools/vignettes.R $(NAMES)
 
 ## check        R CMD build and R CMD check --as-cran
 check:

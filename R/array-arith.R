@@ -11,10 +11,12 @@ plain <- function(x) {
 #' Operators, comparison, logic and the Math group work on a shared array as on the R vector, matrix or array with the
 #' same values, dims and names. The result is an ordinary R object, never a shared one.
 #'
-#' R hands `x %*% y` to a class from R 4.3 on, and so an operator whose other side has a class with operators of its own
-#' (factor, Date, difftime). Before, write `x[] %*% y`, `x[] == f`.
+#' R hands `x %*% y` to a class from R 4.3 on, `crossprod(x, y)` and `tcrossprod(x, y)` from 4.4 on. For older versions the package exports
+#' functions of these names, which take ordinary matrices as R's own do; so they work there too, once the package is attached. An operator
+#' whose other side has a class with operators of its own (factor, Date, difftime) reaches shared arrays from R 4.3 on; before,
+#' write `x[] == f`.
 #'
-#' @param e1,e2,x,y shared arrays or anything that R's own operator takes.
+#' @param e1,e2,x shared arrays or anything that R's own operator takes.
 #' @param ... further arguments of the function, such as `digits` of [round()].
 #' @return An ordinary R vector, matrix or array with the attributes that R gives.
 #' @source Arithmetic on the NumPy arrays of the Python package `sharedmem`.
@@ -24,6 +26,7 @@ plain <- function(x) {
 #' x + 1
 #' sqrt(x)
 #' x > 2
+#' @aliases %*% crossprod tcrossprod matrixOps.shared_array
 #' @name shared_array-arithmetic
 NULL
 
@@ -53,12 +56,24 @@ Math.shared_array <- function(x, ...) {
 #' @export
 Complex.shared_array <- function(z) get(.Generic, envir = baseenv(), mode = "function")(shared_values(z))
 
-#' @rdname shared_array-arithmetic
+#' @noRd
 #' @rawNamespace if (getRversion() >= "4.3.0") S3method(matrixOps, shared_array)
 matrixOps.shared_array <- function(x, y) {
   f <- get(.Generic, envir = baseenv(), mode = "function")
-  f(plain(x), plain(y))
+  if (missing(y)) f(plain(x)) else f(plain(x), plain(y))
 }
+
+# Where R does not hand these to a class.
+#' @noRd
+#' @rawNamespace if (getRversion() < "4.3.0") export("%*%")
+`%*%` <- function(x, y) base::`%*%`(plain(x), plain(y))
+
+#' @noRd
+#' @rawNamespace if (getRversion() < "4.4.0") export(crossprod, tcrossprod)
+crossprod <- function(x, y = NULL) base::crossprod(plain(x), plain(y))
+
+#' @noRd
+tcrossprod <- function(x, y = NULL) base::tcrossprod(plain(x), plain(y))
 
 # A shared array beside an object of another class: its values are taken first, then that class decides.
 #' @noRd

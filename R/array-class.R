@@ -1,6 +1,56 @@
 # R classes whose values lie in shared memory as codes or numbers: factor, Date, POSIXct, difftime, integer64.
 # Their attributes travel with the handle (see r_array.h), and are put on what is read.
 
+#' Shared arrays
+#'
+#' A shared array is a vector, matrix or array whose elements lie in memory that the session, its workers and all processes forked later
+#' see. [empty()], [full()], [copy()], [memmap()], [fromfile()] and [read_npy()] make one.
+#'
+#' `x[i]` reads and `x[i] <- v` writes the memory itself, so a function that is given `x` can fill it for its caller, and a worker can fill
+#' it for the session. Class, names and other attributes have R's value semantics: what a function does to those of its argument leaves
+#' the caller's as they were.
+#'
+#' @section What shares and what copies:
+#' | shares the memory | copies the values |
+#' | --- | --- |
+#' | `y <- x`, arguments of functions, variables that a closure sees | `x[]`, `x[i]`, `unshare(x)`, `copy(x)` |
+#' | columns of a list or data frame | arithmetic, summaries, `as.vector(x)` and its like |
+#' | `dim(x) <- d`, `names(x) <- n`, other attributes | results of functions that do not know of shared arrays |
+#' | `shared_view(x)`, which is read-only | `saveRDS(x)`, `save(x)` |
+#' | a handle that a worker returns, or `serialize()` | `serialize()` with `options(sharedmem.serialize = "values")` |
+#'
+#' @section What works on one:
+#' Indexing of every kind, arithmetic, comparison, `sum()`, `mean()`, `range()`, `sort()`, `order()`, `apply()`, `lapply()`, `summary()`,
+#' `print()`, `cbind()`, formulas, and many more: see [shared_array-index], [shared_array-arithmetic], [shared_array-summary],
+#' [shared_array-order], [shared_array-generics], [shared_array-convert]. What they give is an ordinary R object.
+#'
+#' R does not let a class take over everything. `for (i in x)`, `if (x)` and C code of other packages raise `sharedmem_elements_error`;
+#' `which()`, `rowSums()`, `lm.fit()` and their like want an ordinary vector. Give them `x[]`, which copies, or `shared_view(x)`, which
+#' does not.
+#'
+#' @section Who writes:
+#' `x[i] <- v` writes into the memory in your own code and in packages that know of shared arrays. In a function of any other package, base
+#' R's `replace(x, 1, 0)` or `pmax(x, 0)` among them, it works on a copy, and `x` stays as it was. [set_shared()] has the rule.
+#'
+#' @section Its life:
+#' The memory returns to the system when the last handle in the last process is gone. Its name is in no directory, so nothing
+#' stays behind after `kill -9`. A handle that is sent to another process of the machine attaches there while the array is alive;
+#' `saveRDS()` and `save()` keep the values. A handle whose memory is gone raises `sharedmem_unattached_error` wherever it is used.
+#'
+#' @source The arrays of the Python package `sharedmem`, which are NumPy's.
+#' @seealso [is_shared()], [dtype()], [unshare()]; `vignette("reference-semantics", "sharedmem")`
+#' @examples
+#' x <- empty(c(2, 3))
+#' fill <- function(a) a[2, ] <- 1:3    # nothing is returned
+#' fill(x)
+#' x
+#' x[]
+#' y <- x                               # the same memory
+#' y[1, 1] <- 10
+#' x[1, 1]
+#' @name shared_array
+NULL
+
 # All values with all attributes, as x[].
 shared_values <- function(x) .Call(ffi_index_get_all, x, FALSE, FALSE)
 

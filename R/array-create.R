@@ -11,7 +11,8 @@ abort_memory <- function(asked, available, reason) {
 
 # Called from C when an argument of any type is refused.
 abort_argument_value <- function(arg, value, expected) {
-  abort_argument(arg, describe_value(value), expected)
+  abort_argument(arg, describe_value(value), expected, advice =
+    if (arg == "dtype" && is.numeric(value)) "all extents go into `shape`, as in empty(c(5, 3)) and full(c(5, 3), value)")
 }
 
 format_bytes <- function(n) {

@@ -101,25 +101,28 @@ is.matrix.shared_array <- function(x) length(dim(x)) == 2L
 is.array.shared_array <- function(x) {
   for (f in c("rowSums", "colSums", "rowMeans", "colMeans"))
     if (called_by(get(f, envir = baseenv()), sys.nframe()))
-      abort_argument("x", "a shared array", sprintf("an ordinary one: write %s(x[]), or %s(shared_view(x)), which does not copy", f, f))
+      abort_argument("x", "a shared array", "an ordinary array",
+                     advice = sprintf("write %s(x[]), or %s(shared_view(x)), which does not copy", f, f))
   length(dim(x)) > 0L
 }
 
 #' @rdname shared_array-generics
 #' @export
 `levels<-.shared_array` <- function(x, value) {
+  if (!is_shared(x)) return(NextMethod())
   meta <- array_meta(x)
   if (!"factor" %in% meta$class) abort_argument("x", sprintf("an array of dtype %s", dtype_code(x)), "a shared factor")
   n <- length(meta$levels)
   if (!is.character(value) || anyNA(value) || length(value) < n || anyDuplicated(value))
-    abort_argument("value", describe_value(value),
-                   sprintf("at least %d different names (levels that are joined or dropped change the codes: set them on x[])", n))
+    abort_argument("value", describe_value(value), sprintf("at least %d different names", n),
+                   advice = "levels that are joined or dropped change the codes: set them on x[]")
   reshape_handle(x, dim(x), set_meta(meta, "levels", value))
 }
 
 #' @rdname shared_array-generics
 #' @export
 `$.shared_array` <- function(x, name) {
+  if (!is_shared(x)) return(NextMethod())
   switch(name, shape = .Call(ffi_array_shape, x), dtype = dtype(x), size = length(x), nbytes = nbytes(x),
          ndim = length(.Call(ffi_array_shape, x)), T = t(x), abort_component(name))
 }
@@ -129,8 +132,8 @@ is.array.shared_array <- function(x) {
 `$<-.shared_array` <- function(x, name, value) abort_component(name)
 
 abort_component <- function(name) {
-  abort_argument("x", "a shared array",
-                 sprintf("a list to have a component `%s`; elements are x[i] and x[[i]], the shape is dim(x), the type dtype(x)", name))
+  abort_argument("x", "a shared array", sprintf("a list to have a component `%s`", name),
+                 advice = "elements are x[i] and x[[i]], by names x[\"a\"]; the shape is dim(x), the type dtype(x)")
 }
 
 #' @rdname shared_array-generics

@@ -206,7 +206,9 @@ match_names <- function(i, nm, axis) {
   if (any(lost)) {
     k <- which(lost)[1L]
     none <- if (is.null(nm))
-      sprintf("subscript %s: the array has no %s", describe_value(i[k]), if (axis > 0L) "dimnames there" else "names")
+      sprintf("subscript %s: the array has no %s", describe_value(i[k]),
+              if (axis > 0L) "dimnames there; dimnames(x) <- list(...) gives it some" else "names; names(x) <- ... gives it some")
+    else if (axis < 0L) sprintf("subscript %s: no element has that name (shared arrays do not grow)", describe_value(i[k]))
     abort_index(none, k, i[k], length(nm), max(axis, 0L))
   }
   at

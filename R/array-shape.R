@@ -24,6 +24,7 @@ set_meta <- function(meta, name, value) {
 
 #' @export
 `dim<-.shared_array` <- function(x, value) {
+  if (!is_shared(x)) return(NextMethod())
   meta <- set_meta(set_meta(array_meta(x), "names", NULL), "dimnames", NULL)
   if (is.null(value)) return(.Call(ffi_array_reshape, x, numeric(), TRUE, meta))
   if (!is.numeric(value) || length(value) == 0L || anyNA(value) || any(value < 0) || any(value != trunc(value)))
@@ -42,6 +43,7 @@ names.shared_array <- function(x) {
 
 #' @export
 `names<-.shared_array` <- function(x, value) {
+  if (!is_shared(x)) return(NextMethod())
   if (length(dim(x)) == 1L) {
     dimnames(x) <- if (!is.null(value)) list(value)
     return(x)
@@ -55,6 +57,7 @@ dimnames.shared_array <- function(x) array_meta(x)$dimnames
 
 #' @export
 `dimnames<-.shared_array` <- function(x, value) {
+  if (!is_shared(x)) return(NextMethod())
   d <- dim(x)
   if (!is.null(value)) {
     if (is.null(d)) abort_argument("dimnames", describe_value(value), "NULL for what is no array")

@@ -6,11 +6,15 @@ ProcessBackend <- structure(list(name = "process"), class = c("sharedmem_process
 #' @export
 format.sharedmem_process_backend <- function(x, ...) "<ProcessBackend: forked worker processes>"
 
-# In forked workers; in the session where there are none, or where it cannot be forked.
+# In forked workers; in those of the fork server where the session cannot be forked; in the session where there are none.
 #' @export
 run_map.sharedmem_process_backend <- function(backend, pool, job) {
   np <- if (job$here) 0L else min(resolve_np(pool$np), job$n)
-  if (np == 0L || !fork_is_safe()) return(run_here(job, 1L))
+  if (np == 0L) return(run_here(job, 1L))
+  if (!fork_is_safe()) {
+    server <- server_instead()
+    return(if (is.null(server)) run_here(job, 1L) else run_served(server, pool, job, np))
+  }
   often <- job$n > 2 * np
   func <- compiled(job$func, often)
   each <- job$each(func)

@@ -17,6 +17,8 @@ inform_class <- function(class, message, ..., call = NULL) {
 
 # What a map, a region or a background call has failed with goes to the caller, and is kept for last_error().
 raise_failure <- function(e) {
+  # `traceback()` has the session's calls alone; in a worker this failure is the reason of another
+  if (length(e$traceback) && !in_worker()) e$message <- sub("\\)$", "; last_error() shows its calls)", e$message)
   the$session$last_error <- e
   stop(e)
 }
@@ -28,7 +30,7 @@ raise_failure <- function(e) {
 #'
 #' @return A [WorkerException], or `NULL` if there was none yet.
 #' @source No counterpart in the Python package.
-#' @seealso [WorkerException]
+#' @seealso [WorkerException], [sharedmem_error]
 #' @examples
 #' f <- function(i) if (i == 3) stop("bad input") else i
 #' try(MapReduce(np = 2)$map(f, 1:4), silent = TRUE)
@@ -36,10 +38,10 @@ raise_failure <- function(e) {
 #' @export
 last_error <- function() the$session$last_error
 
-# Names the argument, what came and what was expected.
-abort_argument <- function(arg, got, expected, call = NULL) {
+# Names the argument, what came, what was expected and, where that is not clear from it, what to do.
+abort_argument <- function(arg, got, expected, call = NULL, advice = NULL) {
   abort_class("sharedmem_argument_error",
-              sprintf("`%s` must be %s, not %s", arg, expected, got),
+              paste0(sprintf("`%s` must be %s, not %s", arg, expected, got), if (!is.null(advice)) paste0(": ", advice)),
               arg = arg, got = got, expected = expected, call = call)
 }
 
@@ -59,6 +61,75 @@ cut_text <- function(x, n = 60L) {
   substr(x, 1L, n)
 }
 
+#' All conditions of the package, by class
+#'
+#' Every error of the package has class `sharedmem_error`, every warning `sharedmem_warning` and every message `sharedmem_message`, and a
+#' class of its own below that. So `tryCatch(expr, sharedmem_memory_error = function(e) e$asked)` catches what you mean and nothing else.
+#'
+#' @section Errors:
+#' - `sharedmem_error` (fields `message`, `call`): the class of all of them.
+#' - `WorkerException`, also `SlaveException` (fields `reason`, `traceback`, `item`, `label`, `rank`, `pid`): maps, regions and
+#'   background calls in which a worker fails, dies or is killed; see [WorkerException].
+#' - `StopProcessGroup`: you, inside the function of a map, to end it early.
+#' - `sharedmem_argument_error` (fields `arg`, `got`, `expected`): any function: an argument it cannot use.
+#' - `sharedmem_index_error` (fields `position`, `index`, `extent`, `axis`): `x[i]`, `x[i] <- v`, [shared_view()], [atomic_add()]: a
+#'   subscript out of bounds.
+#' - `sharedmem_value_error` (fields `position`, `value`, `dtype`): `x[i] <- v` and others: a value that the dtype cannot hold, an array
+#'   that is read-only.
+#' - `sharedmem_elements_error`: C code, `for`, `if`: asks for the elements as of an ordinary vector.
+#' - `sharedmem_unattached_error`: any use of a handle whose memory is gone, or is on another machine.
+#' - `sharedmem_memory_error` (fields `asked`, `available`): [empty()], [copy()], results of a map: memory, address space or descriptors
+#'   that cannot be had.
+#' - `sharedmem_file_error` (field `path`): [memmap()], [fromfile()], [tofile()], [read_npy()], [write_npy()], [write_trace()]; any use
+#'   of a mapped file that has become shorter.
+#' - `sharedmem_path_error`: [shared_path()]: no other program can find this memory.
+#' - `sharedmem_lock_error`: [critical], `ordered`, [Lock()]: entered twice, outside of `func`, or held by a process that waits for this
+#'   one.
+#' - `sharedmem_region_error`: [Parallel()]: processes that do not meet the same loops and barriers, a region used outside of its braces.
+#' - `sharedmem_timeout_error` (fields `timeout`, `pid`): `bg$wait(timeout)` of [background()]; as the `reason` of a [WorkerException]
+#'   where an item took too long.
+#' - `sharedmem_fork_error`: maps, regions and clusters: the system starts no process.
+#' - `sharedmem_cluster_error`: [make_shared_cluster()]: a cluster that was stopped, or all of whose nodes have died.
+#' - `sharedmem_task_error` (fields `item`, `reason`, `exception`): `foreach() %dopar%` with `.errorhandling = "stop"`.
+#' - `sharedmem_package_error` (fields `package`, `needed`, `installed`): functions that need a package which is not installed, or is too
+#'   old.
+#' - `sharedmem_misuse_error` (field `method`, of a method that is not there): a pool that is closed or assigned to, a trace that was not
+#'   recorded.
+#' - `sharedmem_rng_error`: a `.Random.seed` that is no generator's state.
+#' - `sharedmem_channel_error`, `sharedmem_kernel_error`: what should not happen: results damaged on their way, a thread that cannot be
+#'   started.
+#'
+#' @section Warnings:
+#' - `sharedmem_warning` (fields `message`, `call`): the class of all of them.
+#' - `LostExceptionType`: a condition of a worker that cannot be serialized: its message is kept, its class is lost.
+#' - `sharedmem_lost_warning` (fields `errors`, `lost`): [mclapply()], [mccollect()]: items that failed.
+#' - `sharedmem_value_warning` (field `name` of a variable): [cpu_count()]: a setting that is no number; `i8` values past 2^53 read as
+#'   double.
+#' - `sharedmem_file_warning` (fields `path`, `links`): [tofile()], [write_npy()]: the file had more hard links.
+#' - `sharedmem_fork_warning`: RStudio and Positron: the work runs in the session.
+#'
+#' @section Messages:
+#' - `sharedmem_message` (fields `message`, `call`): the class of all of them.
+#' - `sharedmem_copy_message` (field `package`): a package whose assignments work on copies; see [set_shared()].
+#' - `sharedmem_cores_message`: [cpu_count()]: `OMP_NUM_THREADS=1` hides what the scheduler gives.
+#'
+#' Warnings and messages of your own code in workers keep their classes.
+#'
+#' @seealso [WorkerException], [last_error()]
+#' @examples
+#' tryCatch(empty(3)[4], sharedmem_index_error = function(e) e$extent)
+#' pool <- MapReduce(np = 2)
+#' tryCatch(pool$map(function(path) stop("cannot read it"), c("a.csv", "b.csv")),
+#'          WorkerException = function(e) e$label)
+#' @name sharedmem_error
+#' @aliases sharedmem_warning sharedmem_message sharedmem_argument_error sharedmem_index_error sharedmem_value_error
+#'   sharedmem_elements_error sharedmem_unattached_error sharedmem_memory_error sharedmem_file_error sharedmem_path_error
+#'   sharedmem_lock_error sharedmem_region_error sharedmem_timeout_error sharedmem_fork_error sharedmem_cluster_error
+#'   sharedmem_task_error sharedmem_package_error sharedmem_misuse_error sharedmem_rng_error sharedmem_channel_error
+#'   sharedmem_kernel_error sharedmem_lost_warning sharedmem_value_warning sharedmem_file_warning sharedmem_fork_warning
+#'   sharedmem_copy_message sharedmem_cores_message
+NULL
+
 #' What goes wrong in a worker
 #'
 #' A map, a region or a background call in which a worker fails raises a condition of class `WorkerException` (also
@@ -68,12 +139,13 @@ cut_text <- function(x, n = 60L) {
 #'   `simpleError` that says how.
 #' - `traceback`: character, the calls in the worker that led to it, outermost first.
 #' - `item`: the number of the item in `sequence`, 1-based; `NA` if the worker was at none.
+#' - `label`: the item itself: its name, and its value where that is a single string or number other than `item`; else `NA`.
 #' - `rank`, `pid`: the worker's rank (0 ... np-1) and process id.
 #'
 #' Where the original condition cannot be serialized, `reason` is a `simpleError` with its message, and a
 #' warning of class `LostExceptionType` is given.
 #'
-#' `stop(StopProcessGroup())` inside `func` ends a map early and quietly; see [MapReduce()].
+#' `stop(StopProcessGroup())` inside `func` ends a map early and quietly; see [map].
 #'
 #' @param message Character: the message.
 #' @return `StopProcessGroup()`, `LostExceptionType()` and `WorkerException()` give conditions of these classes.
@@ -90,12 +162,13 @@ NULL
 #' @param reason The condition that the worker raised.
 #' @param traceback Character: calls, outermost first.
 #' @param item,rank,pid Integer, or `NA`.
+#' @param label Character: the item's name and value, or `NA`.
 #' @export
 WorkerException <- function(reason, traceback = character(), item = NA_integer_, rank = NA_integer_,
-                            pid = NA_integer_, message = worker_message(reason, item, rank, pid)) {
+                            pid = NA_integer_, message = worker_message(reason, item, rank, pid, label), label = NA_character_) {
   structure(class = c("WorkerException", "SlaveException", "sharedmem_error", "error", "condition"),
             list(message = message, call = NULL, reason = reason, traceback = traceback,
-                 item = item, rank = rank, pid = pid))
+                 item = item, rank = rank, pid = pid, label = label))
 }
 
 #' @rdname WorkerException
@@ -120,17 +193,34 @@ message_of <- function(cond) {
   else sprintf("a condition of class <%s> without a message", paste(class(cond), collapse = "/"))
 }
 
-at_item <- function(item) if (is.na(item)) "" else sprintf(" at item %.0f", item)
+# "item 3 (name = value)"
+item_text <- function(item, label = NA_character_) paste0(sprintf("item %.0f", item), if (!is.na(label)) sprintf(" (%s)", label))
 
-worker_message <- function(reason, item, rank, pid) {
+at_item <- function(item, label = NA_character_) if (is.na(item)) "" else paste(" at", item_text(item, label))
+
+# What an item is to the user: its name, and its value where that is a single string or number, and not its place in the
+# sequence. A method of the user's for `[[` may do anything, so it is not called again.
+item_label <- function(sequence, names, item) {
+  known <- is_shared(sequence) || (is.atomic(sequence) || is.list(sequence)) &&
+    (!is.object(sequence) || inherits(sequence, c("data.frame", "factor", "Date", "POSIXct")))
+  value <- if (known) tryCatch(sequence[[item]], error = function(e) NULL)
+  value <- if (length(value) != 1L || !is.atomic(value)) NULL
+           else if (is.character(value)) encodeString(cut_text(value, 120L), quote = "\"")
+           else if (is.object(value) || !identical(as.double(value), as.double(item))) format(value, digits = 15)
+  name <- if (!is.null(names) && !names[item] %in% c(NA, "", item)) cut_text(names[item])
+  label <- paste(c(name, value), collapse = " = ")
+  if (nzchar(label)) label else NA_character_
+}
+
+worker_message <- function(reason, item, rank, pid, label = NA_character_) {
   call <- tryCatch(conditionCall(reason), error = function(e) NULL)
-  sprintf("%s\n(worker %d, pid %d%s%s)", message_of(reason), rank, pid, at_item(item),
-          if (is.null(call)) "" else paste0(", in ", deparse(call, nlines = 1L, width.cutoff = 60L)[1L]))
+  sprintf("%s\n(worker %d, pid %d%s%s)", message_of(reason), rank, pid, at_item(item, label),
+          if (is.null(call) || !is.name(call[[1L]])) "" else paste0(", in ", deparse(call, nlines = 1L, width.cutoff = 60L)[1L]))
 }
 
 #' @export
 print.WorkerException <- function(x, ...) {
-  cat(sprintf("<WorkerException: worker %d, pid %d%s>\n", x$rank, x$pid, at_item(x$item)))
+  cat(sprintf("<WorkerException: worker %d, pid %d%s>\n", x$rank, x$pid, at_item(x$item, x$label)))
   cat(sprintf("reason <%s>: %s\n", paste(class(x$reason), collapse = "/"), message_of(x$reason)))
   if (length(x$traceback)) cat("calls in the worker:", paste0("  ", x$traceback), sep = "\n")
   invisible(x)
@@ -154,8 +244,8 @@ describe_status <- function(status) {
          if (signal == constants$signal[["SIGKILL"]]) "; the system may have run out of memory")
 }
 
-worker_death <- function(how, item, rank, pid) {
+worker_death <- function(how, item, rank, pid, label = NA_character_) {
   text <- sprintf("worker %d (pid %d) %s%s", rank, pid, how,
-                  if (is.na(item)) "" else sprintf(", while it worked on item %.0f", item))
-  WorkerException(simpleError(text), character(), item, rank, pid, message = text)
+                  if (is.na(item)) "" else paste(", while it worked on", item_text(item, label)))
+  WorkerException(simpleError(text), character(), item, rank, pid, message = text, label = label)
 }

@@ -35,7 +35,8 @@ copy <- function(a) {
 }
 
 copy_atomic <- function(a) {
-  if (inherits(a, "POSIXlt")) abort_argument("a", "a POSIXlt, which is a list", "a POSIXct: copy(as.POSIXct(a))")
+  if (inherits(a, "shared_array")) a <- ordinary(a) # it has the class alone
+  if (inherits(a, "POSIXlt")) abort_argument("a", "a POSIXlt, which is a list", "a POSIXct", advice = "copy(as.POSIXct(a))")
   if (is.null(a) || !is.atomic(a) || isS4(a))
     abort_argument("a", describe_value(a), "an atomic vector, a shared array, or a list or data frame of these")
   kept <- attributes(a)
@@ -59,9 +60,9 @@ copy_list <- function(a) {
 
 abort_lost <- function(kind, what) {
   abort_argument("a", sprintf("one with %s %s", kind, paste0("'", what, "'", collapse = ", ")),
-                 sprintf("without attributes and classes that shared memory does not keep (it keeps %s): copy(%s) drops them",
-                         paste(c(setdiff(kept_attributes, "class"), kept_classes), collapse = " "),
-                         if (kind == "class") "unclass(a)" else "as.vector(a)"))
+                 sprintf("without attributes and classes that shared memory does not keep (it keeps %s)",
+                         paste(c(setdiff(kept_attributes, "class"), kept_classes), collapse = " ")),
+                 advice = sprintf("copy(%s) drops them", if (kind == "class") "unclass(a)" else "as.vector(a)"))
 }
 
 #' @rdname copy

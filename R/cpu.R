@@ -136,16 +136,31 @@ resolve_np <- function(np) {
 
 # RStudio's and Positron's R sessions hang when they are forked.
 fork_is_safe <- function() {
-  if (isTRUE(getOption("sharedmem.fork"))) return(TRUE)
-  if (!is_gui_session()) return(TRUE)
-  if (!the$session$fork_warned) {
-    the$session$fork_warned <- TRUE
-    warn_class("sharedmem_fork_warning",
-               paste0("forking this session of ", .Platform$GUI, " is known to hang it: the work runs in one process. ",
-                      "Use Rscript or R in a terminal, or set options(sharedmem.fork = TRUE)"))
-  }
-  FALSE
+  wish <- getOption("sharedmem.fork")
+  if (isTRUE(wish) || in_worker() || in_server()) return(TRUE)
+  !isFALSE(wish) && !is_gui_session()
 }
+
+# A fork server for a session that cannot be forked, which one message says; NULL where there can be none, so that work is done in the
+# session.
+server_instead <- function() {
+  server <- tryCatch(need_server(), sharedmem_server_error = function(e) e)
+  told <- the$session$fork_told
+  the$session$fork_told <- TRUE
+  if (inherits(server, "error")) {
+    if (!told) warn_class("sharedmem_fork_warning",
+                          sprintf("this session cannot be forked (%s), and the work runs in one process, since %s", unforkable(),
+                                  message_of(server)))
+    return(NULL)
+  }
+  if (!told) inform_class("sharedmem_server_message",
+                          paste0("this session cannot be forked (", unforkable(), "): workers are forked by process ", server$pid,
+                                 " instead, which fetches variables from here as they need them; see ?fork_server"))
+  server
+}
+
+unforkable <- function()
+  if (isFALSE(getOption("sharedmem.fork"))) "options(sharedmem.fork = FALSE)" else paste(.Platform$GUI, "is known to hang then")
 
 is_gui_session <- function(gui = .Platform$GUI, env = Sys.getenv())
   identical(gui, "RStudio") || identical(gui, "Positron") ||

@@ -1,7 +1,8 @@
 # The function that the owner's loop of a map calls for everything but results: with a frame, a named list (r_team_frame()), and
 # `below`, all of whose items are done. An exception that it gives ends the map, unless it is to be collected. Conditions
-# wait until all items before theirs are done; it gives the number that wait.
-map_events <- function(collect, timeout = Inf, progress = progress_off) {
+# wait until all items before theirs are done; it gives the number that wait. label: of an item, in failures; NULL where the one
+# item is no item to the caller.
+map_events <- function(collect, timeout = Inf, progress = progress_off, label = NULL) {
   waiting <- list()
   failed <- FALSE
   relay <- new_relay(progress$hide)
@@ -30,7 +31,8 @@ map_events <- function(collect, timeout = Inf, progress = progress_off) {
         if (failed) beside_failure(end(frame, below)) else end(frame, below)
         return(0)
       })
-    e <- failure_from(frame, timeout)
+    if (is.null(label)) frame$item <- NA_integer_
+    e <- if (is.null(label)) failure_from(frame, timeout) else failure_from(frame, timeout, label)
     if (collect && !is.na(frame$item)) return(structure(list(e), class = "sharedmem_collected"))
     failed <<- TRUE
     e

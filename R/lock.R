@@ -1,6 +1,50 @@
 # critical and ordered sections of a pool. `state` is the pool's: state$map is the map that runs.
 # C evaluates `expr` in the section and leaves it however that ends.
 
+#' One worker at a time, and in the order of the items
+#'
+#' Inside the function of a [map]: `pool$critical(expr)` evaluates `expr` in one worker at a time, and `pool$ordered(expr)` also in
+#' the order of the items. `pool$local` is an environment that belongs to one worker.
+#'
+#' `expr` is evaluated where it stands, so its assignments are made in the function that calls the section. The lock is
+#' released however `expr` ends, also when its holder is killed. `with(pool$critical, expr)` and `with(pool$ordered, expr)` do the same.
+#'
+#' An item that ends without entering `ordered` passes its turn on. Regions have sections of the same names: see [Parallel()].
+#' [Lock()] makes a lock that belongs to no pool; [atomic_add()] adds without one.
+#'
+#' `pool$local` (also `pool$tls`) starts empty in each worker except for `pool$local$rank`, the worker's number from 0 to `np - 1`. What
+#' one item keeps there, the next items of the same worker find: a connection, a cache, a counter.
+#'
+#' @param expr code, mostly in braces.
+#' @usage
+#' \special{pool$critical(expr)}
+#'
+#' \special{pool$ordered(expr)}
+#'
+#' \special{pool$local}
+#' @return The value of `expr`. Entering a section twice, entering `ordered` from inside `critical`, and using either outside
+#'   of `func` are errors of class `sharedmem_lock_error`.
+#' @source `MapReduce.critical`, `MapReduce.ordered` and `MapReduce.local` of the Python package `sharedmem`.
+#' @seealso [map], [Lock()], [atomic_add()]
+#' @examples
+#' pool <- MapReduce(np = 2)
+#' sum <- full(1, 0)
+#' log <- empty(4, "i4")
+#' n <- full(1, 0)
+#' ranks <- pool$map(function(i) {
+#'   pool$critical(sum[1] <- sum[1] + i)
+#'   pool$ordered({
+#'     n[1] <- n[1] + 1
+#'     log[n[1]] <- i
+#'   })
+#'   pool$local$rank
+#' }, 1:4)
+#' sum[1]
+#' log[]
+#' @name critical
+#' @aliases ordered local tls pool$critical pool$ordered pool$local
+NULL
+
 new_critical <- function(state) {
   structure(function(expr) .External2(ffi_critical, state$map), class = "sharedmem_section")
 }
@@ -34,7 +78,7 @@ print.sharedmem_section <- function(x, ...) {
 #' @return A function of class `sharedmem_lock`. Entering it twice in one process is an error of class
 #'   `sharedmem_lock_error`, not a deadlock; so is a use in a process that is no fork of its maker.
 #' @source OpenMP's `omp_lock_t`, as a process-shared robust POSIX mutex.
-#' @seealso `critical` in [MapReduce()], [atomic_add()]
+#' @seealso [critical], [atomic_add()]
 #' @examples
 #' lock <- Lock()
 #' count <- full(1, 0)

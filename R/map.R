@@ -1,6 +1,7 @@
 # A map as a job for a back end, and what all back ends share.
 #
-# A job is a list: func; each, a function that binds map()'s further arguments to a function, for calls with an item alone;
+# A job is a list: func; each, a function that binds map()'s further arguments to a function, for calls with an item alone; star and
+# more, those arguments (bind_arguments());
 # sequence; n, its length; names; reduce; here, TRUE where the session is to run it itself; options of the pool; state, the
 # pool's environment of what changes.
 
@@ -8,17 +9,20 @@
 run_map <- function(backend, pool, job) UseMethod("run_map")
 
 # Random numbers, control memory, trace and progress for a job. np: workers, 0 for none. ranks: those of the trace.
-open_job <- function(job, np, ranks = np) {
+# served: workers are no forks of this process.
+open_job <- function(job, np, ranks = np, served = FALSE) {
   opts <- job$options
   collect <- opts$on_error == "collect"
   seed <- map_seed(opts$seed)
   retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
   map <- .Call(ffi_map_new, np, as.double(job$n), job$names, retries, opts$timeout, constants$output[[opts$output]])
   job$state$map <- map
+  if (served) .Call(ffi_map_share, map)
   if (opts$trace) .Call(ffi_trace_open, map, ranks, getOption("sharedmem.trace_events", 0))
   if (opts$progress) .Call(ffi_progress_wanted, map)
   progress <- progress_new(job$n, opts$progress)
-  list(map = map, seed = seed, collect = collect, progress = progress, events = map_events(collect, opts$timeout, progress))
+  label <- function(item) if (is.na(item)) NA_character_ else item_label(job$sequence, job$names, item)
+  list(map = map, seed = seed, collect = collect, progress = progress, events = map_events(collect, opts$timeout, progress, label))
 }
 
 # The job ends, however it came to that.

@@ -56,7 +56,8 @@
 #' @return An object of class `sharedmem_region` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `sharedmem.Parallel` of the Python package's 0.2 line; `#pragma omp parallel`, `for`, `single`, `critical`,
 #'   `ordered` and `barrier` of OpenMP.
-#' @seealso [Shared()], [MapReduce()], [WorkerException], [set_debug()]
+#' @seealso [Shared()], [MapReduce()], [sharedmem_error], [set_debug()]
+#' @aliases barrier forloop single region
 #' @examples
 #' p <- Parallel(Shared(count = 0), Reduction("+", total = c(0, 0)), num_threads = 2)
 #' with(p, {

@@ -1,46 +1,26 @@
 #' Pools of forked workers
 #'
-#' Makes a pool whose `map()` calls a function for every item of a sequence in forked worker processes. The pool holds no
-#' processes: each `map()` forks its workers, so they see everything that exists at that moment.
+#' Makes a pool, whose [`map()`][map] calls a function for every item of a sequence in forked worker processes. Each map forks its
+#' workers, so they see everything that exists at that moment.
 #'
-#' @section Mapping:
-#' `pool$map(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...)` calls `func(item, ...)` for
-#' every item of `sequence`, scheduled dynamically, and gives a list in the order of `sequence`, with its names.
-#' The names `reduce`, `star` and `minlength` are matched whole, so that `pool$map(runif, n, min = 5)` hands `min` on.
+#' @section What a pool has:
+#' - [`pool$map(func, sequence, ...)`][map] calls `func` for every item.
+#' - `pool$critical(expr)`, `pool$ordered(expr)` ([critical]): inside `func`, by one worker at a time.
+#' - [`pool$local`][local]: inside `func`, an environment of this worker's own.
+#' - `pool$np`, `pool$backend`, `pool$options`: what it was made with.
+#' - [`pool$trace`][sharedmem_trace]: with `trace = TRUE`, the record of the last map. `plot(pool)` draws it, `summary(pool)` says where the
+#'   time went.
 #'
-#' - `func`: function of an item and `...`.
-#' - `sequence`: anything with `length()` and `[[`.
-#' - `reduce`: `NULL` or a function that runs in the master as results arrive, in any order; its value takes the
-#'   result's place. A result made by [tuple()] is spread over its arguments, any other is its one argument. What
-#'   it assigns with `<<-` stays. An error in it stops the workers and is raised as it is.
-#' - `star`: `TRUE` spreads each item (a list or [tuple()]) over `func`'s arguments.
-#' - `minlength`: number of items below which everything runs in the master.
-#'
-#' @section Inside `func`:
-#' - `pool$critical(expr)` or `with(pool$critical, expr)` evaluates `expr` where it stands, in one worker at a
-#'   time, and gives its value. The lock is released however `expr` ends, by the death of its holder too. Entering it
-#'   twice is an error of class `sharedmem_lock_error`.
-#' - `pool$ordered(expr)` or `with(pool$ordered, expr)`: the same, and in the order of `sequence`. An item
-#'   that ends without entering it passes its turn on. Entering it from inside `critical`, or twice in one item, is an error.
-#' - `pool$local` (alias `pool$tls`): an environment of this worker's own; `pool$local$rank` is 0 ... np-1.
-#' - `pool$np`, `pool$backend`.
-#' - `tempdir()` is the session's; files made there stay until the session ends. R's console is empty: `browser()`, `readline()`,
-#'   `readLines(stdin())` and `scan()` meet its end.
-#'
-#' @section Errors:
-#' The first error in a worker stops the map: no further item starts, every worker ends, and a
-#' [WorkerException] is raised in the master. A worker that dies, by a signal or by `q()`, is one too.
-#' `stop(StopProcessGroup())` in `func` ends the map early and quietly: running items finish, the rest are not started,
-#' and the value has `NULL` for the rest and the attribute `"stopped"`. Warnings and messages of workers reach the master
-#' as warnings and messages.
+#' A pool holds no processes, so it needs no closing.
 #'
 #' @section Differences from Python:
 #' `sequence` may be anything with `length()` and `[[`, results of any size arrive, a worker's death is an
 #' error that names it, and `local` is an environment. `MapReduceByThread()` runs R code one item at a time in the
 #' master: R's evaluator has one thread.
 #'
-#' @param backend `ProcessBackend` (forked processes) or `ThreadBackend` (the calling process, one item at a
-#'   time, ranks taken in turn). A number here is `np`: `MapReduce(4)`.
+#' @param backend `ProcessBackend` (forked processes), `ThreadBackend` (the calling process, one item at a
+#'   time, ranks taken in turn), or `ServerBackend` (processes that are forked by the session's [fork_server()]; where the session
+#'   cannot be forked, `ProcessBackend` means it, too). A number here is `np`: `MapReduce(4)`.
 #' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
 #' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind
@@ -67,7 +47,8 @@
 #' @return An object of class `sharedmem_pool` (an environment, whose members cannot be assigned). Bad arguments give an error
 #'   of class `sharedmem_argument_error`.
 #' @source `sharedmem.MapReduce` and `sharedmem.MapReduceByThread` of the Python package.
-#' @seealso [sharedmem_trace], [plot.sharedmem_trace()], [tuple()], [background()], [WorkerException], [set_debug()]
+#' @seealso [map], [critical], [sharedmem_trace], [plot.sharedmem_trace()], [background()], [sharedmem_error], [set_debug()]
+#' @aliases retries on_error timeout seed output threads progress sharedmem_pool
 #' @examples
 #' pool <- MapReduce(np = 2)
 #' unlist(pool$map(function(i) i^2, 1:4))
@@ -90,7 +71,7 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ..., retries = 0L, on
     backend <- ProcessBackend
   }
   if (!inherits(backend, "sharedmem_backend"))
-    abort_argument("backend", describe_value(backend), "ProcessBackend or ThreadBackend, or the number of workers")
+    abort_argument("backend", describe_value(backend), "ProcessBackend, ThreadBackend or ServerBackend, or the number of workers")
   options <- check_pool_options(list(retries = retries, on_error = on_error, timeout = timeout, seed = seed, output = output,
                                      threads = threads, progress = progress, trace = trace))
   new_pool(backend, if (is.null(check_np(np))) cpu_count() else as.integer(np), options)
@@ -99,7 +80,8 @@ MapReduce <- function(backend = ProcessBackend, np = NULL, ..., retries = 0L, on
 # The members are locked; `state` alone changes: the map that runs and its item, `local`, the trace of the last map.
 new_pool <- function(backend, np, options) {
   state <- new.env(parent = emptyenv())
-  state$map <- state$trace <- state$seed <- NULL
+  state$map <- state$seed <- NULL
+  state$trace <- no_trace(options$trace)
   state$item <- NA_real_
   state$local <- new_local(0L)
   pool <- new.env(parent = emptyenv())
@@ -115,12 +97,67 @@ new_pool <- function(backend, np, options) {
     given <- !c(missing(func), missing(sequence), missing(reduce), missing(star), missing(minlength))
     eval(as.call(c(quote(pool_map), quote(pool), quote(state), map_arguments[given], quote(...))))
   }
-  for (name in c("close", "terminate", "join", "shutdown")) assign(name, nothing_to_close, envir = pool)
+  for (name in names(not_of_a_pool)) assign(name, not_in_pool(name), envir = pool)
   lockEnvironment(pool, bindings = TRUE)
   structure(pool, class = "sharedmem_pool")
 }
 
 map_arguments <- alist(`<func>` = func, `<sequence>` = sequence, `<reduce>` = reduce, `<star>` = star, `<minlength>` = minlength)
+
+#' Call a function for every item, in the workers of a pool
+#'
+#' `pool$map(func, sequence)` calls `func(item, ...)` for every item of `sequence` in forked workers, and gives a list of the results in
+#' the order of `sequence`, with its names. `pool` is what [MapReduce()] gives.
+#'
+#' Items are handed out one by one, to whichever worker is free. Each call forks its workers and ends them.
+#' With fewer than `minlength` items, in a pool of `np = 0`, and in debug mode ([set_debug()]) the session runs the items itself; results
+#' are the same.
+#'
+#' @section Inside `func`:
+#' - Everything of the session is there as it was when the map began. What `func` assigns to ordinary variables ends with
+#'   its worker; what it writes into [shared arrays][shared_array] stays, and all others see it.
+#' - `pool$critical(expr)` and `pool$ordered(expr)` ([critical]) let one worker in at a time, [`pool$local`][local] is this worker's own.
+#' - `tempdir()` is the session's; files made there stay until the session ends. R's console is empty: `browser()`, `readline()`,
+#'   `readLines(stdin())` and `scan()` meet its end.
+#' - `stop(StopProcessGroup())` ends the map early and quietly: running items finish, the rest are not started, and the value has `NULL`
+#'   for the rest and the attribute `"stopped"`.
+#'
+#' @section Errors:
+#' The first error in a worker stops the map: no further item starts, every worker ends, and a [WorkerException] is raised in the
+#' session. A worker that dies, by a signal or by `q()`, is one too. [last_error()] shows the calls in the worker. The pool's options
+#' `retries` and `on_error` change that; see [MapReduce()]. Warnings and messages of workers reach the session as warnings and
+#' messages. A finished item never runs again.
+#'
+#' @param func function of an item and `...`.
+#' @param sequence anything with `length()` and `[[`: a vector, a list, a data frame (its columns), a shared array.
+#' @param reduce `NULL`, or a function that the session calls with each result as it arrives, in any order; its value takes the
+#'   result's place. A result made by [tuple()] is spread over its arguments, any other is its one argument. What it assigns with `<<-`
+#'   stays. An error in it stops the workers and is raised as it is. To combine results two by two, call [Reduce()] on what `map()`
+#'   gives.
+#' @param star `TRUE` spreads each item (a list or [tuple()]) over `func`'s arguments.
+#' @param minlength number: with fewer items the session runs them itself.
+#' @param ... further arguments of `func`. The names `reduce`, `star` and `minlength` are matched whole, so that
+#'   `pool$map(runif, n, min = 5)` hands `min` on.
+#' @usage \special{pool$map(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...)}
+#' @return A list as long as `sequence`, with its names. Errors: [WorkerException] for what fails in a worker,
+#'   `sharedmem_argument_error` for bad arguments, `sharedmem_fork_error` where no worker can be started.
+#' @source `MapReduce.map` of the Python package `sharedmem`.
+#' @seealso [MapReduce()], [critical], [sharedmem_error]
+#' @examples
+#' pool <- MapReduce(np = 2)
+#' unlist(pool$map(function(i) i^2, c(a = 1, b = 2, c = 3)))
+#'
+#' # further arguments, and items that are spread over the function's arguments
+#' pool$map(function(x, power) x^power, 2:3, power = 3)
+#' pool$map(function(a, b) a * b, list(list(1, 2), list(3, 4)), star = TRUE)
+#'
+#' # results merged as they arrive
+#' total <- 0
+#' invisible(pool$map(function(i) i, 1:100, reduce = function(i) { total <<- total + i; NULL }))
+#' total
+#' @name map
+#' @aliases pool$map reduce star minlength
+NULL
 
 # The formals have names that are the beginning of nobody's.
 pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = NULL, `<star>` = FALSE, `<minlength>` = 0, ...) {
@@ -142,13 +179,22 @@ pool_map <- function(`<pool>`, `<state>`, `<func>`, `<sequence>`, `<reduce>` = N
     else if (...length()) function(item) func(item, ...)
     else func
   }
-  job <- list(func = func, each = each, sequence = sequence, n = n, names = names, reduce = with_advice(`<reduce>`),
-              here = n < `<minlength>` || get_debug(), options = pool$options, state = state)
+  job <- list(func = func, each = each, star = `<star>`, more = list(...), sequence = sequence, n = n, names = names,
+              reduce = with_advice(`<reduce>`), here = n < `<minlength>` || get_debug(), options = pool$options,
+              state = state)
   # a map inside a worker of the same pool has the pool to itself until it ends
   outer <- mget(c("map", "item", "local", "seed"), envir = state)
   on.exit(list2env(outer, state))
   sweep_background()
   run_map(pool$backend, pool, job)
+}
+
+# func for calls with an item alone, where its further arguments have come as a list.
+bind_arguments <- function(func, star, more) {
+  force(func)
+  if (star) function(item) call_spread(func, as.list(item), more)
+  else if (length(more)) do.call(function(...) function(item) func(item, ...), more, quote = TRUE)
+  else func
 }
 
 # star = TRUE: func(item[[1]], item[[2]], ..., further arguments).
@@ -181,8 +227,19 @@ advised <- function(expr, f, advice) {
                   arg = "func", got = "too few arguments", expected = advice))
 }
 
-nothing_to_close <- function(...)
-  abort_class("sharedmem_misuse_error", "a pool holds no processes and need not be closed: the workers of a map end with it")
+# Methods of other packages' and languages' pools, and what is in their place.
+not_of_a_pool <- c(
+  structure(rep("a pool holds no processes and need not be closed: the workers of a map end with it", 4L),
+            names = c("close", "terminate", "join", "shutdown")),
+  starmap = "use pool$map(func, sequence, star = TRUE)",
+  structure(rep("use pool$map(func, sequence); reduce = function(result) ... takes results as they arrive", 4L),
+            names = c("imap", "imap_unordered", "lapply", "apply")),
+  structure(rep("use background(func, ...), and its $wait() for the value", 3L), names = c("map_async", "apply_async", "submit")))
+
+not_in_pool <- function(name) {
+  force(name)
+  function(...) abort_class("sharedmem_misuse_error", sprintf("no pool$%s(): %s", name, not_of_a_pool[[name]]), method = name)
+}
 
 #' @rdname MapReduce
 #' @export
@@ -210,6 +267,18 @@ with.sharedmem_pool <- function(data, expr, ...)
   abort_class("sharedmem_misuse_error", paste("a pool needs no with(): pool <- MapReduce(); pool$map(func, sequence).",
                                               "Sections are with(pool$critical, expr) and with(pool$ordered, expr)"))
 
+#' @rdname plot.sharedmem_trace
+#' @export
+plot.sharedmem_pool <- function(x, ...) plot(x$trace, ...)
+
+#' @export
+summary.sharedmem_pool <- function(object, ...) summary(object$trace, ...)
+
+# Completion shows what a pool has; what it has only to say that it needs no closing is left out.
+#' @importFrom utils .DollarNames
+#' @export
+.DollarNames.sharedmem_pool <- function(x, pattern = "") grep(pattern, setdiff(ls(x), names(not_of_a_pool)), value = TRUE)
+
 #' @export
 print.sharedmem_pool <- function(x, ...) {
   set <- x$options[!vapply(names(x$options), function(k) identical(x$options[[k]], formals(MapReduce)[[k]]), NA)]
@@ -220,7 +289,7 @@ print.sharedmem_pool <- function(x, ...) {
       "$critical(expr), $ordered(expr): inside func, by one worker at a time, in the order of the items\n",
       sprintf("$local, $tls: an environment of each worker's own; $local$rank is %d here\n", x$local$rank),
       sprintf("$np: %d; $backend: %s; $options: %s\n", x$np, x$backend$name, options),
-      if (x$options$trace) sprintf("$trace: %s\n", if (is.null(x$trace)) "no map yet" else trace_title(x$trace)),
+      if (x$options$trace) sprintf("$trace: %s\n", if (inherits(x$trace, "sharedmem_trace")) trace_title(x$trace) else "no map yet"),
       sep = "")
   invisible(x)
 }
@@ -240,7 +309,8 @@ check_pool_options <- function(opts) {
 # What users of other packages call the options.
 option_aliases <- c(ncores = "np", cores = "np", mc.cores = "np", n_cores = "np", workers = "np", n = "np", nproc = "np",
                     processes = "np", num_threads = "np", n_jobs = "np", verbose = "progress", .progress = "progress",
-                    mc.set.seed = "seed", set.seed = "seed", max_retries = "retries", tries = "retries")
+                    mc.set.seed = "seed", set.seed = "seed", max_retries = "retries", tries = "retries", mc.silent = "output",
+                    stop.on.error = "on_error", .errorhandling = "on_error")
 
 # Whatever comes in `...` of MapReduce() is a mistake.
 check_no_more <- function(given) {
@@ -263,7 +333,8 @@ check_map <- function(func, sequence, reduce, star, minlength, given) {
       if (any(c("X", "FUN") %in% given)) " takes the function first and has no X and FUN: pool$map(FUN, X)"),
       arg = if (missing(func)) "func" else "sequence", got = "nothing", expected = "a function and something with length() and [[")
   if (!is.function(func))
-    abort_argument("func", describe_value(func), paste0("a function", if (is.function(sequence)) ": map(func, sequence) takes it first"))
+    abort_argument("func", describe_value(func), "a function",
+                   advice = if (is.function(sequence)) "map(func, sequence) takes the function first")
   if (is.function(sequence) || is.symbol(sequence) || (is.environment(sequence) && !is.object(sequence)))
     abort_argument("sequence", describe_value(sequence), "something with length() and [[")
   if (!is.null(reduce) && !is.function(reduce)) abort_argument("reduce", describe_value(reduce), "NULL or a function")
@@ -273,15 +344,19 @@ check_map <- function(func, sequence, reduce, star, minlength, given) {
   if (length(given)) check_misplaced(func, given)
 }
 
-# An option of the pool that is given to map(), unless func takes it.
+# An option of the pool, by our name or by another package's, that is given to map(), unless func takes it.
 check_misplaced <- function(func, given) {
   options <- setdiff(names(formals(MapReduce)), "...")
+  options <- c(structure(options, names = options), option_aliases)
   takes <- names(formals(args(func)))
-  misplaced <- if (is.null(takes) || "..." %in% takes) character() else setdiff(intersect(given, options), takes)
-  if (length(misplaced))
-    abort_class("sharedmem_argument_error", sprintf("`%s` is an option of the pool, not of map(): MapReduce(%s = ...)$map(func, sequence)",
-                                                    misplaced[1L], misplaced[1L]),
-                arg = misplaced[1L], got = "an argument of map()", expected = "an argument of MapReduce()")
+  misplaced <- if (is.null(takes) || "..." %in% takes) character() else setdiff(intersect(given, names(options)), takes)
+  if (length(misplaced)) {
+    name <- misplaced[1L]
+    abort_class("sharedmem_argument_error",
+                sprintf("`%s` is no argument of map(), but an option of the pool: MapReduce(%s = ...)$map(func, sequence)",
+                        name, options[[name]]),
+                arg = name, got = "an argument of map()", expected = "an argument of MapReduce()")
+  }
 }
 
 check_length <- function(sequence) {

@@ -134,6 +134,15 @@ reduction_start <- function(clause, value) {
 
 # ---- p$var ----
 
+abort_clause <- function(name, value) {
+  name <- if (is.null(name)) "" else name
+  count <- if (!nzchar(name)) is.numeric(value) else name == "np" || identical(unname(option_aliases[name]), "np")
+  advice <- if (count) sprintf("the number of processes is Parallel(num_threads = %s)", describe_value(value))
+            else if (nzchar(name)) sprintf("a variable is given in a clause, as in Shared(%s = 0)", name)
+            else "Parallel(Shared(a = 0), Reduction(\"+\", b = 0), num_threads = 2)"
+  abort_argument(if (nzchar(name)) name else "...", describe_value(value), "Shared(), Private() or Reduction()", advice = advice)
+}
+
 new_variables <- function(clauses) {
   v <- new.env(parent = emptyenv())
   v$clause <- list()                       # by variable: the clause it came in
@@ -141,8 +150,9 @@ new_variables <- function(clauses) {
   v$single <- new.env(parent = emptyenv()) # those of them that read as a plain value
   v$value <- new.env(parent = emptyenv())  # by variable: this process's private values and reductions
   v$given <- NULL                          # while a region runs: those values as they were before
-  for (clause in clauses) {
-    if (!inherits(clause, "sharedmem_clause")) abort_argument("...", describe_value(clause), "Shared(), Private() or Reduction()")
+  for (k in seq_along(clauses)) {
+    clause <- clauses[[k]]
+    if (!inherits(clause, "sharedmem_clause")) abort_clause(names(clauses)[k], clause)
     twice <- c(intersect(names(clause$values), names(v$clause)), names(clause$values)[duplicated(names(clause$values))])
     if (length(twice)) abort_argument("...", sprintf("`%s` twice", twice[1L]), "variables of different names")
     for (name in names(clause$values)) {
@@ -192,7 +202,10 @@ write_shared <- function(x, name, value) {
 clause_of <- function(v, name) {
   clause <- .subset2(v, "clause")[[name]]
   if (is.null(clause))
-    abort_class("sharedmem_argument_error", sprintf("the region has no variable `%s`", name), arg = name)
+    abort_class("sharedmem_argument_error",
+                sprintf("the region has no variable `%s`: name it in a clause of Parallel(), as in Shared(%s = 0); it has %s", name, name,
+                        if (length(.subset2(v, "clause"))) paste(names(.subset2(v, "clause")), collapse = ", ") else "none"),
+                arg = name, got = "no variable", expected = "a variable of a clause")
   clause
 }
 

@@ -91,29 +91,30 @@ signal_immediate <- function(cond) {
   else withRestarts(signalCondition(cond), muffleProgression = function(...) NULL)
 }
 
-# The exception that a frame, or the end of a process, means for its owner.
-failure_from <- function(frame, timeout = Inf) {
+# The exception that a frame, or the end of a process, means for its owner. label: of an item, as item_label() gives it.
+failure_from <- function(frame, timeout = Inf, label = function(item) NA_character_) {
   value <- frame$value
-  death <- function(how) worker_death(how, frame$item, frame$rank, frame$pid)
+  death <- function(how) worker_death(how, frame$item, frame$rank, frame$pid, label(frame$item))
   switch(frame$type,
-    error = exception_from(value, frame),
+    error = exception_from(value, frame, label),
     quit = death("called q() or ended R in another way"),
-    timeout = worker_timeout(timeout, frame$item, frame$rank, frame$pid),
+    timeout = worker_timeout(timeout, frame$item, frame$rank, frame$pid, label(frame$item)),
     orphaned = worker_death(paste0(describe_status(value$status), ", and no fresh worker could be started (", value$why, ")"),
-                            value$item, frame$rank, value$pid),
+                            value$item, frame$rank, value$pid, label(value$item)),
     death = death(describe_status(value)))
 }
 
-exception_from <- function(value, frame) {
-  if (is.null(value)) return(worker_death("left the item by a jump to top level", frame$item, frame$rank, frame$pid))
+exception_from <- function(value, frame, label) {
+  text <- label(frame$item)
+  if (is.null(value)) return(worker_death("left the item by a jump to top level", frame$item, frame$rank, frame$pid, text))
   if (value$lost) warning(LostExceptionType())
-  WorkerException(value$reason, value$traceback, frame$item, frame$rank, frame$pid)
+  WorkerException(value$reason, value$traceback, frame$item, frame$rank, frame$pid, label = text)
 }
 
-worker_timeout <- function(seconds, item, rank, pid) {
-  text <- sprintf("item %.0f took longer than %s seconds", item, format(seconds))
+worker_timeout <- function(seconds, item, rank, pid, label) {
+  text <- sprintf("%s took longer than %s seconds", item_text(item, label), format(seconds))
   if (pid != Sys.getpid()) text <- sprintf("%s; worker %d (pid %d) was killed", text, rank, pid)
   reason <- structure(class = c("sharedmem_timeout_error", "sharedmem_error", "error", "condition"),
                       list(message = text, call = NULL, timeout = seconds))
-  WorkerException(reason, character(), item, rank, pid, message = text)
+  WorkerException(reason, character(), item, rank, pid, message = text, label = label)
 }

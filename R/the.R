@@ -6,7 +6,10 @@ the$session$debug <- FALSE
 the$session$background <- list()   # running background processes, kept alive until they end
 the$session$jobs <- list()         # jobs of mcparallel() that have not been collected, by process id
 the$session$replaced <- list()     # parallel's functions in whose place ours stand; see use_for_parallel()
-the$session$fork_warned <- FALSE
+the$session$fork_told <- FALSE
+the$session$server <- NULL         # the session's fork server
+the$session$served <- new.env(parent = emptyenv()) # what of the fork server's runs, by number
+the$session$served_jobs <- 0
 the$session$copied <- list()       # packages whose assignments to copies were told of
 the$session$cores_told <- FALSE    # that OMP_NUM_THREADS hides a scheduler's number
 the$session$regions <- 0L          # regions begun: their numbers

@@ -18,8 +18,9 @@
 #' unlink(file)
 #' @export
 write_trace <- function(trace, file) {
+  if (inherits(trace, "sharedmem_no_trace")) abort_no_trace(trace)
   if (!inherits(trace, "sharedmem_trace"))
-    abort_argument("trace", describe_value(trace), "a trace: pool$trace of a pool made with trace = TRUE")
+    abort_argument("trace", describe_value(trace), "a trace", advice = "pool$trace of a pool made by MapReduce(trace = TRUE)")
   check_path(file)
   con <- tryCatch(suppressWarnings(file(file, "wb")), error = function(e)
     abort_class("sharedmem_file_error", sprintf("cannot write %s", file), path = file))

@@ -1,7 +1,7 @@
 #' What the workers of a map did, and when
 #'
 #' `pool$trace` shows where the time of the last `pool$map()` went, for a pool made with `MapReduce(trace = TRUE)`:
-#' when each item ran in which worker, and each wait for [critical][MapReduce] and ordered sections. `plot()` draws the time line,
+#' when each item ran in which worker, and each wait for [critical] and ordered sections. `plot()` draws the time line,
 #' `summary()` says where the time went and what limits the map, `as.data.frame()` gives the events, and
 #' [write_trace()] writes them for a trace viewer.
 #'
@@ -33,7 +33,9 @@
 #'   `name` where the sequence has names. `summary()`: an object of class `summary.sharedmem_trace`, a list with `elapsed` (seconds),
 #'   `np` (workers forked), `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`, `losses` (named seconds, over
 #'   all workers), `limit` (name of what limits the map, `"nothing"` if workers were busy most of the time), `reason` (text with the
-#'   numbers), `dropped` (number of events not kept one by one). `pool$trace` is `NULL` before the first map and without `trace = TRUE`.
+#'   numbers), `dropped` (number of events not kept one by one). Before the first map, and without `trace = TRUE`,
+#'   `pool$trace` is an object of class `sharedmem_no_trace`: printed it says why, and `plot()`, `summary()` and `as.data.frame()` of it
+#'   are errors of class `sharedmem_misuse_error`.
 #' @source No counterpart in the Python package.
 #' @seealso [plot.sharedmem_trace()], [write_trace()], [MapReduce()]
 #' @examples
@@ -43,7 +45,33 @@
 #' summary(pool$trace)
 #' head(as.data.frame(pool$trace))
 #' @name sharedmem_trace
+#' @aliases trace
 NULL
+
+# What pool$trace is before there is a trace. recorded: the pool's option.
+no_trace <- function(recorded) structure(list(recorded = recorded), class = "sharedmem_no_trace")
+
+no_trace_text <- function(x) {
+  if (x$recorded) "no map has run in this pool yet: call pool$map() first"
+  else "this pool records no trace: make it by MapReduce(trace = TRUE), and run a map"
+}
+
+abort_no_trace <- function(x) abort_class("sharedmem_misuse_error", no_trace_text(x))
+
+#' @export
+plot.sharedmem_no_trace <- function(x, ...) abort_no_trace(x)
+
+#' @export
+summary.sharedmem_no_trace <- function(object, ...) abort_no_trace(object)
+
+#' @export
+as.data.frame.sharedmem_no_trace <- function(x, ...) abort_no_trace(x)
+
+#' @export
+print.sharedmem_no_trace <- function(x, ...) {
+  cat("<no trace: ", no_trace_text(x), ">\n", sep = "")
+  invisible(x)
+}
 
 # raw: what ffi_trace_read() gives. names: of the sequence, or NULL.
 new_trace <- function(raw, nitems, names = NULL, begin = Sys.time() - raw$elapsed) {

@@ -98,3 +98,70 @@ int sm_socket_recv(int sock, int *fd) {
   if (m.byte == SM_SOCK_FD && *fd < 0) return m.head.msg_flags & MSG_CTRUNC ? -EMFILE : SM_EFORMAT;
   return m.byte;
 }
+
+/* ---- datagrams ---- */
+
+typedef union {
+  struct cmsghdr align;
+  char space[CMSG_SPACE(SM_POST_FDS * sizeof(int))];
+} post_control;
+
+static struct msghdr post_header(struct iovec *v, post_control *control) {
+  struct msghdr m;
+  memset(&m, 0, sizeof m);
+  memset(control, 0, sizeof *control);
+  m.msg_iov = v;
+  m.msg_iovlen = 1;
+  m.msg_control = control->space;
+  m.msg_controllen = sizeof control->space;
+  return m;
+}
+
+int sm_socket_post_pair(int pair[2]) {
+  if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) < 0) return -errno;
+  for (int i = 0; i < 2; i++) fcntl(pair[i], F_SETFD, FD_CLOEXEC);
+  return 0;
+}
+
+int sm_socket_post(int sock, const void *msg, size_t n, const int *fds, const sm_watch *watch) {
+  struct iovec v = {(void *)(uintptr_t)msg, n};
+  post_control control;
+  struct msghdr m = post_header(&v, &control);
+  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+  h->cmsg_level = SOL_SOCKET;
+  h->cmsg_type = SCM_RIGHTS;
+  h->cmsg_len = CMSG_LEN(SM_POST_FDS * sizeof(int));
+  memcpy(CMSG_DATA(h), fds, SM_POST_FDS * sizeof(int));
+  for (;;) {
+    if (sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n) return 0;
+    int rc = errno == ECONNREFUSED ? SM_EGONE : send_code();
+    if (rc != SM_EAGAIN) return rc;
+    rc = sm_watch_look(watch);
+    if (rc < 0) return rc;
+    poll(NULL, 0, 1);
+  }
+}
+
+int sm_socket_take_post(int sock, void *msg, size_t n, int *fds) {
+  struct iovec v = {msg, n};
+  post_control control;
+  struct msghdr m = post_header(&v, &control);
+  ssize_t got;
+  do got = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got <= 0) return 0;
+  int taken = 0;
+  for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
+    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+    for (size_t i = 0; i < (h->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
+      fcntl(fd, F_SETFD, FD_CLOEXEC);
+      if (taken < SM_POST_FDS) fds[taken++] = fd;
+      else close(fd);
+    }
+  }
+  if (got == (ssize_t)n && taken == SM_POST_FDS) return 1;
+  while (taken > 0) close(fds[--taken]);
+  return 0;
+}

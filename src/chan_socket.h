@@ -21,4 +21,17 @@ int sm_socket_send_fd(int sock, int fd, const sm_watch *watch);
  * otherwise), 0 when there is none, SM_EGONE at the end. */
 int sm_socket_recv(int sock, int *fd);
 
+/* ---- datagrams with descriptors, from many writers to one reader: each arrives whole or not at all ---- */
+
+#define SM_POST_FDS 2
+
+/* A pair of such sockets, close-on-exec: pair[0] is read, pair[1] written. 0 or a negative code. */
+int sm_socket_post_pair(int pair[2]);
+
+/* Send n bytes and SM_POST_FDS descriptors. Waits while the reader's queue is full, as the watch allows. */
+int sm_socket_post(int sock, const void *msg, size_t n, const int *fds, const sm_watch *watch);
+
+/* Take one without waiting: 1 (the descriptors are the caller's), 0 where there is none or what came is none of these. */
+int sm_socket_take_post(int sock, void *msg, size_t n, int *fds);
+
 #endif

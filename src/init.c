@@ -39,7 +39,10 @@ SEXP ffi_map_end(SEXP);
 SEXP ffi_map_new(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_results(SEXP);
+SEXP ffi_map_shape(SEXP);
+SEXP ffi_map_share(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_map_spawn_served(SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_node_new(SEXP, SEXP);
 SEXP ffi_node_spawn(SEXP, SEXP, SEXP);
@@ -50,6 +53,7 @@ SEXP ffi_node_answer(SEXP);
 SEXP ffi_node_take(SEXP);
 SEXP ffi_node_reply(SEXP, SEXP);
 SEXP ffi_private_bytes(void);
+SEXP ffi_util_dress(SEXP, SEXP);
 SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(SEXP);
@@ -106,6 +110,30 @@ SEXP ffi_progress_clear(void);
 SEXP ffi_progress_shown(SEXP, SEXP);
 SEXP ffi_progress_width(void);
 SEXP ffi_progress_wanted(SEXP);
+
+/* fork server */
+SEXP ffi_job_adopt(SEXP, SEXP, SEXP);
+SEXP ffi_job_answer(SEXP);
+SEXP ffi_job_end(SEXP);
+SEXP ffi_job_give(SEXP, SEXP, SEXP);
+SEXP ffi_job_hand(SEXP, SEXP, SEXP);
+SEXP ffi_job_join(SEXP, SEXP, SEXP);
+SEXP ffi_job_new(SEXP, SEXP, SEXP);
+SEXP ffi_job_reply(SEXP);
+SEXP ffi_job_serve(SEXP, SEXP, SEXP);
+SEXP ffi_job_streams(SEXP);
+SEXP ffi_job_take(SEXP);
+SEXP ffi_server_ask(SEXP, SEXP);
+SEXP ffi_server_begin(SEXP);
+SEXP ffi_server_fetch(SEXP);
+SEXP ffi_server_fork(SEXP, SEXP);
+SEXP ffi_server_here(void);
+SEXP ffi_server_output(SEXP);
+SEXP ffi_server_pid(SEXP);
+SEXP ffi_server_reply(SEXP);
+SEXP ffi_server_start(SEXP, SEXP);
+SEXP ffi_server_stop(SEXP);
+SEXP ffi_server_take(void);
 
 /* kernels */
 SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -166,13 +194,38 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_lock_held, 1),
     ROW(ffi_lock_new, 0),
     ROW(ffi_constants, 0),
+    ROW(ffi_job_adopt, 3),
+    ROW(ffi_job_answer, 1),
+    ROW(ffi_job_end, 1),
+    ROW(ffi_job_give, 3),
+    ROW(ffi_job_hand, 3),
+    ROW(ffi_job_join, 3),
+    ROW(ffi_job_new, 3),
+    ROW(ffi_job_reply, 1),
+    ROW(ffi_job_serve, 3),
+    ROW(ffi_job_streams, 1),
+    ROW(ffi_job_take, 1),
+    ROW(ffi_server_ask, 2),
+    ROW(ffi_server_begin, 1),
+    ROW(ffi_server_fetch, 1),
+    ROW(ffi_server_fork, 2),
+    ROW(ffi_server_here, 0),
+    ROW(ffi_server_output, 1),
+    ROW(ffi_server_pid, 1),
+    ROW(ffi_server_reply, 1),
+    ROW(ffi_server_start, 2),
+    ROW(ffi_server_stop, 1),
+    ROW(ffi_server_take, 0),
     ROW(ffi_map_alive, 1),
     ROW(ffi_map_drive, 5),
     ROW(ffi_map_end, 1),
     ROW(ffi_map_new, 6),
     ROW(ffi_map_pids, 1),
     ROW(ffi_map_results, 1),
+    ROW(ffi_map_shape, 1),
+    ROW(ffi_map_share, 1),
     ROW(ffi_map_spawn, 3),
+    ROW(ffi_map_spawn_served, 1),
     ROW(ffi_node_new, 2),
     ROW(ffi_node_spawn, 3),
     ROW(ffi_node_end, 1),
@@ -182,6 +235,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_node_take, 1),
     ROW(ffi_node_reply, 2),
     ROW(ffi_private_bytes, 0),
+    ROW(ffi_util_dress, 2),
     ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 1),

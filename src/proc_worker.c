@@ -38,7 +38,7 @@ static void shut(int *fd) {
   *fd = -1;
 }
 
-static int open_pair(int pair[2]) {
+int sm_proc_pair(int pair[2]) {
 #ifdef SOCK_CLOEXEC
   return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
 #else
@@ -119,7 +119,7 @@ static void end_threads(void) {
 int sm_proc_spawn(sm_proc *p, int *child_sock) {
   end_threads();
   int pair[2];
-  int rc = open_pair(pair);
+  int rc = sm_proc_pair(pair);
   if (rc < 0) return rc;
   sigset_t all, before;
   sigfillset(&all);
@@ -146,12 +146,24 @@ int sm_proc_spawn(sm_proc *p, int *child_sock) {
   p->sock = pair[0];
   p->status = -1;
   p->state = SM_PROC_RUNNING;
-#if defined(__linux__) && defined(SYS_pidfd_open)
-  p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-#else
-  p->pidfd = -1;
-#endif
+  p->pidfd = sm_proc_open_pidfd(pid);
   return 0;
+}
+
+int sm_proc_open_pidfd(pid_t pid) {
+#if defined(__linux__) && defined(SYS_pidfd_open)
+  return (int)syscall(SYS_pidfd_open, pid, 0);
+#else
+  return (void)pid, -1;
+#endif
+}
+
+void sm_proc_kill_pidfd(const sm_proc *p) {
+#if defined(__linux__) && defined(SYS_pidfd_send_signal)
+  if (p->pidfd >= 0) syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
+#else
+  (void)p;
+#endif
 }
 
 void sm_proc_forget(sm_proc *p) {

@@ -27,6 +27,9 @@ typedef struct {
 
 void sm_proc_init(sm_proc *p);
 
+/* A stream socket pair, close-on-exec. 0 or a negative code. */
+int sm_proc_pair(int pair[2]);
+
 /* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, it leads a process group, SIGINT is ignored,
  * fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent
  * (Linux); exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs.
@@ -45,6 +48,10 @@ bool sm_proc_wait(sm_proc *p, int timeout_ms);
 
 /* SIGKILL, if it still runs, and unless it is peaceful for all that it has started. Does not wait. */
 void sm_proc_kill(sm_proc *p);
+
+/* A pidfd, or -1 where there is none; and SIGKILL through one, for a process that is no child of this one. */
+int sm_proc_open_pidfd(pid_t pid);
+void sm_proc_kill_pidfd(const sm_proc *p);
 
 /* In a child that ignores SIGINT: handle it as the parent did, or ignore it again. False where the disposition was that already. */
 bool sm_proc_heed(bool heed);

@@ -112,8 +112,7 @@ static const char dtype_expected[] = "one of f8, f4, i1, i2, i4, i8, u1, u2, u4,
 
 sm_dtype r_array_dtype_arg(SEXP dtype) {
   sm_dtype d;
-  if (TYPEOF(dtype) == REALSXP || TYPEOF(dtype) == INTSXP)
-    r_abort_argument_value("dtype", dtype, "a dtype such as \"f8\" (all extents go into `shape`: empty(c(5, 3)))");
+  if (TYPEOF(dtype) == REALSXP || TYPEOF(dtype) == INTSXP) r_abort_argument_value("dtype", dtype, "a dtype such as \"f8\"");
   if (TYPEOF(dtype) != STRSXP || XLENGTH(dtype) != 1 || STRING_ELT(dtype, 0) == NA_STRING ||
       sm_dtype_parse(CHAR(STRING_ELT(dtype, 0)), &d) < 0)
     r_abort_argument_value("dtype", dtype, dtype_expected);

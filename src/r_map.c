@@ -20,6 +20,12 @@ static struct {
 } spare;
 
 static int control_map(r_map *m) {
+  m->mapped = m->nbytes;
+  if (m->served) {
+    int rc = sm_segment_new(m->nbytes, &m->seg);
+    if (rc == 0) m->mem = m->seg->payload;
+    return rc;
+  }
   spare.settled = spare.settled || sm_reap_done();
   if (spare.mem && spare.settled && spare.owner == sm_pid() && spare.nbytes >= m->nbytes) {
     m->mem = spare.mem;
@@ -27,14 +33,16 @@ static int control_map(r_map *m) {
     spare.mem = NULL;
     return 1;
   }
-  m->mapped = m->nbytes;
   return sm_anon_map(m->nbytes, &m->mem);
 }
 
 void r_map_unmap(r_map *m) {
   if (!m->mem) return;
   /* a template may leave workers dying */
-  if (!spare.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
+  if (m->seg) {
+    sm_segment_unref(m->seg);
+    m->seg = NULL;
+  } else if (!spare.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
     spare.mem = m->mem;
     spare.nbytes = m->mapped;
     spare.owner = sm_pid();
@@ -53,27 +61,49 @@ r_map *r_map_get(SEXP ptr) {
 
 static uint64_t ring_capacity_for(int np) { return np <= 16 ? 1u << 18 : np <= 128 ? 1u << 16 : 1u << 14; }
 
-int r_map_lay_out(r_map *m) {
+/* Bytes of each part of the control memory, in its order. */
+typedef struct {
+  size_t ctl, queue, turn, desks, rings;
+} map_parts;
+
+static map_parts measure(r_map *m) {
   m->ring_capacity = ring_capacity_for(m->np);
-  size_t ctl = r_team_align(sizeof(r_control_shm)), queue = r_team_align(sm_queue_nbytes(m->np));
-  size_t turn = r_team_align(sm_turnstile_nbytes(m->nitems, m->np)), rings = r_team_rings_nbytes(m->np, m->ring_capacity);
-  size_t desks = r_team_align(sizeof(r_desk_shm) * (size_t)m->np);
-  m->nbytes = ctl + queue + turn + desks + rings;
-  int rc = control_map(m);
-  if (rc < 0) return rc;
-  if (rc == 1) memset(m->mem, 0, m->nbytes - rings);
-  rc = 0;
+  map_parts p = {r_team_align(sizeof(r_control_shm)), r_team_align(sm_queue_nbytes(m->np)),
+                 r_team_align(sm_turnstile_nbytes(m->nitems, m->np)), r_team_align(sizeof(r_desk_shm) * (size_t)m->np),
+                 r_team_rings_nbytes(m->np, m->ring_capacity)};
+  m->nbytes = p.ctl + p.queue + p.turn + p.desks + p.rings;
+  return p;
+}
+
+/* Where the parts lie, in this process. */
+static void point_at(r_map *m, const map_parts *parts) {
   uint8_t *p = m->mem;
   m->ctl = (r_control_shm *)p;
-  m->queue = (sm_queue_shm *)(p += ctl);
-  m->turn = (sm_turnstile_shm *)(p += queue);
-  m->desks = (r_desk_shm *)(p += turn);
+  m->queue = (sm_queue_shm *)(p += parts->ctl);
+  m->turn = (sm_turnstile_shm *)(p += parts->queue);
+  m->desks = (r_desk_shm *)(p += parts->turn);
+  r_team_set_rings(&m->team, p + parts->desks, m->ring_capacity, &m->ctl->team);
+}
+
+int r_map_lay_out(r_map *m) {
+  map_parts parts = measure(m);
+  int rc = control_map(m);
+  if (rc < 0) return rc;
+  if (rc == 1) memset(m->mem, 0, m->nbytes - parts.rings);
+  point_at(m, &parts);
   sm_turnstile_init(m->turn, m->nitems, m->np);
   rc = sm_queue_init(m->queue, m->nitems, m->np);
   if (rc == 0) rc = sm_lock_init(&m->ctl->critical);
   if (rc == 0) rc = sm_lock_init(&m->ctl->ordered);
-  if (rc == 0) r_team_set_rings(&m->team, p + desks, m->ring_capacity, &m->ctl->team);
   return rc;
+}
+
+int r_map_lay_over(r_map *m) {
+  map_parts parts = measure(m);
+  if (m->seg->nbytes < m->nbytes) return SM_EFORMAT;
+  m->mem = m->seg->payload;
+  point_at(m, &parts);
+  return 0;
 }
 
 /* Pids of the workers, for tests and messages. */

@@ -4,7 +4,8 @@
  *   r_control_shm | queue | turnstile | np desks of the template | np rings
  * Everything else in r_map is process-local. The external pointer's protected slot holds the list of results, which outlives a drive
  * that times out. A DEAD worker of a map that goes on (retries, collect) has a successor in the same rank, forked by the
- * template (r_map_template.h), which is the team's member np.
+ * template (r_map_template.h), which is the team's member np. In a served map (r_server.h) the template is a process that the owner
+ * has not forked, and forks the first workers, too; the control memory then is a segment, and lies elsewhere in each of them.
  */
 #ifndef R_MAP_H
 #define R_MAP_H
@@ -12,6 +13,7 @@
 #define R_NO_REMAP
 #include <Rinternals.h>
 
+#include "mem_segment.h"
 #include "r_team.h"
 #include "sync_turnstile.h"
 #include "task_queue.h"
@@ -47,6 +49,8 @@ typedef struct r_map {
   int np; /* 0: everything runs in the owner */
   int64_t nitems;
   void *mem;
+  sm_segment *seg; /* behind it, in a map whose workers are no forks of the owner's (`served`); else NULL */
+  bool served;
   size_t nbytes; /* used of it */
   size_t mapped;
   uint64_t spawned_ns; /* when its workers were; 0 before, and after their end */
@@ -61,10 +65,11 @@ typedef struct r_map {
   int64_t first_undelivered; /* owner: all items below have been delivered */
   int64_t done;              /* owner: items delivered */
   int retries;
-  bool respawn;        /* a dead worker gets a successor, and results are published one by one */
-  double timeout_s;    /* of an item; Inf for none */
-  bool progress;       /* the owner's loop reports how far it is */
-  sm_trace_shm *trace; /* a mapping of its own; NULL unless traced */
+  bool respawn;          /* a dead worker gets a successor, and results are published one by one */
+  double timeout_s;      /* of an item; Inf for none */
+  bool progress;         /* the owner's loop reports how far it is */
+  sm_trace_shm *trace;   /* a mapping of its own; NULL unless traced */
+  sm_segment *trace_seg; /* behind it, in a served map */
   size_t trace_nbytes;
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */
   int trace_outer_rank;
@@ -81,5 +86,8 @@ void r_map_unmap(r_map *m);
 
 /* Lay out its control memory for np workers and nitems items. 0 or a negative code. */
 int r_map_lay_out(r_map *m);
+
+/* The same over memory that its owner, another process, has laid out: m->seg. */
+int r_map_lay_over(r_map *m);
 
 #endif

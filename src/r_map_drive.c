@@ -44,6 +44,7 @@ static bool read_all(r_drive *d) {
     take_frame(d, rank, &f, value);
     if (++n % FRAMES_A_LOOK) continue;
     r_deliver_progress(d);
+    if (r_team_guest) r_team_guest->serve();
     R_CheckUserInterrupt();
     r_supervise_timeouts(d, SM_SLICE_MS);
   }
@@ -84,6 +85,7 @@ static SEXP drive_body(void *data) {
   }
   while (!d->failed && r_team_running(&m->team) > 0) {
     if (read_all(d) || r_supervise_deaths(d)) continue;
+    if (r_team_guest) r_team_guest->serve();
     r_deliver_progress(d);
     int slice = next_slice(d);
     if (slice < 0) return R_NilValue;

@@ -106,6 +106,39 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   return R_NilValue;
 }
 
+/* Before anything uses it: the map's workers are to be no forks of this process (r_server.h). */
+SEXP ffi_map_share(SEXP ptr) {
+  r_map *m = r_map_get(ptr);
+  r_map_unmap(m);
+  m->served = true;
+  int rc = r_map_lay_out(m);
+  if (rc < 0)
+    r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
+  return R_NilValue;
+}
+
+/* What else a served map's template is told: 1 where workers have successors, bytes of the trace. */
+SEXP ffi_map_shape(SEXP ptr) {
+  r_map *m = r_map_get(ptr);
+  SEXP out = Rf_allocVector(REALSXP, 2);
+  REAL(out)[0] = m->respawn;
+  REAL(out)[1] = m->trace ? (double)m->trace_nbytes : 0;
+  return out;
+}
+
+/* As ffi_map_spawn(), by the template that the map has been given. */
+SEXP ffi_map_spawn_served(SEXP ptr) {
+  r_map *m = r_map_get(ptr);
+  int rc = 0, i = -1;
+  while (rc == 0 && ++i < m->np && (i == 0 || !all_begun(m))) rc = r_template_respawn(m, i);
+  if (rc < 0) {
+    r_map_end(m);
+    r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc), fork_advice(rc));
+  }
+  r_team_end_forks(&m->team);
+  return R_NilValue;
+}
+
 SEXP ffi_map_end(SEXP ptr) {
   r_map *m = R_ExternalPtrAddr(ptr);
   if (m && m->owner == sm_pid()) {

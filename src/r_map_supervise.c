@@ -100,7 +100,7 @@ static bool orphan_gone(r_map *m, const r_member *w) {
 bool r_supervise_deaths(r_drive *d) {
   bool any = false;
   r_map *m = d->m;
-  if (m->respawn) r_template_lives(m);
+  if (m->respawn || m->served) r_template_lives(m);
   for (int i = 0; i < m->np && !d->failed; i++) {
     r_member *w = &m->team.member[i];
     if (w->remote && w->state == R_MEMBER_RUNNING && (atomic_load(&m->desks[i].dead) || orphan_gone(m, w))) w->ended = true;

@@ -45,6 +45,7 @@ static void do_commands(template_state *t) {
     if (c == R_DESK_SPAWN) do_spawn(t, i);
     if (c == R_DESK_KILL) sm_proc_kill(&t->kids[i]);
     if (c == R_DESK_END) {
+      for (int k = 0; k < t->m->np; k++) t->kids[k].peaceful = sm_ring_closed(&t->m->team.member[k].chan.ring);
       for (int k = 0; k < t->m->np; k++) sm_proc_kill(&t->kids[k]);
       for (int k = 0; k < t->m->np; k++) sm_proc_close(&t->kids[k]);
       sm_proc_end_self();
@@ -92,10 +93,23 @@ static r_member *template_of(const r_map *m) { return &m->team.member[m->np]; }
 int r_template_spawn(r_map *m, SEXP main, SEXP jumped) {
   int rc = r_team_spawn(&m->team, m->np);
   if (rc != 1) return rc;
-  template_state t = {m, template_of(m)->chan.sock, calloc((size_t)m->np, sizeof(sm_proc)), main, jumped};
+  r_template_serve(m, template_of(m)->chan.sock, main, jumped);
+  return 0;
+}
+
+void r_template_serve(r_map *m, int sock, SEXP main, SEXP jumped) {
+  template_state t = {m, sock, calloc((size_t)m->np, sizeof(sm_proc)), main, jumped};
   for (int i = 0; t.kids && i < m->np; i++) sm_proc_init(&t.kids[i]);
   template_loop(&t);
-  return 0;
+}
+
+void r_template_adopt(r_map *m, int sock, pid_t pid) {
+  r_member *t = template_of(m);
+  t->proc.pid = pid;
+  t->proc.sock = t->chan.sock = sock;
+  t->proc.pidfd = sm_proc_open_pidfd(pid);
+  t->remote = true;
+  t->state = R_MEMBER_RUNNING;
 }
 
 static void command(r_map *m, int rank, int32_t c) {
@@ -139,9 +153,21 @@ int r_template_respawn(r_map *m, int rank) {
 
 void r_template_kill(r_map *m, int rank) { command(m, rank, R_DESK_KILL); }
 
+/* The end of a template that another process reaps. */
+static bool await_end(r_member *t, int timeout_ms) {
+  uint64_t until = sm_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+  while (r_channel_drain_socket(&t->chan) == 0) {
+    if (sm_clock_ns() >= until) return false;
+    struct pollfd p = {t->chan.sock, POLLIN, 0};
+    poll(&p, 1, SM_SLICE_MS);
+  }
+  return true;
+}
+
 void r_template_end(r_map *m) {
   r_member *t = template_of(m);
   if (t->state != R_MEMBER_RUNNING) return;
   command(m, 0, R_DESK_END);
-  sm_proc_wait(&t->proc, 2000);
+  if (!t->remote) sm_proc_wait(&t->proc, 2000);
+  else if (!await_end(t, 2000)) sm_proc_kill_pidfd(&t->proc); /* its workers die with it */
 }

@@ -16,10 +16,16 @@ typedef enum { R_DESK_IDLE = 0, R_DESK_SPAWN, R_DESK_KILL, R_DESK_END } r_templa
 /* Fork it; a successor evaluates main(rank) as a worker does. 0 or a negative code; never returns in the template. */
 int r_template_spawn(r_map *m, SEXP main, SEXP jumped);
 
+/* Be the template of a map whose owner is at the other end of sock. Does not return. */
+void r_template_serve(r_map *m, int sock, SEXP main, SEXP jumped);
+
+/* Owner: the process at the other end of sock (which is the map's from now on) is its template. */
+void r_template_adopt(r_map *m, int sock, pid_t pid);
+
 /* Does it live? One that has died is reaped here. */
 bool r_template_lives(r_map *m);
 
-/* A successor for a dead rank: 0, worker RUNNING again; or a negative code. May raise an interrupt. */
+/* A worker for a rank that has none, or a dead one: 0, worker RUNNING again; or a negative code. May raise an interrupt. */
 int r_template_respawn(r_map *m, int rank);
 
 /* Ask it to kill the remote worker of a rank. */

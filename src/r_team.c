@@ -20,6 +20,7 @@
 #define FRAMES_IN_A_ROW 256
 
 static r_team *teams = NULL;
+const r_team_guests *r_team_guest = NULL;
 
 /* ---- making ---- */
 
@@ -184,13 +185,15 @@ static int list_polls(const r_team *t, struct pollfd *polls, r_member **of) {
 
 void r_team_sleep(r_team *t, int timeout_ms) {
   const void *vmax = vmaxget();
-  size_t most = ((size_t)t->n + 1) * 4;
+  int nguests = r_team_guest ? r_team_guest->count() : 0;
+  size_t most = ((size_t)t->n + 1) * 4 + (size_t)nguests;
   struct pollfd *polls = (struct pollfd *)R_alloc(most, sizeof *polls);
   r_member **of = (r_member **)R_alloc(most, sizeof *of);
   int n = list_polls(t, polls, of);
   atomic_store(&t->shm->sleeping, 1);
   if (anything_waits(t)) timeout_ms = 0;
-  poll(polls, (nfds_t)n, timeout_ms);
+  if (nguests > 0) r_team_guest->list(polls + n);
+  poll(polls, (nfds_t)(n + nguests), timeout_ms);
   atomic_store(&t->shm->sleeping, 0);
   for (int i = 0; i < n; i++)
     if (of[i] && polls[i].revents) of[i]->ended = true;
@@ -200,6 +203,7 @@ void r_team_sleep(r_team *t, int timeout_ms) {
     if (m->state == R_MEMBER_RUNNING && !m->chan.eof) r_channel_drain_socket(&m->chan);
   }
   r_team_relay_output(t, false);
+  if (nguests > 0) r_team_guest->serve();
 }
 
 void r_team_relay_output(r_team *t, bool all) {

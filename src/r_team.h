@@ -14,6 +14,8 @@
 #define R_NO_REMAP
 #include <Rinternals.h>
 
+#include <poll.h>
+
 #include "proc_worker.h"
 #include "r_here.h"
 #include "r_team_output.h"
@@ -87,6 +89,15 @@ void r_team_sleep(r_team *t, int timeout_ms);
 void r_team_relay_output(r_team *t, bool all);
 
 int r_team_running(const r_team *t);
+
+/* Others than members who speak to an owner while it waits (a fork server's workers that ask for values): their descriptors, and what is
+ * done when they may have spoken. NULL where there are none. The room that has them sets it. */
+typedef struct {
+  int (*count)(void);
+  void (*list)(struct pollfd *polls);
+  void (*serve)(void);
+} r_team_guests;
+extern const r_team_guests *r_team_guest;
 
 /* list(type, rank, value, item, pid) as R sees a frame or an event; item 0-based, -1: NA. */
 SEXP r_team_frame(const r_team *t, const char *type, int rank, SEXP value, int64_t item);

@@ -160,6 +160,16 @@ SEXP ffi_util_rebind(SEXP env, SEXP name, SEXP value) {
   return R_NilValue;
 }
 
+/* A value that nobody else has yet gets these attributes, itself: R's attributes<- would copy it where a variable refers to it. */
+SEXP ffi_util_dress(SEXP x, SEXP attributes) {
+  SEXP names = PROTECT(Rf_getAttrib(attributes, R_NamesSymbol));
+  SEXP dim = r_list_get(attributes, "dim"); /* dimnames need them */
+  if (dim != R_NilValue) Rf_setAttrib(x, R_DimSymbol, dim);
+  for (R_xlen_t i = 0; i < XLENGTH(attributes); i++) Rf_setAttrib(x, Rf_installTrChar(STRING_ELT(names, i)), VECTOR_ELT(attributes, i));
+  UNPROTECT(1);
+  return x;
+}
+
 /* What sym stands for in env itself: "none", "value", "locked" (a value), "lazy" (a promise or an active binding). Asks without
  * forcing it, which get() would do. */
 static const char *binding_kind(SEXP sym, SEXP env) {

@@ -25,6 +25,10 @@ typedef struct {
   int nfds, fds_size;
   bool eof;     /* reader: the socket has ended */
   bool fd_lost; /* reader: a descriptor arrived for which there was no room */
+  /* Between processes that are no forks of each other. known: NULL, or a preserved list of environments of which the other end has its
+   * own; they are sent as their places in it. strict: a live external pointer is an error, instead of arriving dead. */
+  void *known;
+  bool strict;
 } r_channel;
 
 void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -110,22 +111,47 @@ static int send_spill(out_state *o) {
   return rc;
 }
 
+/* ---- objects sent as names ---- */
+
+#define DEAD_POINTER "pointer"
+
+/* The name of an environment that both ends have is its place among them. */
+static SEXP name_environment(SEXP x, SEXP known) {
+  char place[24];
+  for (R_xlen_t i = 0; known && i < XLENGTH(known); i++) {
+    if (VECTOR_ELT(known, i) != x) continue;
+    snprintf(place, sizeof place, "%ld", (long)i);
+    return Rf_mkString(place);
+  }
+  return R_NilValue;
+}
+
+/* A dead pointer stays dead (data.table marks its tables by a pointer to R's NULL). */
+static SEXP name_pointer(SEXP x) {
+  void *at = R_ExternalPtrAddr(x);
+  if (at && at != (void *)R_NilValue)
+    r_abort("sharedmem_refused_error", "it holds an external pointer, which leads nowhere in another process");
+  return Rf_mkString(DEAD_POINTER);
+}
+
 /* Hook of R_Serialize(): the pointer of a shared array is sent as a name, and the descriptor of an array that the owner cannot know goes
  * ahead over the socket. */
-static SEXP name_array(SEXP x, SEXP data) {
+static SEXP name_object(SEXP x, SEXP data) {
   (void)data;
+  r_channel *c = writing->c;
+  if (TYPEOF(x) == ENVSXP) return name_environment(x, c->known);
   if (TYPEOF(x) != EXTPTRSXP) return R_NilValue;
   SEXP name = PROTECT(r_array_name(x));
   int fd = name == R_NilValue ? -1 : r_array_travel_fd(x, writing->me);
   if (fd >= 0 && fd != writing->last_fd) {
-    int rc = sm_socket_send_fd(writing->c->sock, fd, writing->watch);
+    int rc = sm_socket_send_fd(c->sock, fd, writing->watch);
     r_kill_point(R_KILL_DESCRIPTOR);
     if (rc < 0) r_abort("sharedmem_channel_error", "cannot send a shared array: %s", sm_error_text(rc));
-    writing->c->segments_sent++;
+    c->segments_sent++;
     writing->last_fd = fd;
   }
   UNPROTECT(1);
-  return name;
+  return name == R_NilValue && c->strict ? name_pointer(x) : name;
 }
 
 typedef struct {
@@ -141,7 +167,7 @@ static int send_frame(out_state *o, const message *m, const sm_move_head_shm *he
   if (head) put_bytes(o, head, sizeof *head);
   if (m->value != R_NilValue) {
     struct R_outpstream_st st;
-    R_InitOutPStream(&st, (R_pstream_data_t)o, R_pstream_binary_format, 3, out_char, out_bytes, name_array, R_NilValue);
+    R_InitOutPStream(&st, (R_pstream_data_t)o, R_pstream_binary_format, 3, out_char, out_bytes, name_object, R_NilValue);
     writing = o;
     R_Serialize(m->value, &st);
   }
@@ -296,9 +322,17 @@ static int in_char(R_inpstream_t st) {
   return b;
 }
 
-static SEXP array_of_name(SEXP name, SEXP data) {
+static const r_channel *reading; /* for object_of_name() */
+
+static SEXP object_of_name(SEXP name, SEXP data) {
   (void)data;
-  return r_array_from_name(name);
+  if (TYPEOF(name) != STRSXP || XLENGTH(name) != 1) return r_array_from_name(name);
+  const char *text = CHAR(STRING_ELT(name, 0));
+  if (strcmp(text, DEAD_POINTER) == 0) return R_MakeExternalPtr(NULL, R_NilValue, R_NilValue);
+  SEXP known = reading->known;
+  long i = strtol(text, NULL, 10);
+  if (!known || i < 0 || i >= XLENGTH(known)) r_abort("sharedmem_channel_error", "an environment has come that is not known here");
+  return VECTOR_ELT(known, i);
 }
 
 static void abort_fd(int rc) {
@@ -330,7 +364,8 @@ static void map_spilled(in_state *in) {
 
 static SEXP read_stream(in_state *in) {
   struct R_inpstream_st st;
-  R_InitInPStream(&st, (R_pstream_data_t)in, R_pstream_binary_format, in_char, in_bytes, array_of_name, R_NilValue);
+  reading = in->c;
+  R_InitInPStream(&st, (R_pstream_data_t)in, R_pstream_binary_format, in_char, in_bytes, object_of_name, R_NilValue);
   return R_Unserialize(&st);
 }
 

@@ -21,7 +21,8 @@ may_visit <- list(util = character(), memory = "util", array = c("util", "memory
                   kernel = c("util", "memory", "array"), here = "util", wire = c("util", "memory", "array", "here"),
                   team = c("util", "here", "wire"), map = c("util", "memory", "here", "wire", "team"),
                   region = c("util", "memory", "here", "wire", "team"), node = c("util", "memory", "here", "wire", "team"),
-                  lock = c("util", "here"), constants = c("util", "kernel", "here", "wire", "team", "map", "region"))
+                  server = c("util", "here", "wire", "team", "map"), lock = c("util", "here"),
+                  constants = c("util", "kernel", "here", "wire", "team", "map", "region"))
 layer_of <- function(file) sub("_.*$", "", basename(file))
 room_of <- function(file) sub("^r_([a-z0-9]+).*$", "\\1", basename(file))
 at <- function(file, line, text) sprintf("%s:%d: %s", file, line, text)
@@ -276,6 +277,7 @@ tests_of_many <- c(coexistence = "other packages that fork, wait or run threads 
                    hostile = "arguments and bytes made to do harm",
                    interrupts = "Ctrl-C at random moments, whatever runs",
                    limits = "limits of the machine, the session and its sandbox",
+                   mistakes = "mistakes that users make, and the messages that answer them",
                    output = "what workers print",
                    "random-base" = "random programs against base R",
                    readme = "README's code, and what README says it prints",

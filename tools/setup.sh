@@ -89,6 +89,7 @@ setup_test() {
 
 setup_check() {
   setup_test && need_packages knitr rmarkdown || return 1
+  want_packages spelling
   need_program pandoc pandoc
   need_program tidy tidy
   need_program qpdf qpdf

@@ -54,7 +54,7 @@ test_that("a pool option given to map() is refused with the place where it belon
 test_that("arguments of lapply, in its order or by its names, are told how map takes them", {
   pool <- MapReduce(np = 0)
   expect_match(conditionMessage(error_of(pool$map(X = 1:3, FUN = sqrt))), "map(FUN, X)", fixed = TRUE)
-  expect_match(conditionMessage(error_of(pool$map(1:3, sqrt))), "takes it first", fixed = TRUE)
+  expect_match(conditionMessage(error_of(pool$map(1:3, sqrt))), "takes the function first", fixed = TRUE)
   for (e in list(error_of(pool$map()), error_of(pool$map(sqrt)), error_of(pool$map(sequence = 1))))
     expect_s3_class(e, "sharedmem_argument_error")
   expect_identical(pool$map(sequence = 1:2, func = function(x, k) x + k, k = 3L), list(4L, 5L))

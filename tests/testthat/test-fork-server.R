@@ -1,0 +1,232 @@
+# Each test runs in a session of its own: the server is one a session.
+
+pretend <- function(gui)
+  c("invisible(unlockBinding('.Platform', baseenv()))",
+    sprintf("local({ p <- .Platform; p$GUI <- '%s'; assign('.Platform', p, baseenv()) })", gui))
+
+served <- function(code, ..., gui = NULL) {
+  source <- script_source(substitute(code), parent.frame())
+  expect_script_ok(run_script(c(if (!is.null(gui)) pretend(gui), "Sys.setenv(OMP_NUM_THREADS = '2')", source), ..., grace = 5))$value
+}
+
+test_that("a map finds variables of the workspace, S3 methods among them, and closures", {
+  value <- served({
+    k <- 10
+    `+.money` <- function(e1, e2) structure(class = "money", list(unclass(e1)[[1]] + unclass(e2)[[1]] + 0.5))
+    twice <- function(x) 2 * half_of_four(x)
+    half_of_four <- function(x) x * k
+    make <- function(a) function(i) a + twice(i)
+    pool <- MapReduce(ServerBackend, np = 2)
+    one <- structure(class = "money", list(1))
+    answer(list(unlist(pool$map(make(1), 1:3)),
+                pool$map(function(i) unclass(one + one)[[1]], 1:2),
+                unlist(pool$map(function(i, by) i * by, 1:3, by = 5)),
+                unlist(pool$map(function(a, b) a - b, list(tuple(3, 1), tuple(5, 2)), star = TRUE))))
+  })
+  expect_identical(value, list(c(21, 41, 61), list(2.5, 2.5), c(5, 10, 15), c(2, 3)))
+})
+
+test_that("S4 classes and methods of the workspace are found", {
+  value <- served({
+    setClass("Money", representation(v = "numeric"))
+    setMethod("+", signature("Money", "Money"), function(e1, e2) new("Money", v = e1@v + e2@v + 0.5))
+    setGeneric("worth", function(x) standardGeneric("worth"))
+    setMethod("worth", "Money", function(x) x@v)
+    m <- new("Money", v = 1)
+    answer(unlist(MapReduce(ServerBackend, np = 2)$map(function(i) worth(m + m), 1:2)))
+  })
+  expect_identical(value, c(2.5, 2.5))
+})
+
+test_that("a worker finds the session's state, and the same random numbers as at home", {
+  value <- served({
+    options(my.option = list(1, "a"), digits = 5)
+    Sys.setenv(MY_VARIABLE = "here")
+    Sys.unsetenv("HOME")
+    setwd(tempdir())
+    .libPaths(c(tempdir(), .libPaths()))
+    RNGkind("Mersenne-Twister", "Box-Muller", "Rounding")
+    state <- function(i) list(getOption("my.option"), getOption("digits"), Sys.getenv(c("MY_VARIABLE", "HOME"), NA), getwd(), .libPaths(),
+                              RNGkind()[2:3], tempdir(), dirname(tempfile()), Sys.getlocale("LC_COLLATE"), Sys.umask(NA))
+    Sys.umask("027")
+    pool <- MapReduce(ServerBackend, np = 2)
+    draw <- function(backend) { set.seed(3); MapReduce(backend, np = 2)$map(function(i) c(rnorm(2), sample(10, 2)), 1:6) }
+    answer(list(pool$map(state, 1), list(state(1)), draw(ServerBackend), draw(ProcessBackend)))
+  })
+  expect_identical(value[[1L]], value[[2L]])
+  expect_identical(value[[3L]], value[[4L]])
+})
+
+test_that("shared arrays are written in place, results are arrays of a worker's own, locks and sections exclude", {
+  value <- served({
+    x <- empty(4)
+    big <- empty(2e5)
+    n <- full(1, 0)
+    pool <- MapReduce(ServerBackend, np = 2)
+    lock <- Lock()
+    made <- pool$map(function(i) {
+      x[i] <- i
+      big[1e5 + i] <- i
+      for (k in 1:50) { pool$critical({ n[1] <- n[1] + 1 }) }
+      y <- empty(2)
+      y[] <- i
+      y
+    }, 1:4)
+    seen <- integer()
+    m <- full(1, 0)
+    order <- empty(6)
+    invisible(pool$map(function(i) { Sys.sleep((6 - i) / 500); pool$ordered({ m[1] <- m[1] + 1; order[m[1]] <- i }) }, 1:6))
+    answer(list(x[], big[1e5 + 1:4], n[1], lapply(made, function(y) y[]), order[]))
+  })
+  expect_identical(value, list(c(1, 2, 3, 4), c(1, 2, 3, 4), 200, lapply(1:4, function(i) c(i, i) + 0), 1:6 + 0))
+})
+
+test_that("an object that is not touched is not sent, and one that is large is sent once, through shared memory", {
+  value <- served({
+    sent <- character()
+    trace("scope_value", quote(sent <<- c(sent, name)), print = FALSE, where = asNamespace("sharedmem"))
+    big <- runif(1e6)
+    table <- data.frame(a = runif(3e5), b = c(TRUE, NA, FALSE))
+    untouched <- runif(1e6)
+    r <- MapReduce(ServerBackend, np = 2)$map(function(i) {
+      Sys.sleep(0.01)
+      old <- big[1]
+      big[1] <- i
+      view <- any(grepl("shared_view", capture.output(.Internal(inspect(table$a)))))
+      list(sum(big) - i + old, view, sum(table$b, na.rm = TRUE), class(table), Sys.getpid())
+    }, 1:6)
+    answer(list(all(abs(vapply(r, `[[`, 0, 1) - sum(big)) < 1e-6), all(vapply(r, `[[`, NA, 2)), r[[1]][[3]], r[[1]][[4]],
+                sort(unique(sent)), sum(sent == "big") <= length(unique(vapply(r, `[[`, 1L, 5))), big[1] < 1))
+  })
+  expect_identical(value, list(TRUE, TRUE, 1e5L, "data.frame", c("big", "table"), TRUE, TRUE))
+})
+
+test_that("what cannot go is refused by its name, where it is touched", {
+  value <- served({
+    con <- file(tempfile(), "w")
+    pointer <- asNamespace("sharedmem")$the$session$exit_guard
+    grDevices::pdf(NULL)
+    pool <- MapReduce(ServerBackend, np = 2, on_error = "collect")
+    inside <- function() {
+      link <- file(tempfile(), "w")
+      on.exit(close(link))
+      pool$map(function(i) if (i == 1) "fine" else writeLines("a", link), 1:2)
+    }
+    r <- c(pool$map(function(i) switch(i, writeLines("a", con), pointer, plot(1), "fine"), 1:4), inside())
+    answer(lapply(r, function(e) if (is.character(e)) e else list(class(e$reason)[1], e$reason$name)))
+  })
+  refused <- function(name) list("sharedmem_refused_error", name)
+  expect_identical(value, list(refused("con"), refused("pointer"), refused("device"), "fine", "fine", refused("link")))
+})
+
+test_that("failures, deaths, retries, time limits are a map's", {
+  value <- served({
+    failure <- function(f, ...) tryCatch(MapReduce(ServerBackend, np = 2, ...)$map(f, 1:4), WorkerException = function(e) e)
+    told <- function(e) list(e$item, e$rank %in% 0:1, conditionMessage(e$reason))
+    stopped <- failure(function(i) if (i == 3) stop("bad") else i)
+    killed <- failure(function(i) if (i == 3) tools::pskill(Sys.getpid(), 9) else i)
+    late <- failure(function(i) if (i == 3) Sys.sleep(60) else i, timeout = 0.2)
+    quit <- failure(function(i) if (i == 3) q("no") else i)
+    tries <- full(1, 0)
+    again <- MapReduce(ServerBackend, np = 2, retries = 2)$map(function(i) {
+      if (i == 2 && atomic_add(tries, 1, 1) < 3) tools::pskill(Sys.getpid(), 9)
+      i
+    }, 1:4)
+    kept <- MapReduce(ServerBackend, np = 2, on_error = "collect")$map(function(i) if (i == 2) stop("no") else i, 1:3)
+    answer(list(told(stopped), class(stopped$reason)[1], grepl("signal 9 (SIGKILL)", conditionMessage(killed), fixed = TRUE),
+                killed$item, killed$pid != Sys.getpid(), class(late$reason)[1], late$item,
+                grepl("q()", conditionMessage(quit), fixed = TRUE), unlist(again), tries[1], class(kept[[2]])[1], kept[-2]))
+  })
+  expect_identical(value, list(list(3, TRUE, "bad"), "simpleError", TRUE, 3, TRUE, "sharedmem_timeout_error", 3, TRUE, 1:4, 3,
+                               "WorkerException", list(1L, 3L)))
+})
+
+test_that("reduce, warnings, messages, output, progress and trace are the session's", {
+  result <- run_script({
+    pool <- MapReduce(ServerBackend, np = 2, trace = TRUE)
+    total <- 0
+    caught <- character()
+    out <- capture.output(withCallingHandlers(
+      pool$map(function(i) { cat("item", i, "\n"); warning("w", i); message("m", i); tuple(i, i^2) }, 1:3,
+               reduce = function(a, b) { total <<- total + b; a }),
+      warning = function(w) { caught <<- c(caught, conditionMessage(w)); invokeRestart("muffleWarning") },
+      message = function(m) { caught <<- c(caught, conditionMessage(m)); invokeRestart("muffleMessage") }))
+    large <- MapReduce(ServerBackend, np = 2)$map(function(i) rep(i, 1e6), 1:2)
+    answer(list(total, sort(out), sort(caught), sum(summary(pool$trace)$workers$items), vapply(large, sum, 0)))
+  }, grace = 5)
+  value <- expect_script_ok(result)$value
+  expect_identical(value[[1L]], 14)
+  expect_true(all(paste("item", 1:3, "") %in% value[[2L]]))
+  expect_identical(value[[3L]], c("m1\n", "m2\n", "m3\n", "w1", "w2", "w3"))
+  expect_identical(value[[5L]], c(1e6, 2e6))
+})
+
+for (gui in c("RStudio", "Positron")) test_that(paste0("in a pretended ", gui, " maps run in parallel, which is said once"), {
+  value <- served({
+    told <- list()
+    r <- withCallingHandlers(lapply(1:2, function(k) MapReduce(np = 2)$map(function(i) { Sys.sleep(0.05); c(Sys.getpid(), k) }, 1:4)),
+                             sharedmem_server_message = function(m) { told <<- c(told, list(m)); invokeRestart("muffleMessage") })
+    server <- fork_server()
+    pids <- vapply(unlist(r, recursive = FALSE), `[`, 1, 1)
+    answer(list(length(told), length(unique(pids[1:4])), any(pids %in% c(Sys.getpid(), server$pid)), vapply(r[[2]], `[`, 1, 2)))
+  }, gui = gui)
+  expect_identical(value, list(1L, 2L, FALSE, c(2, 2, 2, 2)))
+})
+
+test_that("nothing is left by a session that is killed in a map", {
+  script <- start_script({
+    writeLines(as.character(fork_server()$pid), file.path(dirname(tempdir()), "server"))
+    MapReduce(ServerBackend, np = 2)$map(function(i) {
+      file.create(file.path(dirname(tempdir()), paste0("worker-", Sys.getpid())))
+      Sys.sleep(100)
+    }, 1:2)
+  })
+  on.exit(finish_script(script))
+  folder <- file.path(script$dir, "tmp")
+  expect_true(wait_until(length(list.files(folder, "^worker")) == 2L, 30))
+  pids <- as.integer(c(readLines(file.path(folder, "server")), sub("worker-", "", list.files(folder, "^worker"))))
+  tools::pskill(script$pid, tools::SIGKILL)
+  expect_true(wait_until(!any(file.exists(file.path("/proc", pids))), 5))
+})
+
+test_that("the server's death ends a map with a WorkerException, and the next map starts another", {
+  value <- served({
+    server <- fork_server()
+    first <- server$pid
+    murder <- function(i) { tools::pskill(first, 9); Sys.sleep(100) }
+    e <- tryCatch(MapReduce(ServerBackend, np = 2)$map(murder, 1:2), error = function(e) e)
+    r <- MapReduce(ServerBackend, np = 2)$map(function(i) i, 1:2)
+    answer(list(class(e)[1], unlist(r), is.na(server$pid), fork_server()$pid != first))
+  })
+  expect_identical(value, list("WorkerException", 1:2, TRUE, TRUE))
+})
+
+test_that("maps and stop() leave neither descriptors nor processes", {
+  value <- served({
+    fds <- function() length(list.files("/proc/self/fd"))
+    pool <- MapReduce(ServerBackend, np = 2)
+    k <- runif(1e6)
+    pool$map(function(i) k[i], 1:4)
+    invisible(gc())
+    before <- fds()
+    for (j in 1:5) { pool$map(function(i) k[i], 1:4); try(pool$map(function(i) stop("a"), 1:2), silent = TRUE) }
+    invisible(gc())
+    after <- fds()
+    server <- fork_server()
+    pid <- server$pid
+    server$stop()
+    answer(c(after - before, file.exists(file.path("/proc", pid))))
+  })
+  expect_identical(value, c(0L, 0L))
+})
+
+test_that("packages and data of fork_server() are there, and bad arguments are named", {
+  value <- served({
+    server <- fork_server(packages = "splines", data = list(known = 1:3))
+    r <- MapReduce(ServerBackend, np = 2)$map(function(i) list(known[i], exists("bs")), 1:2)
+    e <- tryCatch(fork_server("no.such.package"), error = function(e) e)
+    arg_of <- function(expr) tryCatch(expr, error = function(e) e$arg)
+    answer(list(r[[1]], class(e)[1], arg_of(fork_server(3)), arg_of(fork_server(data = list(1)))))
+  })
+  expect_identical(value, list(list(1L, TRUE), "sharedmem_server_error", "packages", "data"))
+})
