@@ -11,8 +11,10 @@
 #' - A `.desc` file of bigmemory, its descriptor or a `big.matrix` itself, whose NA among `char` and `short` are read as -128 and -32768.
 #' - An `FBM` of bigstatsr. One with a code (`FBM.code256`) gives the codes.
 #' - The `.bmat` or `.desc.txt` file of filematrix, or the `filematrix` itself.
-#' Forked workers use the array as the master does. A handle that is sent to another process by [serialize()] does not
-#' attach there: map the file there again.
+#'
+#' Forked workers use the array as the master does. What is saved or serialized of it is the path, not the values (`unshare(x)` has those): a
+#' handle that is sent to another process, or read back in a later session, maps the file there, `"w+"` as `"r+"`. In mode `"c"`
+#' there is no path: saved are the values, and [serialize()] leads nowhere outside of this process and its workers.
 #'
 #' Should the file become shorter while it is mapped, reading or writing what is no longer there is an error.
 #'

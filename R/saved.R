@@ -1,25 +1,42 @@
 # Handles in streams: values where the user saves, descriptors on the way to another process.
 
-# What a stream gets of a handle: NULL for its descriptor, or, where the user saves, its values. Called from C.
+# What a stream gets of a handle: NULL for its descriptor (of a mapped file: with the path), or, where the user saves, its values.
+# Called from C.
 handle_state <- function(x) {
   if (!saves_values(sys.nframe() - 1L)) return(NULL)
   about <- tryCatch(.Call(ffi_array_about, x), sharedmem_unattached_error = function(e) NULL)
-  if (is.null(about)) return(NULL)
+  named <- !is.null(about$path) && !base::identical(getOption("sharedmem.serialize"), "values")
+  if (is.null(about) || named) return(NULL)
   list(values = 1L, dtype = about$dtype, shape = .Call(ffi_array_shape, x), vector = about$vector, meta = array_meta(x),
        endian = .Platform$endian, bytes = .Call(ffi_view_bytes, x))
 }
 
-# Does the innermost closure, in frame n, keep what it writes? saveRDS(), save() and namespace tools (lazy-load data bases) do; callr and
-# xfun send their arguments by saveRDS().
+# Does the innermost closure, in frame n, keep what it writes? saveRDS(), save() and namespace tools (lazy-load data bases) do, and what
+# makes a hash of it (rlang, for memoise and cachem); callr and xfun send their arguments by saveRDS().
 saves_values <- function(n) {
   if (base::identical(getOption("sharedmem.serialize"), "values")) return(TRUE)
   if (n == 0L) return(FALSE)
   f <- sys.function(n)
-  if (base::identical(f, base::save) || base::identical(topenv(environment(f)), asNamespace("tools"))) return(TRUE)
-  if (!base::identical(f, base::saveRDS)) return(FALSE)
-  caller <- sys.parents()[n]
-  home <- if (caller == 0L) globalenv() else topenv(sys.frame(caller))
-  !(isNamespace(home) && getNamespaceName(home) %in% c("callr", "xfun"))
+  home <- package_of(environment(f))
+  if (base::identical(f, base::save) || home == "tools" || (home == "rlang" && base::identical(f, rlang::hash))) return(TRUE)
+  base::identical(f, base::saveRDS) && !package_of(sys.frame(sys.parents()[n])) %in% c("callr", "xfun") # frame 0 is the global environment
+}
+
+package_of <- function(env) {
+  home <- topenv(env)
+  if (isNamespace(home)) unname(getNamespaceName(home)) else ""
+}
+
+# A view goes as the handle that it looks through, but where its values are kept, and where a worker gives it back: what a result says is
+# not to change with the memory. Called from C.
+view_goes_as_handle <- function(unused) {
+  n <- sys.nframe() - 1L
+  n > 0L && !saves_values(n) && !base::identical(topenv(environment(sys.function(n))), topenv())
+}
+
+view_from_state <- function(x, stretch) {
+  if (!is_shared(x) || anyNA(stretch)) return(NULL)
+  tryCatch(.Call(ffi_view_new, x, stretch[1L], stretch[2L]), sharedmem_error = function(e) NULL)
 }
 
 # A new shared array from such values; they are input.

@@ -5,7 +5,9 @@
 #'
 #' @details
 #' The view follows what is written into the array. It is read-only by construction: writing to it makes R
-#' work on a private copy first, as does [serialize()], which gives plain data. It keeps the memory alive.
+#' work on a private copy first. It keeps the memory alive. By [serialize()] and to the processes of a cluster on this machine it travels
+#' as the array's handle does, without a copy, and looks into the same memory there; `saveRDS()` and `save()` keep its values, and
+#' workers give back its values.
 #'
 #' No copy is made for `f8`, `i4`, `c16` and `raw`. The other numeric dtypes and `b1` are converted on access; the
 #' first function that asks for the vector's address (most compiled code does) gets a full copy, which the view holds

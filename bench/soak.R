@@ -1,8 +1,9 @@
 # The soak: many deaths, interrupts and maps in one session, and what is left afterwards. Writes bench/RELIABILITY.md.
-#   Rscript bench/soak.R [kills] [interrupts] [maps]
+#   Rscript bench/soak.R [kills] [interrupts] [maps] [deaths]
 library(sharedmem)
+source("bench/soak-effects.R")
 args <- as.numeric(commandArgs(TRUE))
-want <- c(kills = 1000, interrupts = 1000, maps = 10000)
+want <- c(kills = 1000, interrupts = 1000, maps = 10000, deaths = 1000)
 want[seq_along(args)] <- args
 
 children <- function() {
@@ -220,6 +221,7 @@ soak_dead_master <- function(times) {
 }
 
 invisible(MapReduce(np = 2)$map(identity, 1:2)) # what the first map loads and keeps
+if (want[["deaths"]] > 0) soak_effects(want[["deaths"]])
 if (want[["kills"]] > 0) soak_kills(want[["kills"]])
 if (want[["interrupts"]] > 0) soak_interrupts(want[["interrupts"]])
 if (want[["maps"]] > 0) soak_maps(want[["maps"]])

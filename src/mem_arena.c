@@ -19,9 +19,10 @@
  * would be the owner and the session a process that attached: each process is the owner of what it carves. A child counts its
  * forks from 0 again and owns none of what it inherited; its epoch, one more than its parent's, tells the two apart.
  *
- * Two kinds of process are not in the family of forks, or cannot be counted by it:
+ * Some processes are not in the family of forks, or cannot be counted by it:
  *   - A process of another session attaches by descriptor. It holds a shared record lock on the first byte of the block (`pinned`),
  *     in the same file, at an offset that lies below all fork numbers. retire() explains the order of the two sides.
+ *   - A result of a child that has ended may be on its way here and name the block. Its reader says so (sm_small_hold).
  *   - A block that was sent away (sm_small_keep) may be named in a message that nobody has read yet. No process holds anything
  *     for it, so its owner never gives it out again: it is KEPT until its chunk goes.
  *
@@ -249,7 +250,20 @@ static void set_free(sm_small *b) {
   list_push(&arena.free[b->size_class], b);
 }
 
-static bool reusable(sm_small *b) { return !sm_forks_alive(b->birth, b->death) && retire(b); }
+static struct {
+  pid_t pid; /* a child holds nothing */
+  int n;
+} holds;
+
+void sm_small_hold(int by) {
+  if (holds.pid != sm_pid()) holds.n = 0;
+  holds.pid = sm_pid();
+  holds.n += by;
+}
+
+static bool held(const sm_small *b) { return holds.n > 0 && b->death > b->birth && holds.pid == sm_pid(); }
+
+static bool reusable(sm_small *b) { return !held(b) && !sm_forks_alive(b->birth, b->death) && retire(b); }
 
 /* Free every block of the quarantine that no other process can use any more. */
 static void sweep(void) {

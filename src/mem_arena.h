@@ -55,6 +55,10 @@ bool sm_small_valid(const sm_small *b);
 /* The block is about to be named in a message to another process: its owner shall never give it out again. */
 void sm_small_keep(sm_small *b);
 
+/* by = 1: from now on results of children may be on their way here and may name any block that lived when those were forked: no such
+ * block is given out again, also after its child's end, until by = -1. Calls nest. */
+void sm_small_hold(int by);
+
 /* Blocks in use in this process, and their bytes. */
 void sm_small_usage(size_t *count, size_t *nbytes);
 

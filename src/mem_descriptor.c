@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "mem_filemap.h"
 
 _Static_assert(sizeof(sm_descriptor) == 88, "sm_descriptor layout");
 _Static_assert(offsetof(sm_descriptor, segment) == 24, "sm_descriptor layout");
@@ -18,9 +21,14 @@ _Static_assert(offsetof(sm_descriptor, pid) == 64, "sm_descriptor layout");
 _Static_assert(offsetof(sm_descriptor, ndim) == 80, "sm_descriptor layout");
 
 #define VERSION 1
+#define FILE_HEAD (2 * sizeof(uint64_t)) /* start and nbytes */
 #define MAX_NBYTES ((uint64_t)1 << 62)
 
-size_t sm_descriptor_size(int ndim) { return sizeof(sm_descriptor) + sizeof(int64_t) * (size_t)ndim; }
+static size_t extents_end(uint32_t ndim) { return sizeof(sm_descriptor) + sizeof(int64_t) * (size_t)ndim; }
+
+size_t sm_descriptor_size(int ndim, const char *path) {
+  return extents_end((uint32_t)ndim) + (path ? FILE_HEAD + (strlen(path) + 8) / 8 * 8 : 0);
+}
 
 /* Over n bytes, a multiple of 8, the field `check` left out. */
 static uint64_t checksum(const uint8_t *buf, size_t n) {
@@ -45,7 +53,7 @@ static uint64_t process_start(long pid) {
   return p ? strtoull(p + 1, NULL, 10) : 0;
 }
 
-void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, void *buf) {
+void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, const sm_descriptor_file *file, void *buf) {
   static pid_t known = 0; /* the process whose start `started` is */
   static uint64_t started = 0;
   pid_t self = sm_pid();
@@ -55,23 +63,40 @@ void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, void *buf) {
   }
   memcpy(d->magic, "SHRDARR", 8);
   d->version = VERSION;
-  d->size = (uint32_t)sm_descriptor_size((int)d->ndim);
+  d->size = (uint32_t)sm_descriptor_size((int)d->ndim, file->path);
   d->pid = (int32_t)self;
   d->started = started;
   d->check = 0;
+  memset(buf, 0, d->size);
   memcpy(buf, d, sizeof *d);
   if (d->ndim) memcpy((char *)buf + sizeof *d, dim, sizeof *dim * d->ndim);
+  if (file->path) {
+    char *p = (char *)buf + extents_end(d->ndim);
+    memcpy(p, file, FILE_HEAD);
+    memcpy(p + FILE_HEAD, file->path, strlen(file->path));
+  }
   d->check = checksum(buf, d->size);
   memcpy((char *)buf + offsetof(sm_descriptor, check), &d->check, sizeof d->check);
 }
 
-int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim, size_t *nbytes) {
+/* What stands behind the extents. */
+static bool read_file(const char *p, size_t n, const sm_descriptor *d, sm_descriptor_file *file) {
+  *file = (sm_descriptor_file){0, 0, NULL};
+  if (n == 0) return true;
+  if (d->kind != SM_SEGMENT_FILE || n < FILE_HEAD + 8 || n % 8 != 0 || p[n - 1] != 0 || p[FILE_HEAD] != '/') return false;
+  memcpy(file, p, FILE_HEAD);
+  file->path = p + FILE_HEAD;
+  return true;
+}
+
+int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim, sm_descriptor_file *file, size_t *nbytes) {
   if (n < sizeof *d) return SM_EFORMAT;
   memcpy(d, buf, sizeof *d);
-  if (memcmp(d->magic, "SHRDARR", 8) != 0 || d->version != VERSION || d->size != n || d->ndim > SM_DESCRIPTOR_NDIM ||
-      n != sm_descriptor_size((int)d->ndim) || checksum(buf, n) != d->check)
+  if (memcmp(d->magic, "SHRDARR", 8) != 0 || d->version != VERSION || d->size != n || n % 8 != 0 || d->ndim > SM_DESCRIPTOR_NDIM ||
+      n < extents_end(d->ndim) || checksum(buf, n) != d->check)
     return SM_EFORMAT;
   if (d->vector > 1 || d->readonly > 1 || d->kind > SM_SEGMENT_FILE || (d->vector && d->ndim != 1) || d->itemsize == 0) return SM_EFORMAT;
+  if (!read_file((const char *)buf + extents_end(d->ndim), n - extents_end(d->ndim), d, file)) return SM_EFORMAT;
   if (d->ndim) memcpy(dim, (const char *)buf + sizeof *d, sizeof *dim * d->ndim);
   uint64_t total = d->itemsize;
   bool empty = false;
@@ -88,17 +113,37 @@ int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim
   return 0;
 }
 
+/* The file is mapped anew. */
+static int map_file(const sm_descriptor *d, const sm_descriptor_file *file, sm_segment **seg, const char **reason) {
+  static char text[4400];
+  if (!file->path) {
+    *reason = "it lies in a file that another process has mapped for itself (mode \"c\", or a name that is gone): map the file here";
+    return SM_EGONE;
+  }
+  sm_filemap_mode mode = d->readonly ? SM_FILEMAP_READ : SM_FILEMAP_UPDATE;
+  sm_filemap_file f;
+  int rc = sm_filemap_open(file->path, mode, &f);
+  if (rc == 0) {
+    rc = sm_filemap_map(&f, mode, file->start, (size_t)file->nbytes, seg);
+    if (rc < 0) close(f.fd);
+    else sm_filemap_name(*seg, file->path);
+  }
+  if (rc < 0) {
+    snprintf(text, sizeof text, "the file '%s' that it maps %s: %s", file->path, rc == SM_ESHORT ? "has changed" : "cannot be mapped",
+             rc == SM_EFORMAT ? "no regular file" : sm_error_text(rc));
+    *reason = text;
+  }
+  return rc;
+}
+
 /* The segment with one ref: in this process's table, or opened in the process that is named. */
-static int find_segment(const sm_descriptor *d, sm_segment **seg, const char **reason) {
+static int find_segment(const sm_descriptor *d, const sm_descriptor_file *file, sm_segment **seg, const char **reason) {
   *seg = sm_segment_find(d->segment);
   if (*seg) {
     sm_segment_ref(*seg);
     return 0;
   }
-  if (d->kind == SM_SEGMENT_FILE) {
-    *reason = "it lies in a file that memmap() mapped in another process: map the file here";
-    return SM_EGONE;
-  }
+  if (d->kind == SM_SEGMENT_FILE) return map_file(d, file, seg, reason);
   if (d->pid == sm_pid()) {
     *reason = "its memory was released";
     return SM_EGONE;
@@ -115,9 +160,10 @@ static int find_segment(const sm_descriptor *d, sm_segment **seg, const char **r
   return rc;
 }
 
-int sm_descriptor_attach(const sm_descriptor *d, size_t nbytes, sm_segment **seg, sm_small **block, const char **reason) {
+int sm_descriptor_attach(const sm_descriptor *d, const sm_descriptor_file *file, size_t nbytes, sm_segment **seg, sm_small **block,
+                         const char **reason) {
   *block = NULL;
-  int rc = find_segment(d, seg, reason);
+  int rc = find_segment(d, file, seg, reason);
   if (rc < 0) return rc;
   if ((*seg)->kind != (sm_segment_kind)d->kind) {
     rc = SM_EFORMAT;

@@ -28,20 +28,28 @@ typedef struct {
   uint8_t readonly;    /* 79 */
   uint32_t ndim;       /* 80 */
   uint32_t kind;       /* 84 sm_segment_kind */
-} sm_descriptor;       /* then int64_t dim[ndim] */
+} sm_descriptor;       /* then int64_t dim[ndim]; of a named file its start and nbytes, and its path with zeros up to a multiple of 8 */
 
-/* Bytes of a descriptor of ndim extents. */
-size_t sm_descriptor_size(int ndim);
+/* The part of a file that a segment maps. */
+typedef struct {
+  uint64_t start, nbytes;
+  const char *path; /* NULL for none */
+} sm_descriptor_file;
 
-/* Complete *d (magic, version, size, pid, started, check; the caller has set the rest) and write it and
- * the extents to buf of sm_descriptor_size(d->ndim) bytes. */
-void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, void *buf);
+/* Bytes of a descriptor of ndim extents; path: of a file, or NULL. */
+size_t sm_descriptor_size(int ndim, const char *path);
 
-/* Read n bytes into *d and dim[SM_DESCRIPTOR_NDIM]; *nbytes: the array's size. SM_EFORMAT if they are no descriptor. */
-int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim, size_t *nbytes);
+/* Complete *d (magic, version, size, pid, started, check; the caller has set the rest) and write it,
+ * the extents and the file to buf of sm_descriptor_size(d->ndim, file->path) bytes. */
+void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, const sm_descriptor_file *file, void *buf);
 
-/* Find or open the memory that *d speaks of, nbytes of it: *seg with one ref, or *block with one ref and *seg
+/* Read n bytes into *d, dim[SM_DESCRIPTOR_NDIM] and *file, whose path lies in buf; *nbytes: the array's size. SM_EFORMAT if they are no
+ * descriptor. */
+int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim, sm_descriptor_file *file, size_t *nbytes);
+
+/* Find or open the memory that *d and *file speak of, nbytes of it: *seg with one ref, or *block with one ref and *seg
  * without one. On failure *reason says why, in words for the user. */
-int sm_descriptor_attach(const sm_descriptor *d, size_t nbytes, sm_segment **seg, sm_small **block, const char **reason);
+int sm_descriptor_attach(const sm_descriptor *d, const sm_descriptor_file *file, size_t nbytes, sm_segment **seg, sm_small **block,
+                         const char **reason);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -127,6 +128,10 @@ int sm_filemap_map(const sm_filemap_file *f, sm_filemap_mode mode, uint64_t offs
   }
   (*out)->fd = sm_fd_park(f->fd);
   return 0;
+}
+
+void sm_filemap_name(sm_segment *s, const char *path) {
+  if (!s->isolated) s->path = realpath(path, NULL);
 }
 
 int sm_filemap_why(const sm_segment *s) {

@@ -28,6 +28,10 @@ int sm_filemap_open(const char *path, sm_filemap_mode mode, sm_filemap_file *f);
  * first, and then the old contents wiped; other modes give SM_ESHORT if the file ends before. On failure the file is as it was. */
 int sm_filemap_map(const sm_filemap_file *f, sm_filemap_mode mode, uint64_t offset, size_t nbytes, sm_segment **out);
 
+/* Remember where the file lies, so that handles lead other processes there; not in mode SM_FILEMAP_PRIVATE, whose memory is this process's.
+ */
+void sm_filemap_name(sm_segment *s, const char *path);
+
 /* Close a file that could not be mapped, and remove it if it was made. */
 void sm_filemap_drop(const sm_filemap_file *f, const char *path);
 

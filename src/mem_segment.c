@@ -341,6 +341,7 @@ void sm_segment_unref(sm_segment *s) {
   if (counted(s)) live_nbytes -= s->nbytes;
   munmap(s->base, s->mapped);
   if (s->fd >= 0) close(s->fd);
+  free(s->path);
   free(s);
 }
 

@@ -45,6 +45,7 @@ typedef struct sm_segment {
   uint64_t id[2];
   uint64_t file[2]; /* device and inode behind the mapping */
   uint64_t start;   /* of the payload in that file */
+  char *path;       /* malloc'd: where other processes find that file, or NULL */
   int64_t refs;
   struct sm_segment *next, *prev; /* table of this process */
 } sm_segment;

@@ -99,9 +99,10 @@ static void write_descriptor(SEXP ptr, const r_array *a) {
                      .readonly = a->readonly,
                      .ndim = (uint32_t)a->ndim,
                      .kind = a->seg->kind};
-  SEXP tag = Rf_allocVector(RAWSXP, (R_xlen_t)sm_descriptor_size(a->ndim));
+  sm_descriptor_file file = {a->seg->start, a->seg->nbytes, a->seg->path};
+  SEXP tag = Rf_allocVector(RAWSXP, (R_xlen_t)sm_descriptor_size(a->ndim, file.path));
   R_SetExternalPtrTag(ptr, tag);
-  sm_descriptor_write(&d, a->dim, RAW(tag));
+  sm_descriptor_write(&d, a->dim, &file, RAW(tag));
 }
 
 r_array *r_array_make(SEXP ptr, const r_array_spec *spec) {

@@ -10,7 +10,9 @@ static R_xlen_t handle_length(SEXP x) {
   sm_descriptor d;
   int64_t dim[SM_DESCRIPTOR_NDIM];
   size_t nbytes;
-  if (!r_array_ptr_is(ptr) || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &nbytes) < 0 || d.itemsize == 0) return 0;
+  sm_descriptor_file file;
+  if (!r_array_ptr_is(ptr) || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &file, &nbytes) < 0 || d.itemsize == 0)
+    return 0;
   return (R_xlen_t)(nbytes / d.itemsize);
 }
 

@@ -48,17 +48,18 @@ static bool meta_fits(SEXP meta, int ndim, const int64_t *dim, int64_t length) {
 static r_array *attach(SEXP ptr, const char **reason) {
   SEXP tag = R_ExternalPtrTag(ptr), meta = R_ExternalPtrProtected(ptr);
   sm_descriptor d;
+  sm_descriptor_file file;
   int64_t dim[SM_DESCRIPTOR_NDIM];
   size_t nbytes;
   r_array_spec spec = {.dim = dim};
   *reason = "its descriptor is damaged";
-  if (!r_array_ptr_is(ptr) || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &nbytes) < 0) return NULL;
+  if (!r_array_ptr_is(ptr) || sm_descriptor_read(RAW_RO(tag), (size_t)XLENGTH(tag), &d, dim, &file, &nbytes) < 0) return NULL;
   if (dtype_from(&d, &spec.dtype) < 0) return NULL;
   if (!meta_valid(meta) || !meta_fits(meta, (int)d.ndim, dim, (int64_t)(nbytes / d.itemsize))) return NULL;
   PROTECT(ptr);
   r_array_own(ptr);
   r_array *a = NULL;
-  if (sm_descriptor_attach(&d, nbytes, &spec.seg, &spec.block, reason) == 0) {
+  if (sm_descriptor_attach(&d, &file, nbytes, &spec.seg, &spec.block, reason) == 0) {
     spec.ndim = (int)d.ndim;
     spec.vector = d.vector != 0;
     spec.readonly = d.readonly != 0;
@@ -124,10 +125,10 @@ SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta)
   return y;
 }
 
-int r_array_travel_fd(SEXP ptr, pid_t me) {
+int r_array_travel_fd(SEXP ptr) {
   if (!r_array_ptr_is(ptr)) return -1;
   r_array *a = R_ExternalPtrAddr(ptr);
-  if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY || (a->block && a->seg->creator != me)) return -1;
+  if (!a || !a->seg || a->seg->kind != SM_SEGMENT_MEMORY) return -1;
   if (a->block) sm_small_keep(a->block);
   return a->seg->fd;
 }

@@ -13,9 +13,9 @@ r_array *r_array_get(SEXP x, const char *arg);
  * own attributes, its class among them, are x's. */
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta);
 
-/* For the result channel. If ptr is of an attached handle in a segment of its own, which the owner may have dropped, or in one
- * that this process made or received, its descriptor to be passed on; else -1. */
-int r_array_travel_fd(SEXP ptr, pid_t me);
+/* For the result channel. If ptr is of an attached handle over anonymous memory, which the owner may have dropped or may never have had,
+ * its descriptor to be passed on; else -1. */
+int r_array_travel_fd(SEXP ptr);
 
 /* For the hooks of R_InitOutPStream() and R_InitInPStream(), which see the pointers of handles. r_array_name(): the name (a
  * character vector) under which ptr goes through a stream, or R_NilValue if it is no attached handle's. r_array_from_name(): a

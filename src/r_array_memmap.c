@@ -36,7 +36,10 @@ static sm_segment *map(const char *path, sm_filemap_mode mode, uint64_t offset, 
   if (rc < 0) abort_file(path, rc == SM_EFORMAT ? "is no regular file" : sm_error_text(rc));
   bool fits = *length >= 0 || whole_file(file.size, offset, itemsize, length, message, sizeof message);
   if (fits) rc = sm_filemap_map(&file, mode, offset, (size_t)*length * itemsize, &seg);
-  if (fits && rc == 0) return seg;
+  if (fits && rc == 0) {
+    sm_filemap_name(seg, path);
+    return seg;
+  }
   sm_filemap_drop(&file, path);
   if (fits && rc != SM_ESHORT) abort_file(path, rc == -EFBIG ? "files are limited to less (ulimit -f)" : sm_error_text(rc));
   if (fits)

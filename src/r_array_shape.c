@@ -30,7 +30,7 @@ SEXP ffi_array_dim(SEXP x) {
 /* list(dtype, nbytes, ndim, vector, readonly) */
 SEXP ffi_array_about(SEXP x) {
   const r_array *a = r_array_get(x, "x");
-  const char *names[] = {"dtype", "nbytes", "ndim", "vector", "readonly", ""};
+  const char *names[] = {"dtype", "nbytes", "ndim", "vector", "readonly", "path", ""};
   char code[16];
   sm_dtype_format(a->dtype, code);
   SEXP ans = PROTECT(Rf_mkNamed(VECSXP, names));
@@ -39,6 +39,7 @@ SEXP ffi_array_about(SEXP x) {
   SET_VECTOR_ELT(ans, 2, Rf_ScalarInteger(a->ndim));
   SET_VECTOR_ELT(ans, 3, Rf_ScalarLogical(a->vector));
   SET_VECTOR_ELT(ans, 4, Rf_ScalarLogical(a->readonly));
+  if (a->seg->path) SET_VECTOR_ELT(ans, 5, Rf_mkString(a->seg->path));
   UNPROTECT(1);
   return ans;
 }

@@ -21,7 +21,7 @@
 #include <R_ext/Rdynload.h>
 
 typedef struct {
-  const uint8_t *data; /* the segment's, or the private mapping once there is one */
+  const uint8_t *data; /* the segment's, or the private mapping once there is one; NULL if it came by a stream and led nowhere */
   sm_private own;
   int64_t n;
   sm_dtype dtype;
@@ -59,6 +59,7 @@ static void run_convert(void *ctx) {
 static SEXP read_part(SEXP x, int64_t from, int64_t n) {
   const view_info *v = info_of(x);
   const r_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(x)), "x");
+  if (!v->data) r_abort("sharedmem_unattached_error", "shared array is not attached: its memory was not there when this view of it came");
   const uint8_t *p = v->data + (size_t)from * v->dtype.itemsize;
   if (v->type == SM_R_STR) return r_read_run(a, (p - a->data) / v->dtype.itemsize, n, false);
   SEXP ans = PROTECT(Rf_allocVector(TYPEOF(x), (R_xlen_t)n));
@@ -164,7 +165,12 @@ static SEXP str_elt(SEXP x, R_xlen_t i) { return STRING_ELT(own_copy(x), i); }
 
 static void str_set_elt(SEXP x, R_xlen_t i, SEXP v) { SET_STRING_ELT(own_copy(x), i, v); }
 
+static SEXP view_state(SEXP x);
+static SEXP view_unserialize(SEXP cls, SEXP state);
+
 static void common_methods(R_altrep_class_t c) {
+  R_set_altrep_Serialized_state_method(c, view_state);
+  R_set_altrep_Unserialize_method(c, view_unserialize);
   R_set_altrep_Length_method(c, view_length);
   R_set_altrep_Duplicate_method(c, view_duplicate);
   R_set_altrep_Inspect_method(c, view_inspect);
@@ -190,7 +196,7 @@ void r_view_register(DllInfo *dll) {
 
 const r_array *r_view_array(SEXP v, int64_t *from) {
   if (!ALTREP(v) || TYPEOF(v) == STRSXP || !R_altrep_inherits(v, r_vector_class(&views, TYPEOF(v)))) return NULL;
-  if (R_altrep_data2(v) != R_NilValue || info_of(v)->own.base) return NULL;
+  if (R_altrep_data2(v) != R_NilValue || info_of(v)->own.base || !info_of(v)->data) return NULL;
   const r_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(v)), "x");
   *from = (info_of(v)->data - a->data) / a->dtype.itemsize;
   return a;
@@ -201,14 +207,22 @@ static bool aligned(const void *p, sm_rtype t) {
   return need != 0 && (uintptr_t)p % need == 0;
 }
 
-static SEXP view_make(SEXP x, const r_array *a, int64_t from, int64_t n) {
-  SEXP meta = r_array_meta(x);
-  if (r_meta_is_integer64(meta)) r_call1("load_bit64", r_list_get(meta, "class"));
+/* A pointer with an empty view_info. */
+static SEXP info_make(SEXP x) {
   SEXP p = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, x));
   R_RegisterCFinalizerEx(p, info_finalize, FALSE);
   view_info *v = calloc(1, sizeof *v);
   if (!v) r_abort("sharedmem_memory_error", "cannot allocate a view");
   R_SetExternalPtrAddr(p, v);
+  UNPROTECT(1);
+  return p;
+}
+
+static SEXP view_make(SEXP x, const r_array *a, int64_t from, int64_t n) {
+  SEXP meta = r_array_meta(x);
+  if (r_meta_is_integer64(meta)) r_call1("load_bit64", r_list_get(meta, "class"));
+  SEXP p = PROTECT(info_make(x));
+  view_info *v = R_ExternalPtrAddr(p);
   v->data = a->data + (size_t)from * a->dtype.itemsize;
   v->n = n;
   v->dtype = a->dtype;
@@ -216,6 +230,39 @@ static SEXP view_make(SEXP x, const r_array *a, int64_t from, int64_t n) {
   v->fragile = r_array_fragile(a);
   v->direct = !v->fragile && n > 0 && sm_rtype_same(a->dtype, v->type) && aligned(v->data, v->type);
   SEXP ans = R_new_altrep(r_vector_class(&views, r_sexp_type(v->type)), p, R_NilValue);
+  UNPROTECT(1);
+  return ans;
+}
+
+/* In a stream that leads to another process (R/saved.R): the handle and the stretch, else, and once it has a copy of its own, the values.
+ */
+static SEXP view_state(SEXP x) {
+  int64_t from;
+  const r_array *a = r_view_array(x, &from);
+  if (!a || !Rf_asLogical(r_call1("view_goes_as_handle", R_NilValue))) return NULL;
+  SEXP state = PROTECT(Rf_allocVector(VECSXP, 2));
+  SET_VECTOR_ELT(state, 0, R_ExternalPtrProtected(R_altrep_data1(x)));
+  SEXP stretch = SET_VECTOR_ELT(state, 1, Rf_allocVector(REALSXP, 2));
+  REAL(stretch)[0] = (double)from;
+  REAL(stretch)[1] = (double)info_of(x)->n;
+  UNPROTECT(1);
+  return state;
+}
+
+/* The view of such a state, which is input; where it leads nowhere, a vector whose every use says why. */
+static SEXP view_unserialize(SEXP cls, SEXP state) {
+  bool good =
+      TYPEOF(state) == VECSXP && XLENGTH(state) == 2 && TYPEOF(VECTOR_ELT(state, 1)) == REALSXP && XLENGTH(VECTOR_ELT(state, 1)) == 2;
+  SEXP x = good ? VECTOR_ELT(state, 0) : R_NilValue;
+  SEXP ans = PROTECT(good ? r_call2("view_from_state", x, VECTOR_ELT(state, 1)) : R_NilValue);
+  if (ans == R_NilValue || !ALTREP(ans) || R_SEXP(r_vector_class(&views, TYPEOF(ans))) != cls) {
+    SEXP p = PROTECT(info_make(good && r_array_is(x) ? x : r_array_blank()));
+    double n = good ? REAL(VECTOR_ELT(state, 1))[1] : 0;
+    R_altrep_class_t own = {.ptr = cls};
+    *(view_info *)R_ExternalPtrAddr(p) = (view_info){.n = n > 0 && n < 4503599627370496.0 ? (int64_t)n : 0, .fragile = true};
+    ans = R_new_altrep(own, p, R_NilValue);
+    UNPROTECT(1);
+  }
   UNPROTECT(1);
   return ans;
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "mem_arena.h"
 #include "mem_heap.h"
 #include "r_memory.h"
 #include "r_map_template.h"
@@ -31,7 +32,10 @@ void r_map_end(r_map *m) {
 
 static void map_free(r_map *m) {
   r_map_end(m);
-  if (m->np > 0) r_team_close(&m->team);
+  if (m->np > 0) {
+    r_team_close(&m->team);
+    sm_small_hold(-1);
+  }
   r_map_unmap(m);
   r_trace_close(m);
   free(m->delivered);
@@ -59,6 +63,7 @@ SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP names, SEXP retries, SEXP timeout, S
   m->nitems = (int64_t)Rf_asReal(nitems);
   m->np = Rf_asInteger(np);
   if (m->np > 0) {
+    sm_small_hold(1);
     m->respawn = Rf_asInteger(retries) != NA_INTEGER;
     m->retries = m->respawn ? Rf_asInteger(retries) : 0;
     m->timeout_s = Rf_asReal(timeout);

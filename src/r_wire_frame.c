@@ -31,7 +31,6 @@ const char *const r_frame_names[R_FRAME_NTYPES] = {
 typedef struct {
   r_channel *c;
   const sm_watch *watch;
-  pid_t me;
   int last_fd; /* descriptor of the segment sent last in this frame */
 } out_state;
 
@@ -142,7 +141,7 @@ static SEXP name_object(SEXP x, SEXP data) {
   if (TYPEOF(x) == ENVSXP) return name_environment(x, c->known);
   if (TYPEOF(x) != EXTPTRSXP) return R_NilValue;
   SEXP name = PROTECT(r_array_name(x));
-  int fd = name == R_NilValue ? -1 : r_array_travel_fd(x, writing->me);
+  int fd = name == R_NilValue ? -1 : r_array_travel_fd(x);
   if (fd >= 0 && fd != writing->last_fd) {
     int rc = sm_socket_send_fd(c->sock, fd, writing->watch);
     r_kill_point(R_KILL_DESCRIPTOR);

@@ -5,6 +5,8 @@
 
 #include "../../src/mem_descriptor.h"
 
+static sm_descriptor_file none; /* no path */
+
 enum { ROOM = sizeof(sm_descriptor) + 80 * sizeof(int64_t) };
 
 /* Six doubles as a 2 x 3 array in a segment. */
@@ -16,29 +18,31 @@ static int reread(sm_descriptor d, const int64_t *dim, size_t *nbytes) {
   uint8_t buf[ROOM];
   int64_t got[SM_DESCRIPTOR_NDIM];
   sm_descriptor out;
-  sm_descriptor_write(&d, dim, buf);
-  return sm_descriptor_read(buf, sm_descriptor_size((int)d.ndim), &out, got, nbytes);
+  sm_descriptor_file file;
+  sm_descriptor_write(&d, dim, &none, buf);
+  return sm_descriptor_read(buf, sm_descriptor_size((int)d.ndim, NULL), &out, got, &file, nbytes);
 }
 
 static void round_trip(const sm_segment *s) {
   const int64_t dim[] = {2, 3};
   sm_descriptor d = of_segment(s), out;
+  sm_descriptor_file file;
   uint8_t buf[ROOM];
   int64_t got[SM_DESCRIPTOR_NDIM];
-  size_t n = sm_descriptor_size(2), nbytes = 0;
+  size_t n = sm_descriptor_size(2, NULL), nbytes = 0;
   d.offset = 16;
-  sm_descriptor_write(&d, dim, buf);
-  check(sm_descriptor_read(buf, n, &out, got, &nbytes) == 0, "what was written is read");
+  sm_descriptor_write(&d, dim, &none, buf);
+  check(sm_descriptor_read(buf, n, &out, got, &file, &nbytes) == 0, "what was written is read");
   check(memcmp(&d, &out, sizeof d) == 0 && got[0] == 2 && got[1] == 3 && nbytes == 48, "all fields, the extents and the size");
   check(out.pid == (int32_t)getpid(), "it names this process");
-  for (size_t k = 0; k < n; k++) check(sm_descriptor_read(buf, k, &out, got, &nbytes) == SM_EFORMAT, "bytes are missing");
-  check(sm_descriptor_read(buf, n + 8, &out, got, &nbytes) == SM_EFORMAT, "bytes too many");
+  for (size_t k = 0; k < n; k++) check(sm_descriptor_read(buf, k, &out, got, &file, &nbytes) == SM_EFORMAT, "bytes are missing");
+  check(sm_descriptor_read(buf, n + 8, &out, got, &file, &nbytes) == SM_EFORMAT, "bytes too many");
   for (size_t bit = 0; bit < 8 * n; bit++) {
     buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
-    check_at(sm_descriptor_read(buf, n, &out, got, &nbytes) == SM_EFORMAT, "a bit is turned", (int64_t)bit);
+    check_at(sm_descriptor_read(buf, n, &out, got, &file, &nbytes) == SM_EFORMAT, "a bit is turned", (int64_t)bit);
     buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
   }
-  check(sm_descriptor_read(buf, n, &out, got, &nbytes) == 0, "and turned back");
+  check(sm_descriptor_read(buf, n, &out, got, &file, &nbytes) == 0, "and turned back");
 }
 
 /* Well-formed bytes, whose check holds, that say what cannot be. */
@@ -80,7 +84,7 @@ static bool attaches(sm_descriptor d, uint64_t offset, size_t nbytes, int expect
   sm_small *block = NULL;
   const char *reason = NULL;
   d.offset = offset;
-  int rc = sm_descriptor_attach(&d, nbytes, &seg, &block, &reason);
+  int rc = sm_descriptor_attach(&d, &none, nbytes, &seg, &block, &reason);
   if (rc == 0 && block) sm_small_unref(block);
   else if (rc == 0) sm_segment_unref(seg);
   return rc == expected && (rc == 0 || (reason && *reason));
@@ -137,7 +141,7 @@ static void maker(void *arg, int wait) {
   if (sm_segment_new(4096, &s) < 0) _exit(1);
   memcpy(s->payload, "from there", 11);
   sm_descriptor d = of_segment(s);
-  sm_descriptor_write(&d, (int64_t[]){2, 3}, m->buf);
+  sm_descriptor_write(&d, (int64_t[]){2, 3}, &none, m->buf);
   atomic_store(&m->written, 1);
   for (int i = 0; wait && !atomic_load(&m->done) && i < 20000; i++) pause_ms(1);
 }
@@ -145,6 +149,7 @@ static void maker(void *arg, int wait) {
 static void attach_elsewhere(void) {
   message *m = shared_memory(sizeof *m);
   sm_descriptor d;
+  sm_descriptor_file file;
   int64_t dim[SM_DESCRIPTOR_NDIM];
   size_t nbytes;
   sm_segment *seg = NULL;
@@ -152,9 +157,9 @@ static void attach_elsewhere(void) {
   const char *reason = NULL;
   pid_t pid = start_child(maker, m, 1);
   while (!atomic_load(&m->written)) pause_ms(1);
-  check(sm_descriptor_read(m->buf, sm_descriptor_size(2), &d, dim, &nbytes) == 0 && d.pid == (int32_t)pid,
+  check(sm_descriptor_read(m->buf, sm_descriptor_size(2, NULL), &d, dim, &file, &nbytes) == 0 && d.pid == (int32_t)pid,
         "a child names itself, not its parent");
-  int rc = sm_descriptor_attach(&d, nbytes, &seg, &block, &reason);
+  int rc = sm_descriptor_attach(&d, &none, nbytes, &seg, &block, &reason);
   if (rc != -EACCES && rc != -EPERM) {
     check(rc == 0 && !block && memcmp(seg->payload, "from there", 11) == 0, "the memory of another process");
     if (rc == 0) sm_segment_unref(seg);

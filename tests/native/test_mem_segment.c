@@ -102,9 +102,10 @@ static int try_bytes(const uint8_t *buf, size_t n) {
   size_t nbytes;
   sm_segment *seg;
   sm_small *block;
+  sm_descriptor_file file;
   const char *reason = NULL;
-  if (sm_descriptor_read(buf, n, &d, dim, &nbytes) < 0) return 0;
-  if (sm_descriptor_attach(&d, nbytes, &seg, &block, &reason) < 0) {
+  if (sm_descriptor_read(buf, n, &d, dim, &file, &nbytes) < 0) return 0;
+  if (sm_descriptor_attach(&d, &file, nbytes, &seg, &block, &reason) < 0) {
     if (!reason) n_failed++;
     return 1;
   }
@@ -126,8 +127,9 @@ static size_t describe(sm_segment *seg, sm_small *block, uint8_t *buf) {
                      .code = 1,
                      .ndim = 3,
                      .kind = seg->kind};
-  sm_descriptor_write(&d, dim, buf);
-  return sm_descriptor_size(3);
+  sm_descriptor_file file = {seg->start, seg->nbytes, seg->path};
+  sm_descriptor_write(&d, dim, &file, buf);
+  return sm_descriptor_size(3, file.path);
 }
 
 static void test_descriptor(void) {
@@ -171,15 +173,16 @@ static void test_open(void) {
     size_t nbytes;
     sm_segment *s;
     sm_small *b;
+    sm_descriptor_file file;
     const char *reason;
     ssize_t n = read(to[0], buf, sizeof buf);
-    if (n < 1 || sm_descriptor_read(buf, (size_t)n, &d, dim, &nbytes) < 0) exit(1);
-    if (sm_descriptor_attach(&d, nbytes, &s, &b, &reason) < 0) exit(2);
+    if (n < 1 || sm_descriptor_read(buf, (size_t)n, &d, dim, &file, &nbytes) < 0) exit(1);
+    if (sm_descriptor_attach(&d, &file, nbytes, &s, &b, &reason) < 0) exit(2);
     s->payload[3] = 42;
     if (write(from[1], "x", 1) != 1 || read(to[0], buf, 1) != 1) exit(3);
     if (s->payload[3] != 43) exit(4);
     sm_segment_unref(s);
-    exit(sm_descriptor_attach(&d, nbytes, &s, &b, &reason) == SM_EGONE ? 0 : 5);
+    exit(sm_descriptor_attach(&d, &file, nbytes, &s, &b, &reason) == SM_EGONE ? 0 : 5);
   }
   sm_segment *seg;
   uint8_t buf[512], c;

@@ -370,3 +370,27 @@ test_that("small arrays made in workers arrive, each its own", {
   expect_identical(after$fds, before$fds)
   expect_identical(after$mappings, before$mappings)
 })
+
+test_that("small arrays that the session drops meanwhile come back from the workers that were forked before", {
+  e <- new.env()
+  go <- empty(5000, "i4")
+  for (others in list(NULL, lapply(1:3, function(i) full(10, 3)))) { # alone in its segment, or among others
+    e$x <- empty(10)
+    go[1] <- 0L
+    r <- MapReduce(np = 2)$map(function(i) {
+      if (i == 1) return(1)
+      wait_until(go[1] == 1L, 20)
+      e$x[1] <- 5
+      list(e$x)
+    }, 1:2, reduce = function(v) {
+      if (is.list(v)) return(v)
+      rm("x", envir = e)
+      gc()
+      go[1] <- 1L
+      Sys.sleep(0.2) # the other worker may have ended: its result is read after what follows
+      for (k in 1:2) { l <- lapply(1:20000, function(i) full(10, 7)); rm(l); gc() }
+      v
+    })
+    expect_identical(r[[2]][[1]][], c(5, numeric(9)))
+  }
+})

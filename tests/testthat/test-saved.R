@@ -53,3 +53,42 @@ test_that("a damaged state is refused by class", {
                    list(meta = list(other = "a")), list(endian = "other")))
     expect_error(from(utils::modifyList(state, bad)), class = "sharedmem_unattached_error")
 })
+
+test_that("what a lazy-load data base and knitr's cache keep are values, what callr sends is the handle", {
+  x <- full(1000, 1)
+  base <- tempfile()
+  e <- new.env()
+  e$x <- x
+  tools:::makeLazyLoadDB(e, base)
+  db <- new.env()
+  lazyLoad(base, db)
+  x[1] <- 2
+  expect_identical(db$x[1], 1)
+  unlink(paste0(base, c(".rdb", ".rdx")))
+  skip_if_not_installed("callr")
+  callr::r(function(x, v) x[2] <- v[1] + 1, list(x, shared_view(x)))
+  expect_identical(x[1:2], c(2, 3))
+  skip_if_not_installed("rlang")
+  before <- rlang::hash(shared_view(x))
+  x[3] <- 5
+  expect_true(before != rlang::hash(shared_view(x)))
+})
+
+test_that("a cached chunk of a document keeps the values", {
+  skip_if_not_installed("knitr")
+  folder <- tempfile()
+  dir.create(folder)
+  on.exit(unlink(folder, recursive = TRUE))
+  writeLines(c("```{r one, cache=TRUE}", "x <- sharedmem::full(5, 3)", "```", "```{r two}", "x[2] <- 4", "cat(x[])", "```"),
+             file.path(folder, "a.Rmd"))
+  knit <- function() run_script({
+    setwd(folder)
+    knitr::knit("a.Rmd", quiet = TRUE)
+    answer(grep("3 4 3", readLines("a.md"), value = TRUE))
+  }, vars = list(folder = folder))
+  for (time in 1:2) { # the second one finds the cache of another process
+    r <- knit()
+    expect_script_ok(r)
+    expect_match(r$value, "3 4 3 3 3")
+  }
+})

@@ -52,7 +52,7 @@ test_that("a worker's console is empty, and the session's script goes on once", 
     with(p, if (p$rank == 1) p$var$n[2] <- length(readLines(stdin(), 1)) + 10L)
     cat("session\n", file = saved, append = TRUE)
     answer(list(a, b, p$var$n[2]))
-  }, vars = list(saved = saved))
+  }, vars = list(saved = saved), env = c("_R_CHECK_BROWSER_NONINTERACTIVE_" = "false")) # testthat sets it
   expect_script_ok(r)
   expect_identical(r$value, list(lapply(1:4, function(i) list(character(), numeric(), "", i * 10)), character(), 10L))
   expect_identical(readLines(saved), "session")
@@ -97,7 +97,7 @@ test_that("a graphics device that is open while workers run and draw is whole in
     expect_true(all(unlist(own) > 1000))
     expect_identical(unlist(r), 1:4)
   })
-  whole <- function(f) grep("CreationDate|ModDate", readLines(f, warn = FALSE), value = TRUE, invert = TRUE)
+  whole <- function(f) grep("CreationDate|ModDate", readLines(f, warn = FALSE), value = TRUE, invert = TRUE, useBytes = TRUE)
   expect_identical(whole(mapped), whole(plain))
   unlink(c(plain, mapped))
 })

@@ -109,3 +109,50 @@ test_that("a view of i8 past 2^53 warns, since its doubles cannot hold them", {
   expect_silent(shared_view(x, 3, 3))
   expect_warning(x[], class = "sharedmem_value_warning")
 })
+
+test_that("a view travels by serialize() as a handle, is saved as values, and comes from workers as values", {
+  x <- full(c(2, 3), 1)
+  dimnames(x) <- list(c("a", "b"), NULL)
+  v <- shared_view(x)
+  part <- unserialize(serialize(shared_view(x, 2, 4), NULL))
+  w <- unserialize(serialize(v, NULL))
+  file <- tempfile()
+  on.exit(unlink(file))
+  saveRDS(v, file)
+  r <- MapReduce(np = 2)$map(function(i) list(v, structure(shared_view(x, 1, 2), a = 1)), 1:2)
+  x[1:2] <- c(5, 6)
+  expect_identical(w, x[])
+  expect_identical(part, c(6, 1, 1))
+  expect_identical(readRDS(file), matrix(1, 2, 3, dimnames = dimnames(x)))
+  expect_identical(r[[2]], list(matrix(1, 2, 3, dimnames = dimnames(x)), structure(c(1, 1), a = 1)))
+  w[3] <- 0
+  expect_identical(x[3], 1)
+  big <- full(1e6, 2)
+  cl <- parallel::makePSOCKcluster(1)
+  on.exit(parallel::stopCluster(cl), add = TRUE)
+  got <- parallel::clusterCall(cl, function(v) list(sum(v), length(serialize(v, NULL))), shared_view(big))[[1]]
+  expect_identical(got[[1]], 2e6)
+  expect_lt(got[[2]], 1000)
+})
+
+test_that("a view whose memory is gone says so at each use, and damaged ones are refused", {
+  x <- full(10000, 1)
+  bytes <- serialize(shared_view(x), NULL)
+  rm(x)
+  gc()
+  v <- unserialize(bytes)
+  expect_identical(length(v), 10000L)
+  for (use in list(sum, print, rev, function(v) v[1], function(v) empty(2)[v], function(v) { v[1] <- 2 }, function(v) serialize(v, NULL)))
+    expect_error(use(v), class = "sharedmem_unattached_error")
+  x <- full(10, 1)
+  part <- serialize(shared_view(x, 3, 5), NULL)
+  stretch <- writeBin(c(2, 3), raw(), endian = "big")
+  at <- which(vapply(seq_len(length(part) - 15), function(i) identical(part[i + 0:15], stretch), NA))
+  expect_length(at, 1)
+  for (bad in list(c(-1, 3), c(9, 3), c(NA, 3), c(2, 1e300), c(2, -1), c(Inf, NaN))) {
+    part[at + 0:15] <- writeBin(bad, raw(), endian = "big")
+    w <- unserialize(part)
+    expect_error(if (length(w)) w[1] else stop(structure(class = c("sharedmem_unattached_error", "error", "condition"),
+                                                         list(message = "", call = NULL))), class = "sharedmem_unattached_error")
+  }
+})
