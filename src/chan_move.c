@@ -23,29 +23,29 @@
 
 #define STEP ((size_t)1 << 30)
 
+/* Room for one more of `count` elements in *p; false if there is no memory. */
+static bool grow(void *p, size_t count, size_t *size, size_t each) {
+  if (count < *size) return true;
+  size_t more = *size ? 2 * *size : 16;
+  void *old, *bigger;
+  memcpy(&old, p, sizeof old);
+  if (!(bigger = realloc(old, more * each))) return false;
+  memcpy(p, &bigger, sizeof bigger);
+  *size = more;
+  return true;
+}
+
 int sm_move_add(sm_move_table *t, size_t *index) {
-  if (t->count == t->size) {
-    size_t size = t->size ? 2 * t->size : 16;
-    sm_moved_shm *bigger = realloc(t->entry, size * sizeof *bigger);
-    if (!bigger) return -ENOMEM;
-    t->entry = bigger;
-    t->size = size;
-  }
+  if (!grow(&t->entry, t->count, &t->size, sizeof *t->entry)) return -ENOMEM;
   memset(&t->entry[t->count], 0, sizeof t->entry[0]);
   *index = t->count++;
   return 0;
 }
 
 int sm_move_own(sm_move_table *t, void *p) {
-  if (t->nowned == t->owned_size) {
-    size_t size = t->owned_size ? 2 * t->owned_size : 16;
-    void **bigger = realloc(t->owned, size * sizeof *bigger);
-    if (!bigger) {
-      free(p);
-      return -ENOMEM;
-    }
-    t->owned = bigger;
-    t->owned_size = size;
+  if (!grow(&t->owned, t->nowned, &t->owned_size, sizeof *t->owned)) {
+    free(p);
+    return -ENOMEM;
   }
   t->owned[t->nowned++] = p;
   return 0;

@@ -2,8 +2,8 @@
  *
  * The frame holds a sm_move_head_shm, then the serialized rest of the value. The head names a table of
  * sm_moved_shm, one a vector, and the table names the pieces of memory that are the vector's contents.
- * Addresses of both are in the writer's own memory (the reader copies from there while the writer waits: one
- * copy, no file, no fresh page but the reader's), or, where that is not allowed, offsets in a memory file.
+ * Both are addressed in the writer's own memory, from which the reader copies while the writer waits (one copy, no file, no fresh page
+ * but the reader's), or, where the system does not allow that, by offsets in a memory file.
  *
  * Everything here is input to the reader: a wrong address is an error of the read, never a fault.
  */
@@ -47,8 +47,8 @@ int sm_move_add(sm_move_table *t, size_t *index);
 int sm_move_own(sm_move_table *t, void *p);
 void sm_move_clear(sm_move_table *t);
 
-/* All pieces into a new memory file, the table behind them; the file's descriptor in *fd (the caller's), and the
- * head for it. SM_ENOROOM. `t` itself is left as it was. */
+/* Write all pieces into a new memory file and the table behind them; *fd: the file's descriptor, which is the caller's; *head: the head
+ * for it. SM_ENOROOM. `t` itself is left as it was. */
 int sm_move_to_file(const sm_move_table *t, int *fd, sm_move_head_shm *head);
 
 /* ---- reader ---- */

@@ -29,12 +29,12 @@ typedef struct {
   _Atomic uint64_t tail;
   _Atomic uint32_t freed;   /* futex: changes when the reader frees space while the writer waits */
   _Atomic uint32_t waiting; /* the writer sleeps */
-  _Atomic uint64_t offer;   /* where the frame stands that points into its writer's memory (a multiple of 8), and its sm_ring_offer */
+  _Atomic uint64_t offer;   /* the position of a frame that points into its writer's memory (a multiple of 8), and its sm_ring_offer */
   uint8_t pad2[SM_CACHELINE - 24];
 } sm_ring_shm;
 
-/* A writer that publishes a frame that points into its own memory waits until the frame is released. While
- * nobody has taken it, it may take the offer back, and the frame then says nothing. */
+/* A frame may point into the writer's memory; its writer then waits until the frame is released. Until the reader takes the offer the
+ * writer may withdraw it, and the reader then passes the frame over. */
 typedef enum {
   SM_OFFER_NONE = 0,
   SM_OFFER_OPEN,      /* writer, before the frame is published */
@@ -67,7 +67,8 @@ void sm_ring_begin(sm_ring *r);
 int sm_ring_put(sm_ring *r, const void *p, size_t n);
 int sm_ring_wait(sm_ring *r, const sm_watch *watch);
 int sm_ring_commit(sm_ring *r, uint32_t type, uint32_t flags, int64_t first, int64_t count);
-/* Writer: nothing follows. Reader: has the writer said so? Asked before a peek that finds nothing: all has been read. */
+/* close: the writer publishes nothing more. closed: has the writer said so? A reader that asks before a peek which then finds nothing
+ * has read everything. */
 void sm_ring_close(sm_ring *r);
 bool sm_ring_closed(const sm_ring *r);
 /* Wait until the reader has released all before `upto`: 0, SM_EAGAIN after timeout_ms, or as the watch says. */
@@ -79,7 +80,7 @@ bool sm_ring_offer_move(sm_ring *r, uint64_t at, sm_ring_offer from, sm_ring_off
 size_t sm_ring_written(const sm_ring *r);
 void sm_ring_copy_written(const sm_ring *r, uint64_t from, void *p, size_t n);
 
-/* put of a few bytes that stand in one piece and have room for certain; else false, and put has to do it. */
+/* put of a few bytes that do not wrap around and certainly have room; false where sm_ring_put() has to decide. */
 static inline bool sm_ring_put_fast(sm_ring *r, const void *p, size_t n) {
   uint64_t off = r->pos & (r->capacity - 1), end = r->pos + n;
   if (n > r->capacity - off || end > r->start + r->capacity / 2 || end + 8 > r->room_to) return false;
@@ -93,7 +94,7 @@ static inline bool sm_ring_put_fast(sm_ring *r, const void *p, size_t n) {
 int sm_ring_peek(sm_ring *r, sm_frame *f);
 int sm_ring_get(const sm_ring *r, const sm_frame *f, uint64_t from, void *p, size_t n);
 void sm_ring_release(sm_ring *r, const sm_frame *f);
-/* Where the payload of the frame peeked at stands, if it is in one piece; else NULL. */
+/* The payload of the frame peeked at, if it does not wrap around; else NULL. */
 const uint8_t *sm_ring_contiguous(const sm_ring *r, const sm_frame *f);
 
 #endif

@@ -17,10 +17,23 @@
 #define MSG_CMSG_CLOEXEC 0
 #endif
 
-typedef union {
-  struct cmsghdr align;
-  char space[CMSG_SPACE(sizeof(int))];
-} fd_control;
+/* A message of one byte with room for one descriptor. Its parts point into the struct, which therefore stays where it is. */
+typedef struct {
+  char byte;
+  struct iovec v;
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  struct msghdr head;
+} fd_message;
+
+static void message_init(fd_message *m, char byte) {
+  memset(m, 0, sizeof *m);
+  m->byte = byte;
+  m->v = (struct iovec){&m->byte, 1};
+  m->head.msg_iov = &m->v;
+  m->head.msg_iovlen = 1;
+  m->head.msg_control = m->control;
+  m->head.msg_controllen = sizeof m->control;
+}
 
 static int send_code(void) {
   if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS) return SM_EAGAIN;
@@ -35,35 +48,27 @@ int sm_socket_wake(int sock) {
 }
 
 int sm_socket_send_fd(int sock, int fd, const sm_watch *watch) {
-  char c = SM_SOCK_FD;
-  struct iovec v = {&c, 1};
-  fd_control control;
-  memset(&control, 0, sizeof control);
-  struct msghdr m;
-  memset(&m, 0, sizeof m);
-  m.msg_iov = &v;
-  m.msg_iovlen = 1;
-  m.msg_control = control.space;
-  m.msg_controllen = sizeof control.space;
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+  fd_message m;
+  message_init(&m, SM_SOCK_FD);
+  struct cmsghdr *h = CMSG_FIRSTHDR(&m.head);
   h->cmsg_level = SOL_SOCKET;
   h->cmsg_type = SCM_RIGHTS;
   h->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(h), &fd, sizeof fd);
   for (;;) {
-    if (sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return 0;
+    if (sendmsg(sock, &m.head, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return 0;
     int err = errno, rc = send_code();
     if (rc != SM_EAGAIN) return rc;
     rc = sm_watch_look(watch);
     if (rc < 0) return rc;
     struct pollfd p = {sock, POLLOUT, 0};
-    /* too many descriptors in flight: POLLOUT would not wait for that */
+    /* POLLOUT does not wait for descriptors in flight to become fewer, so poll() only sleeps here. */
     if (err == ETOOMANYREFS) p.events = 0;
     poll(&p, 1, err == ETOOMANYREFS ? 5 : SM_SLICE_MS);
   }
 }
 
-/* The one descriptor of a message; of several none is kept (the padding of fd_control has room for two). */
+/* The one descriptor of a message; of several none is kept (the padding of the control space has room for two). */
 static void take_fd(struct cmsghdr *h, int *fd) {
   size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
   for (size_t i = 0; i < n; i++) {
@@ -75,30 +80,23 @@ static void take_fd(struct cmsghdr *h, int *fd) {
 }
 
 int sm_socket_recv(int sock, int *fd) {
-  char c;
-  struct iovec v = {&c, 1};
-  fd_control control;
-  struct msghdr m;
-  memset(&m, 0, sizeof m);
-  m.msg_iov = &v;
-  m.msg_iovlen = 1;
-  m.msg_control = control.space;
-  m.msg_controllen = sizeof control.space;
+  fd_message m;
+  message_init(&m, 0);
   *fd = -1;
   ssize_t n;
-  do n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  do n = recvmsg(sock, &m.head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
   if (n == 0) return SM_EGONE;
   if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : errno == ECONNRESET ? SM_EGONE : -errno;
-  for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
+  for (struct cmsghdr *h = CMSG_FIRSTHDR(&m.head); h; h = CMSG_NXTHDR(&m.head, h)) {
     if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
     take_fd(h, fd);
 #if !defined(__linux__)
     if (*fd >= 0) fcntl(*fd, F_SETFD, FD_CLOEXEC);
 #endif
   }
-  if (c == SM_SOCK_FD && *fd < 0) return m.msg_flags & MSG_CTRUNC ? -EMFILE : SM_EFORMAT;
-  return c;
+  if (m.byte == SM_SOCK_FD && *fd < 0) return m.head.msg_flags & MSG_CTRUNC ? -EMFILE : SM_EFORMAT;
+  return m.byte;
 }
 
 /* ---- datagrams ---- */

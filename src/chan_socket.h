@@ -10,8 +10,8 @@
 #define SM_SOCK_WAKE 'w'
 #define SM_SOCK_FD 'd'
 
-/* Never blocks, never raises SIGPIPE. A wake-up that does not fit is not needed: others are waiting
- * to be read. SM_EGONE when the other side has closed. */
+/* Never blocks, never raises SIGPIPE. A wake-up that does not fit into the buffer is dropped, because the reader has not yet read
+ * earlier ones. SM_EGONE when the other side has closed. */
 int sm_socket_wake(int sock);
 
 /* Waits while the buffer is full, as the watch allows. SM_EGONE when the other side has closed. */

@@ -1,7 +1,7 @@
 /* chan_strings.c: see chan_strings.h.
  *
- * The cache is one probe a string: it finds most repeats where there are few distinct strings, and costs
- * little where all differ. Which repeats it finds changes the size of the table, never what it says.
+ * The cache costs one probe a string: it finds most repeats where there are few distinct strings. The repeats that it misses make the
+ * table longer, never wrong.
  */
 #include "chan_strings.h"
 

@@ -31,7 +31,7 @@ int sm_strings_begin(sm_strings_out *s, size_t length);
 /* The next element. key: equal for two elements only if they are the same string. -ENOMEM, SM_ERANGE (too many). */
 int sm_strings_find(sm_strings_out *s, const void *key); /* 1: it has an entry and is done; 0: append it */
 int sm_strings_append(sm_strings_out *s, const void *key, const char *p, size_t n, unsigned tag);
-/* index is given back (NULL) where it says nothing. */
+/* After the last element. `index` becomes NULL where each element has an entry of its own. */
 void sm_strings_finish(sm_strings_out *s);
 void sm_strings_free(sm_strings_out *s);
 

@@ -106,7 +106,7 @@ void r_view_register(DllInfo *);
 /* moved vectors */
 void r_move_register(DllInfo *);
 void r_strings_register(DllInfo *);
-void r_vector_register(DllInfo *);
+void r_pooled_register(DllInfo *);
 /* trace */
 SEXP ffi_trace_open(SEXP, SEXP, SEXP);
 SEXP ffi_binding_kinds(SEXP, SEXP);
@@ -345,7 +345,7 @@ attribute_visible void R_init_sharedmem(DllInfo *dll) {
   r_view_register(dll);
   r_move_register(dll);
   r_strings_register(dll);
-  r_vector_register(dll);
+  r_pooled_register(dll);
   R_useDynamicSymbols(dll, FALSE);
   R_forceSymbols(dll, TRUE);
 }

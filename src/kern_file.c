@@ -56,20 +56,22 @@ static void turn_round(uint8_t *p, size_t n, int width) {
   }
 }
 
-static void read_work(void *arg, int rank, int np) {
+static int read_slice(file_job *j, size_t at, size_t n) {
+  int rc = j->part.back ? j->part.back(j->part.ctx, at, n) : 0;
+  if (rc == 0) rc = read_all(j->part.fd, j->to + at, n, j->part.offset + (int64_t)at);
+  if (rc == 0) turn_round(j->to + at, n, j->part.swap);
+  return rc;
+}
+
+static void slices_work(void *arg, int rank, int np) {
   file_job *j = arg;
   (void)np;
   while (!sm_stop_due(j->stop, rank)) {
     size_t at = atomic_fetch_add(&j->next, SLICE);
     if (at >= j->part.nbytes) return;
     size_t n = j->part.nbytes - at < SLICE ? j->part.nbytes - at : SLICE;
-    int rc = j->part.back ? j->part.back(j->part.ctx, at, n) : 0;
-    if (rc == 0) rc = read_all(j->part.fd, j->to + at, n, j->part.offset + (int64_t)at);
-    if (rc < 0) {
-      sm_stop_set(j->stop, rc);
-      return;
-    }
-    turn_round(j->to + at, n, j->part.swap);
+    int rc = j->to ? read_slice(j, at, n) : write_all(j->part.fd, j->from + at, n, j->part.offset + (int64_t)at);
+    if (rc < 0) sm_stop_set(j->stop, rc);
   }
 }
 
@@ -88,26 +90,14 @@ int sm_file_read(const sm_file_part *part, void *to, const sm_work *work) {
   int fd = part->fd;
   struct stat before, after;
   if (fstat(fd, &before) < 0) return -errno;
-  int rc = sm_threads_run(&shared, read_work, &j);
+  int rc = sm_threads_run(&shared, slices_work, &j);
   if (rc < 0 && rc != SM_ESHORT) return rc;
   if (fstat(fd, &after) < 0) return -errno;
   return !sm_file_same(&before, &after) ? SM_ECHANGED : rc;
 }
 
-static void write_work(void *arg, int rank, int np) {
-  file_job *j = arg;
-  (void)np;
-  while (!sm_stop_due(j->stop, rank)) {
-    size_t at = atomic_fetch_add(&j->next, SLICE);
-    if (at >= j->part.nbytes) return;
-    size_t n = j->part.nbytes - at < SLICE ? j->part.nbytes - at : SLICE;
-    int rc = write_all(j->part.fd, j->from + at, n, j->part.offset + (int64_t)at);
-    if (rc < 0) sm_stop_set(j->stop, rc);
-  }
-}
-
 int sm_file_write(int fd, int64_t offset, const void *from, size_t nbytes, const sm_work *work) {
   file_job j = {.part = {.fd = fd, .offset = offset, .nbytes = nbytes}, .from = from, .stop = work->stop};
   sm_work shared = sm_work_for(work, (int64_t)nbytes, (int64_t)(2 * SLICE));
-  return sm_threads_run(&shared, write_work, &j);
+  return sm_threads_run(&shared, slices_work, &j);
 }

@@ -8,8 +8,6 @@
 #include "mem_descriptor.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,35 +47,25 @@ static uint64_t checksum(const uint8_t *buf, size_t n) {
 static uint64_t process_start(long pid) {
   char path[40], text[1024];
   snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  ssize_t n = read(fd, text, sizeof text - 1);
-  close(fd);
-  if (n <= 0) return 0;
-  text[n] = 0;
+  if (!sm_read_text(path, text, sizeof text)) return 0;
   const char *p = strrchr(text, ')'); /* the name before it may hold anything */
   for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
   return p ? strtoull(p + 1, NULL, 10) : 0;
 }
 
-static pid_t self = 0; /* this process, once known */
-
-static void forget_self(void) { self = 0; }
-
 void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, const sm_descriptor_file *file, void *buf) {
+  static pid_t known = 0; /* the process whose start `started` is */
   static uint64_t started = 0;
-  static bool watching = false;
-  if (self == 0) {
-    if (!watching) watching = pthread_atfork(NULL, NULL, forget_self) == 0;
-    self = getpid();
+  pid_t self = sm_pid();
+  if (known != self) {
     started = process_start((long)self);
+    known = self;
   }
   memcpy(d->magic, "SHRDARR", 8);
   d->version = VERSION;
   d->size = (uint32_t)sm_descriptor_size((int)d->ndim, file->path);
   d->pid = (int32_t)self;
   d->started = started;
-  if (!watching) self = 0; /* a child could not be told */
   d->check = 0;
   memset(buf, 0, d->size);
   memcpy(buf, d, sizeof *d);
@@ -156,7 +144,7 @@ static int find_segment(const sm_descriptor *d, const sm_descriptor_file *file, 
     return 0;
   }
   if (d->kind == SM_SEGMENT_FILE) return map_file(d, file, seg, reason);
-  if (d->pid == getpid()) {
+  if (d->pid == sm_pid()) {
     *reason = "its memory was released";
     return SM_EGONE;
   }

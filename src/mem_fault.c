@@ -69,19 +69,3 @@ void *sm_fault_suspend(void) {
 }
 
 void sm_fault_resume(void *guard) { resume = guard; }
-
-typedef struct {
-  void *to;
-  const void *from;
-  size_t n;
-} copy_job;
-
-static void copy_run(void *ctx) {
-  copy_job *job = ctx;
-  memcpy(job->to, job->from, job->n);
-}
-
-int sm_fault_copy(void *to, const void *from, size_t n) {
-  copy_job job = {to, from, n};
-  return sm_fault_guard(copy_run, &job);
-}

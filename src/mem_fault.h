@@ -19,7 +19,4 @@ int sm_fault_guard(void (*fn)(void *), void *ctx);
 void *sm_fault_suspend(void);
 void sm_fault_resume(void *guard);
 
-/* memcpy() under the guard. */
-int sm_fault_copy(void *to, const void *from, size_t n);
-
 #endif

@@ -167,14 +167,3 @@ uint64_t sm_size_limit(void) {
 }
 
 /* ---- small files ---- */
-
-bool sm_read_text(const char *path, char *buf, size_t size) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  size_t have = 0;
-  ssize_t got;
-  while (have < size - 1 && (got = read(fd, buf + have, size - 1 - have)) > 0) have += (size_t)got;
-  close(fd);
-  buf[have] = 0;
-  return have > 0;
-}

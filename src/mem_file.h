@@ -1,4 +1,4 @@
-/* mem_file.h: anonymous files, descriptors, the limit of file sizes, and small files of the system's.
+/* mem_file.h: anonymous files, descriptors and the limit of file sizes.
  *
  * An anonymous file is a memfd. Where the system has none or refuses it (old kernels, sandboxes), it is a file of
  * shm_open(), unlinked at once, and where that is refused one in the folder of temporary files, unlinked at once.
@@ -48,8 +48,5 @@ void sm_size_leave(const sm_size_guard *g);
 
 /* Bytes that a file of this process may have (ulimit -f), UINT64_MAX without a limit. */
 uint64_t sm_size_limit(void);
-
-/* A file's text, cut at size - 1 bytes; false if it cannot be read or is empty. */
-bool sm_read_text(const char *path, char *buf, size_t size);
 
 #endif

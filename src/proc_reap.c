@@ -1,21 +1,17 @@
 /* proc_reap.c: see proc_reap.h.
  *
  * Ownership: the job is the starting thread's again once `done` is set and the thread has been joined.
- * Errors: a child that somebody else has waited for is as good as reaped.
+ * Errors: a child that other code has waited for counts as reaped.
  */
 #define _GNU_SOURCE
 #include "proc_reap.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-
-#define STACK ((size_t)256 << 10)
 
 typedef struct {
   pthread_t thread;
@@ -39,7 +35,7 @@ static void *reap(void *arg) {
   return NULL;
 }
 
-/* The job of this process. One that was inherited over a fork is dropped as it lies: its thread is not here. */
+/* The job of this process. A job that was inherited over a fork is dropped without being freed, because its thread does not exist here. */
 static reap_job *own_job(void) {
   if (job && job->owner != sm_pid()) job = NULL;
   return job;
@@ -61,20 +57,6 @@ bool sm_reap_done(void) {
   return true;
 }
 
-static int start(reap_job *j) {
-  pthread_attr_t attr;
-  sigset_t all, before;
-  int rc = pthread_attr_init(&attr);
-  if (rc) return -rc;
-  pthread_attr_setstacksize(&attr, STACK > (size_t)PTHREAD_STACK_MIN ? STACK : (size_t)PTHREAD_STACK_MIN);
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  rc = pthread_create(&j->thread, &attr, reap, j);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attr);
-  return -rc;
-}
-
 void sm_reap_begin(const pid_t *pids, int n) {
   if (n <= 0) return;
   sm_reap_join();
@@ -84,7 +66,7 @@ void sm_reap_begin(const pid_t *pids, int n) {
     atomic_init(&j->done, 0);
     j->n = n;
     memcpy(j->pids, pids, (size_t)n * sizeof *pids);
-    if (start(j) == 0) {
+    if (sm_thread_start(&j->thread, reap, j) == 0) {
       job = j;
       return;
     }

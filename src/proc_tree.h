@@ -1,10 +1,10 @@
-/* proc_tree.h: the end of a process together with what it has started.
+/* proc_tree.h: the end of a process together with all processes that it has started.
  *
  * Tree   the process, its children, their children, as the kernel lists them (Linux). Each is stopped before its children
  *        are listed, so none starts another unseen; then all get SIGKILL.
  * Group  every process that this package forks leads a process group of its own, which its children inherit. A group is
  *        named by the pid of its leader, so its leader must not have been waited for.
- * What has left both, by setsid() and the exit of its parent, is not found: that is how a daemon is made.
+ * A process that has left both (a daemon: setsid(), and its parent has ended) is not found.
  */
 #ifndef PROC_TREE_H
 #define PROC_TREE_H

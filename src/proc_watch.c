@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,7 +13,6 @@
 
 #include "proc_worker.h"
 
-#define STACK ((size_t)256 << 10)
 #define LOOK_MS 50
 
 struct sm_sentinel {
@@ -29,7 +27,7 @@ struct sm_sentinel {
   struct pollfd fds[]; /* n + 1 */
 };
 
-/* The flag alone is looked at every LOOK_MS: a member that sets it ends soon after, and that is seen at once. */
+/* The thread checks the flag only every LOOK_MS, because a member that sets it ends soon after, and poll() sees that at once. */
 static void *watch(void *arg) {
   sm_sentinel *s = arg;
   for (;;) {
@@ -45,20 +43,6 @@ static void *watch(void *arg) {
   s->told = true;
   kill(s->owner, SIGINT);
   return NULL;
-}
-
-static int start(sm_sentinel *s) {
-  pthread_attr_t attr;
-  sigset_t all, before;
-  int rc = pthread_attr_init(&attr);
-  if (rc) return -rc;
-  pthread_attr_setstacksize(&attr, STACK > (size_t)PTHREAD_STACK_MIN ? STACK : (size_t)PTHREAD_STACK_MIN);
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  rc = pthread_create(&s->thread, &attr, watch, s);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attr);
-  return -rc;
 }
 
 static void shut(sm_sentinel *s) {
@@ -84,7 +68,7 @@ sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const int *fds, int 
   for (int i = 0; i < n; i++) s->fds[i] = (struct pollfd){fds[i], POLLIN, 0};
   s->fds[n] = (struct pollfd){s->stop[0], POLLIN, 0};
   s->heeds = sm_proc_heed(true);
-  if (start(s) == 0) return s;
+  if (sm_thread_start(&s->thread, watch, s) == 0) return s;
   shut(s);
   return NULL;
 }

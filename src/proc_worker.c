@@ -49,7 +49,7 @@ int sm_proc_pair(int pair[2]) {
 #endif
 }
 
-static pid_t whole; /* a process whose stdio holds no input that another process's stdio holds too */
+static pid_t whole; /* pid of a process whose stdio holds no input that another process's stdio holds too */
 
 void sm_proc_loaded(void) { whole = sm_pid(); }
 
@@ -57,8 +57,9 @@ void sm_proc_flush(void) {
   if (whole == sm_pid()) fflush(NULL);
 }
 
-/* exit() in foreign code: not a step further. Closing stdio would move the offset of files that the parent reads, and
- * the parent's own exit handlers are not ours to run. The exit status stays where the system lets us give it. */
+/* Foreign code in a child may call exit(). This handler ends the child before the rest of exit() runs, because closing stdio would move
+ * the offset of files that the parent reads, and the parent's exit handlers must not run in a child. The exit status is kept where the
+ * system allows it. */
 #if defined(__GLIBC__) && defined(SYS_exit_group)
 static void leave_at_once(int status, void *arg) {
   (void)arg;
@@ -110,11 +111,11 @@ static void child_setup(pid_t parent) {
   struct sigaction before;
   sigaction(SIGINT, NULL, &before);
   if (before.sa_handler != SIG_IGN) interrupt = before;
-  signal(SIGINT, SIG_IGN); /* drops one that is pending, too */
-  /* A background group that touches its terminal is stopped: it gets an error instead, and so does what it starts. */
+  signal(SIGINT, SIG_IGN); /* this drops a pending SIGINT, too */
+  /* The kernel stops a background group that touches its terminal. With these two ignored the process gets an error instead. */
   signal(SIGTTIN, SIG_IGN);
   signal(SIGTTOU, SIG_IGN);
-  /* the host program's crash handlers would clean up after the parent */
+  /* Crash handlers of the host program would clean up what belongs to the parent. */
   static const int crash[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGUSR1, SIGUSR2, SIGTERM};
   for (size_t i = 0; i < sizeof crash / sizeof crash[0]; i++) signal(crash[i], SIG_DFL);
   die_with_parent(parent);
@@ -126,8 +127,8 @@ static void child_setup(pid_t parent) {
   }
 }
 
-/* The address sanitizer's allocator does not see to its locks at a fork: a thread that ends meanwhile may hold one for ever
- * in the child. */
+/* The allocator of the address sanitizer does not reset its locks at a fork: a lock that an ending thread holds at that moment stays
+ * locked in the child. */
 static void end_threads(void) {
 #if defined(__SANITIZE_ADDRESS__)
   sm_reap_join();
@@ -157,8 +158,19 @@ int sm_proc_spawn(sm_proc *p, int *child_sock) {
     close(pair[0]);
     return -err;
   }
+<<<<<<< HEAD
   setpgid(pid, pid); /* whoever of the two comes first */
   sm_proc_started(p, pid, pair[0]);
+=======
+  setpgid(pid, pid); /* parent and child both call it, because either may run first */
+  p->pid = pid;
+  p->owner = parent;
+  p->peaceful = false;
+  p->sock = pair[0];
+  p->status = -1;
+  p->state = SM_PROC_RUNNING;
+  p->pidfd = sm_proc_open_pidfd(pid);
+>>>>>>> house12
   return 0;
 }
 

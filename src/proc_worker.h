@@ -1,4 +1,4 @@
-/* proc_worker.h: one forked process and what its maker knows of it.
+/* proc_worker.h: the record that a process keeps of one process that it has forked.
  *
  * States     SM_PROC_NONE -> RUNNING (spawned) -> REAPED (waited for)
  * Ownership  a record belongs to the process that spawned; in any other process (`owner` differs)
@@ -22,7 +22,7 @@ typedef struct {
   int pidfd;     /* -1 where there is none */
   int state;     /* sm_proc_state */
   int status;    /* wait status, once REAPED; -1 if somebody else took it */
-  bool peaceful; /* it has done its work: what it has started is left alone */
+  bool peaceful; /* the process has done its work: processes that it has started are left alone */
 } sm_proc;
 
 void sm_proc_init(sm_proc *p);
@@ -56,23 +56,23 @@ void sm_proc_kill(sm_proc *p);
 int sm_proc_open_pidfd(pid_t pid);
 void sm_proc_kill_pidfd(const sm_proc *p);
 
-/* In a child that ignores SIGINT: heed it as the parent did, or ignore it again. False where nothing was to change. */
+/* In a child that ignores SIGINT: handle it as the parent did, or ignore it again. False where the disposition was that already. */
 bool sm_proc_heed(bool heed);
 
 /* Kill if needed, reap, close. Always ends with state REAPED or NONE and no descriptor open. */
 void sm_proc_close(sm_proc *p);
 
-/* It has said its last word: SIGKILL, if it still runs, and close. True where somebody has to wait for its pid still: the
- * caller from now on. */
+/* The process has sent its last frame: SIGKILL, if it still runs, and close. True where its pid must still be waited for; that is the
+ * caller's duty from then on. */
 bool sm_proc_leave(sm_proc *p);
 
 /* The package has been loaded in this process, which was not forked from a process that read ahead from a file. */
 void sm_proc_loaded(void);
 
-/* Before a fork, and before a child ends: write out what stdio has buffered. fflush(NULL) does more: for a file that stdio reads, it
- * moves the offset back to where the program is. Processes share offsets across a fork. So the session does it before its forks,
- * after which no child holds a byte that was read ahead; but in a child of another package's fork, which does, it would
- * have the session read lines of its script or of a connection again. There nothing is done: R writes its console out at once. */
+/* Before a fork, and before a child ends: write out the buffers of stdio. fflush(NULL) also moves the offset of each file that stdio
+ * reads back to where the program has read, and processes share offsets across a fork. The session calls it before its forks, so no
+ * child of ours holds bytes that were read ahead. A child of another package's fork does hold such bytes: there fflush(NULL) would
+ * make the session read lines of its script or of a connection again, so this function does nothing (R does not buffer its console). */
 void sm_proc_flush(void);
 
 /* End this process at once, without running any exit path. Does not return. */

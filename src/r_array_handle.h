@@ -13,8 +13,8 @@ r_array *r_array_get(SEXP x, const char *arg);
  * own attributes, its class among them, are x's. */
 SEXP r_array_alias(SEXP x, int ndim, const int64_t *dim, bool vector, SEXP meta);
 
-/* For the result channel. If ptr is of an attached handle over anonymous memory, which the master may have dropped or may never have
- * had, its descriptor to be passed on; else -1. */
+/* For the result channel. If ptr is of an attached handle over anonymous memory, which the owner may have dropped or may never have had,
+ * its descriptor to be passed on; else -1. */
 int r_array_travel_fd(SEXP ptr);
 
 /* For the hooks of R_InitOutPStream() and R_InitInPStream(), which see the pointers of handles. r_array_name(): the name (a

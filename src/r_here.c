@@ -11,7 +11,7 @@ int r_here_rank(const void *of) { return of && r_here.of == of && r_here.pid == 
 void r_here_set_awaited(r_here_state *now, pid_t owner) {
   now->nawaited_by = 0;
   if (owner == 0) return;
-  if (r_here.of && r_here.pid == owner) /* inherited from it */
+  if (r_here.of && r_here.pid == owner)
     for (int i = 0; i < r_here.nawaited_by; i++) now->awaited_by[i] = r_here.awaited_by[i];
   now->nawaited_by = r_here.of && r_here.pid == owner ? r_here.nawaited_by : 0;
   if (now->nawaited_by < R_HERE_DEPTH) now->awaited_by[now->nawaited_by++] = owner;
@@ -36,7 +36,7 @@ void r_kill_self(void) {
   if (r_here.of && r_here.pid == sm_pid() && r_here.rank == 0 && r_here.first) sm_proc_end_self();
 }
 
-/* For tests: see r_here.h. Set before the map. */
+/* For tests, before the map. */
 SEXP ffi_test_kill_at(SEXP where) {
   r_kill_at = Rf_asInteger(where);
   return R_NilValue;

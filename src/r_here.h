@@ -1,7 +1,7 @@
-/* r_here.h: who this process is, for all that runs in it: the loop, the sections, the trace, the kill points of tests.
+/* r_here.h: the role of this process, for all that runs in it: the loop, the sections, the trace, the kill points of tests.
  *
- * A worker fills it in right after its fork; in any other process it says "nobody". Asked with the pid, since a worker's own
- * forks (parallel, system()) inherit it.
+ * A member fills in the record right after its fork; in any other process `of` is NULL. Readers compare the pid, because forks of a
+ * member (by parallel or system()) inherit the record.
  */
 #ifndef R_HERE_H
 #define R_HERE_H
@@ -14,41 +14,42 @@
 #define R_HERE_DEPTH 16
 
 typedef struct {
-  const void *of; /* the map or region it works for; NULL in a process that is no member */
+  const void *of; /* the map or region for which this process works; NULL in a process that is no member */
   pid_t pid;
   int rank;
-  bool first;                     /* of the first workers, not a successor */
+  bool first;                     /* a worker forked at the start of its map, not a successor */
   int64_t item;                   /* -1 between items */
-  sm_watch watch;                 /* what its waits look at */
-  sm_queue_slot_shm *slot;        /* where the owner reads what it is at; NULL in a region's member */
+  sm_watch watch;                 /* the conditions that end its waits */
+  sm_queue_slot_shm *slot;        /* where the owner reads which item runs; NULL in a member of a region */
   pid_t awaited_by[R_HERE_DEPTH]; /* the processes that wait for this one to end: its owner, its owner's owner, ...; nawaited_by of them */
   int nawaited_by;
 } r_here_state;
 
 extern r_here_state r_here;
 
-/* The rank of this process in `of`, or -1 if it is no worker of it. */
+/* The rank of this process in `of`, or -1 if it is no member of it. */
 int r_here_rank(const void *of);
 
-/* In a new member, before r_here says so: who waits for it. owner: the process that has forked it, or 0 where that does not wait. */
+/* In a new member, before r_here is set: fill in the processes that wait for it. owner: the process that has forked it, or 0 if that
+ * process does not wait. */
 void r_here_set_awaited(r_here_state *now, pid_t owner);
 
 /* Does `pid` wait for this process to end? */
 bool r_here_awaited_by(pid_t pid);
 
-/* The running item waits for other processes from now on, or no longer: its time limit does not count that. */
+/* Around a wait of the running item for other processes: its time limit does not count the wait. */
 void r_here_pause(void);
 void r_here_resume(void);
 
-/* ---- points of the worker's protocol at which a test can have it killed; see tests/testthat/test-deaths.R ----
- * A point costs a comparison. Only the first worker of rank 0 dies at it. */
+/* ---- points of the worker's protocol at which a test can kill the worker; see tests/testthat/test-deaths.R ----
+ * A point costs one comparison. Only the first worker of rank 0 dies at a point. */
 typedef enum {
   R_KILL_NONE = 0,
   R_KILL_BEFORE_ITEMS, /* before its first item */
-  R_KILL_TAKEN,        /* an item is taken, and not yet begun */
-  R_KILL_RING_FULL,    /* in the middle of a batch, the ring is full */
-  R_KILL_DESCRIPTOR,   /* a descriptor is sent, its frame is not */
-  R_KILL_PUBLISHED,    /* results are published, and not yet struck off the slot */
+  R_KILL_TAKEN,        /* it has taken an item and not yet begun it */
+  R_KILL_RING_FULL,    /* the ring is full in the middle of a batch */
+  R_KILL_DESCRIPTOR,   /* it has sent a descriptor and not yet its frame */
+  R_KILL_PUBLISHED,    /* it has published results and not yet struck them off its slot */
   R_KILL_LAST_FRAME    /* after its last frame */
 } r_kill_where;
 

@@ -1,8 +1,8 @@
 /* r_here_trace.c: see r_here_trace.h.
  *
- * Collections: R has no hook for them, but it runs finalizers right after one. So an unreachable object with a
- * finalizer is kept ready: when it runs, a collection has just ended; gc.time() says how long it took (R counts whole
- * milliseconds), and the next object is made. In a process that records for nobody the chain ends.
+ * Collections: R has no hook for collections, but it runs finalizers right after one. So this file keeps an unreachable object with a
+ * finalizer ready: when the finalizer runs, a collection has just ended; gc.time() says how long it took (R counts whole milliseconds),
+ * and the finalizer makes the next object. In a process that records for no map the chain ends.
  */
 #include "r_here_trace.h"
 
@@ -15,7 +15,7 @@ int r_trace_rank = 0;
 
 static struct {
   pid_t pid;         /* process whose collections are watched; 0: none */
-  uintptr_t chain;   /* number of the chain that counts; others, inherited, end */
+  uintptr_t chain;   /* number of the chain that counts; inherited chains end */
   double spent;      /* gc.time() so far, in seconds */
   uint64_t ended_ns; /* end of the last recorded collection */
 } collections;

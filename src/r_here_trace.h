@@ -1,8 +1,8 @@
 /* r_here_trace.h: a map's trace as the glue sees it.
  *
- * A process records for at most one map at a time (`r_trace_target`, `r_trace_rank`): a worker for the map it
- * works for, the master for a map that runs in it. r_trace_begin() gives 0 wherever there is nothing to record, and
- * r_trace_end() does nothing for 0, so callers need not ask.
+ * A process records for at most one map at a time (`r_trace_target`, `r_trace_rank`): a worker for the map that it works for, the session
+ * for a map that runs in it. r_trace_begin() gives 0 wherever there is nothing to record, and r_trace_end() does nothing for 0, so
+ * callers need not ask.
  */
 #ifndef R_HERE_TRACE_H
 #define R_HERE_TRACE_H
@@ -26,7 +26,7 @@ static inline uint64_t r_trace_end(uint32_t kind, int64_t item, uint64_t t0_ns) 
   return now;
 }
 
-/* This process records for rank in t from now on; t NULL: for nobody. Evaluates R (collections are recorded too). */
+/* Let this process record for `rank` in t from now on; t NULL: for no map. Evaluates R, because collections are recorded too. */
 void r_trace_attach(sm_trace_shm *t, int rank);
 
 /* Report private memory and processor time of this worker, which is about to end. */

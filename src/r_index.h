@@ -20,7 +20,7 @@ SEXP r_subscripts_one(SEXP x, const r_array *a, SEXP i, bool writing, r_subscrip
 /* The same for a list of one subscript an extent. */
 SEXP r_subscripts_many(SEXP x, const r_array *a, SEXP indices, r_subscripts *out);
 
-/* A plain R vector of the selected elements, without attributes. wide: i8 as the bits of integer64. */
+/* An R vector of the selected elements, without attributes. wide: i8 as the bits of integer64. */
 SEXP r_select_read(const r_array *a, const r_subscripts *s, bool wide);
 
 /* All elements, without attributes. */
@@ -31,6 +31,9 @@ SEXP r_read_run(const r_array *a, int64_t from, int64_t n, bool wide);
 
 /* True if the handle holds integer64 values. */
 bool r_meta_is_integer64(SEXP meta);
+
+/* The type of the R vector that holds values of t. */
+SEXPTYPE r_sexp_type(sm_rtype t);
 
 /* Values of an assignment, checked against the dtype. */
 typedef struct {

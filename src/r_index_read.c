@@ -8,8 +8,9 @@
 #include "r_array_handle.h"
 #include "r_array_text.h"
 #include "r_util.h"
+#include "r_util_vector.h"
 
-static SEXPTYPE sexp_type(sm_rtype t) {
+SEXPTYPE r_sexp_type(sm_rtype t) {
   switch (t) {
   case SM_R_LGL: return LGLSXP;
   case SM_R_INT: return INTSXP;
@@ -20,17 +21,6 @@ static SEXPTYPE sexp_type(sm_rtype t) {
   case SM_R_STR: break;
   }
   return STRSXP;
-}
-
-static void *vector_data(SEXP v) {
-  switch (TYPEOF(v)) {
-  case LGLSXP: return LOGICAL(v);
-  case INTSXP: return INTEGER(v);
-  case REALSXP: return REAL(v);
-  case CPLXSXP: return COMPLEX(v);
-  case RAWSXP: return RAW(v);
-  default: return NULL;
-  }
 }
 
 /* A block of items, copied out under the guard where the memory may vanish. */
@@ -117,11 +107,11 @@ static SEXP read_plan(const r_array *a, sm_plan *p, bool wide) {
   sm_rtype t = wide && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
   if (p->n > R_XLEN_T_MAX) r_abort("sharedmem_memory_error", "%.0f elements are more than an R vector holds", (double)p->n);
   size_t nbytes = (size_t)p->n * sm_rtype_size(t);
-  SEXP ans = PROTECT(Rf_allocVector(sexp_type(t), (R_xlen_t)p->n));
+  SEXP ans = PROTECT(Rf_allocVector(r_sexp_type(t), (R_xlen_t)p->n));
   if (t == SM_R_STR) {
     read_strings(a, p, ans);
   } else if (p->n > 0) {
-    read_job j = {a, p, t, vector_data(ans), false};
+    read_job j = {a, p, t, r_vector_ptr(ans), false};
     sm_heap_want_huge(j.dst, nbytes);
     r_array_access(a, run_read, &j);
     if (a->dtype.code == SM_I8 && t == SM_R_DBL) warn_lossy(&j, j.dst, p->n);

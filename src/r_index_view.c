@@ -16,8 +16,8 @@
 #include "r_index.h"
 #include "r_array_handle.h"
 #include "r_util.h"
+#include "r_util_vector.h"
 
-#include <R_ext/Altrep.h>
 #include <R_ext/Rdynload.h>
 
 typedef struct {
@@ -30,7 +30,7 @@ typedef struct {
   bool fragile; /* they may vanish (a file): read under the guard, as a whole at first access */
 } view_info;
 
-static R_altrep_class_t class_int, class_real, class_lgl, class_cplx, class_raw, class_str;
+static r_vector_classes views;
 
 static view_info *info_of(SEXP x) { return R_ExternalPtrAddr(R_altrep_data1(x)); }
 
@@ -41,16 +41,7 @@ static void info_finalize(SEXP p) {
   R_ClearExternalPtr(p);
 }
 
-static void *copy_data(SEXP v) {
-  switch (TYPEOF(v)) {
-  case LGLSXP: return LOGICAL(v);
-  case INTSXP: return INTEGER(v);
-  case REALSXP: return REAL(v);
-  case CPLXSXP: return COMPLEX(v);
-  case RAWSXP: return RAW(v);
-  default: return (void *)STRING_PTR_RO(v);
-  }
-}
+static void *copy_data(SEXP v) { return TYPEOF(v) == STRSXP ? (void *)(uintptr_t)STRING_PTR_RO(v) : r_vector_ptr(v); }
 
 typedef struct {
   const view_info *v;
@@ -188,54 +179,27 @@ static void common_methods(R_altrep_class_t c) {
 }
 
 void r_view_register(DllInfo *dll) {
-  class_int = R_make_altinteger_class("shared_view_integer", "sharedmem", dll);
-  class_real = R_make_altreal_class("shared_view_real", "sharedmem", dll);
-  class_lgl = R_make_altlogical_class("shared_view_logical", "sharedmem", dll);
-  class_cplx = R_make_altcomplex_class("shared_view_complex", "sharedmem", dll);
-  class_raw = R_make_altraw_class("shared_view_raw", "sharedmem", dll);
-  class_str = R_make_altstring_class("shared_view_string", "sharedmem", dll);
-  common_methods(class_int);
-  common_methods(class_real);
-  common_methods(class_lgl);
-  common_methods(class_cplx);
-  common_methods(class_raw);
-  common_methods(class_str);
-  R_set_altinteger_Elt_method(class_int, int_elt);
-  R_set_altinteger_Get_region_method(class_int, int_region);
-  R_set_altlogical_Elt_method(class_lgl, lgl_elt);
-  R_set_altlogical_Get_region_method(class_lgl, lgl_region);
-  R_set_altreal_Elt_method(class_real, real_elt);
-  R_set_altreal_Get_region_method(class_real, real_region);
-  R_set_altcomplex_Elt_method(class_cplx, cplx_elt);
-  R_set_altcomplex_Get_region_method(class_cplx, cplx_region);
-  R_set_altraw_Elt_method(class_raw, raw_elt);
-  R_set_altraw_Get_region_method(class_raw, raw_region);
-  R_set_altstring_Elt_method(class_str, str_elt);
-  R_set_altstring_Set_elt_method(class_str, str_set_elt);
+  views = r_vector_classes_make("shared_view", dll, common_methods);
+  R_set_altinteger_Elt_method(views.intg, int_elt);
+  R_set_altinteger_Get_region_method(views.intg, int_region);
+  R_set_altlogical_Elt_method(views.lgl, lgl_elt);
+  R_set_altlogical_Get_region_method(views.lgl, lgl_region);
+  R_set_altreal_Elt_method(views.real, real_elt);
+  R_set_altreal_Get_region_method(views.real, real_region);
+  R_set_altcomplex_Elt_method(views.cplx, cplx_elt);
+  R_set_altcomplex_Get_region_method(views.cplx, cplx_region);
+  R_set_altraw_Elt_method(views.raw, raw_elt);
+  R_set_altraw_Get_region_method(views.raw, raw_region);
+  R_set_altstring_Elt_method(views.str, str_elt);
+  R_set_altstring_Set_elt_method(views.str, str_set_elt);
 }
 
 const r_array *r_view_array(SEXP v, int64_t *from) {
-  static const R_altrep_class_t *const classes[] = {&class_int, &class_real, &class_lgl, &class_cplx, &class_raw};
-  size_t k = 0, n = sizeof classes / sizeof *classes;
-  if (!ALTREP(v)) return NULL;
-  while (k < n && !R_altrep_inherits(v, *classes[k])) k++;
-  if (k == n || R_altrep_data2(v) != R_NilValue || info_of(v)->own.base || !info_of(v)->data) return NULL;
+  if (!ALTREP(v) || TYPEOF(v) == STRSXP || !R_altrep_inherits(v, r_vector_class(&views, TYPEOF(v)))) return NULL;
+  if (R_altrep_data2(v) != R_NilValue || info_of(v)->own.base || !info_of(v)->data) return NULL;
   const r_array *a = r_array_get(R_ExternalPtrProtected(R_altrep_data1(v)), "x");
   *from = (info_of(v)->data - a->data) / a->dtype.itemsize;
   return a;
-}
-
-static R_altrep_class_t class_for(sm_rtype t) {
-  switch (t) {
-  case SM_R_LGL: return class_lgl;
-  case SM_R_INT: return class_int;
-  case SM_R_CPLX: return class_cplx;
-  case SM_R_RAW: return class_raw;
-  case SM_R_STR: return class_str;
-  case SM_R_DBL:
-  case SM_R_I64: break;
-  }
-  return class_real;
 }
 
 static bool aligned(const void *p, sm_rtype t) {
@@ -265,7 +229,7 @@ static SEXP view_make(SEXP x, const r_array *a, int64_t from, int64_t n) {
   v->type = r_meta_is_integer64(meta) && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
   v->fragile = r_array_fragile(a);
   v->direct = !v->fragile && n > 0 && sm_rtype_same(a->dtype, v->type) && aligned(v->data, v->type);
-  SEXP ans = R_new_altrep(class_for(v->type), p, R_NilValue);
+  SEXP ans = R_new_altrep(r_vector_class(&views, r_sexp_type(v->type)), p, R_NilValue);
   UNPROTECT(1);
   return ans;
 }
@@ -291,7 +255,7 @@ static SEXP view_unserialize(SEXP cls, SEXP state) {
       TYPEOF(state) == VECSXP && XLENGTH(state) == 2 && TYPEOF(VECTOR_ELT(state, 1)) == REALSXP && XLENGTH(VECTOR_ELT(state, 1)) == 2;
   SEXP x = good ? VECTOR_ELT(state, 0) : R_NilValue;
   SEXP ans = PROTECT(good ? r_call2("view_from_state", x, VECTOR_ELT(state, 1)) : R_NilValue);
-  if (ans == R_NilValue || !ALTREP(ans) || R_SEXP(class_for(info_of(ans)->type)) != cls) {
+  if (ans == R_NilValue || !ALTREP(ans) || R_SEXP(r_vector_class(&views, TYPEOF(ans))) != cls) {
     SEXP p = PROTECT(info_make(good && r_array_is(x) ? x : r_array_blank()));
     double n = good ? REAL(VECTOR_ELT(state, 1))[1] : 0;
     R_altrep_class_t own = {.ptr = cls};

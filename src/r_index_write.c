@@ -5,6 +5,7 @@
 #include "r_array_handle.h"
 #include "r_array_text.h"
 #include "r_util.h"
+#include "r_util_vector.h"
 
 static sm_rtype value_type(SEXP v) {
   switch (TYPEOF(v)) {
@@ -15,17 +16,6 @@ static sm_rtype value_type(SEXP v) {
   case RAWSXP: return SM_R_RAW;
   case STRSXP: return SM_R_STR;
   default: return 0;
-  }
-}
-
-static const void *value_data(SEXP v) {
-  switch (TYPEOF(v)) {
-  case LGLSXP: return LOGICAL_RO(v);
-  case INTSXP: return INTEGER_RO(v);
-  case REALSXP: return REAL_RO(v);
-  case CPLXSXP: return COMPLEX_RO(v);
-  case RAWSXP: return RAW_RO(v);
-  default: return NULL;
   }
 }
 
@@ -93,7 +83,7 @@ SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
   out->source.n = (int64_t)XLENGTH(value);
   out->source.ctx = out;
   out->source.stage = stage_numbers;
-  out->data = value_data(value);
+  out->data = r_vector_ptr_ro(value);
   if (out->type != SM_R_STR && sm_rtype_same(a->dtype, out->type)) out->source.items = out->data;
   UNPROTECT(1);
   return value;

@@ -126,7 +126,7 @@ SEXP ffi_map_alive(SEXP ptr) {
   return Rf_ScalarLogical(any);
 }
 
-/* The master's loop calls events("progress", done, ...) of this map, ten times a second at most. */
+/* The owner's loop calls events("progress", done, ...) of this map, ten times a second at most. */
 SEXP ffi_progress_wanted(SEXP ptr) {
   r_map_get(ptr)->progress = true;
   return R_NilValue;

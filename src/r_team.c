@@ -1,7 +1,7 @@
 /* r_team.c: see r_team.h.
  *
- * Errors: a member runs under R_ToplevelExec() and ends by itself, so nothing of it ever gets back to top level. q() and every
- * other way into R's exit path meet exit_finalizer(), which runs before R removes the temporary directory.
+ * Errors: a member runs under R_ToplevelExec() and ends itself, so no code of it ever returns to top level. q() and every other way into
+ * R's exit path meet exit_finalizer(), which R runs before it removes the temporary directory.
  */
 #include "r_team.h"
 
@@ -83,7 +83,7 @@ void r_team_forget_all(const r_team *mine, int keep) {
   for (r_team *t = teams; t; t = t->next)
     for (int i = 0; i <= t->n; i++) {
       sm_proc_forget(&t->member[i].proc);
-      if (t == mine) r_output_forget(t->member[i].out); /* it writes there, or its successors do */
+      if (t == mine) r_output_forget(t->member[i].out); /* this child, or its successors, write there */
       else r_output_close(t->member[i].out);
       if (t != mine || i != keep) r_channel_close(&t->member[i].chan);
     }
@@ -170,7 +170,7 @@ static bool anything_waits(r_team *t) {
   return false;
 }
 
-/* Everything that can speak: sockets and pidfds of running members, and pipes. of[i]: whose pidfd polls[i] is. */
+/* Sockets and pidfds of running members, and pipes. of[i]: the member whose pidfd polls[i] is. */
 static int list_polls(const r_team *t, struct pollfd *polls, r_member **of) {
   int n = 0;
   for (int i = 0; i <= t->n; i++) {
@@ -227,7 +227,7 @@ SEXP r_team_frame(const r_team *t, const char *type, int rank, SEXP value, int64
 
 /* ---- the end ---- */
 
-/* After its last frame nothing more comes from a member: where all have sent it, their end is not waited for here. */
+/* A member sends nothing after its last frame, so where all have sent theirs a thread waits for their ends. */
 static void leave_members(r_team *t) {
   int n = 0;
   for (int i = 0; i <= t->n; i++)
@@ -290,13 +290,13 @@ void r_team_leave(bool quit) {
   else sm_ring_close(&c->ring);
   r_channel_wake(c);
   r_kill_point(R_KILL_LAST_FRAME);
-  /* Exiting frees pages under the kernel lock that fork() needs. */
+  /* Exiting frees pages under the kernel lock that fork() needs, so this waits until the owner has forked all members. */
   _Atomic uint32_t *all = &self.team->shm->all_forked;
   while (!atomic_load(all) && sm_watch_look(&r_here.watch) == 0) sm_futex_wait(all, 0, SM_SLICE_MS);
   sm_proc_end_self();
 }
 
-/* onexit = TRUE: the one hook that runs when R is about to leave. */
+/* A finalizer registered with onexit = TRUE is the only hook that R runs before it exits. */
 static void exit_finalizer(SEXP x) {
   (void)x;
   if (r_here.of && r_here.pid == sm_pid()) r_team_leave(true);
@@ -318,10 +318,10 @@ void r_team_work_as(r_team *t, int rank, const r_team_work *w) {
   r_here_state now = {w->of, sm_pid(), rank, self.parent == t->owner, -1, {&t->shm->failed, orphan_check, NULL}, w->slot, {0}, 0};
   r_here_set_awaited(&now, w->awaited ? t->owner : 0);
   r_here = now;
-  R_PreserveObject(ffi_team_guard_exit()); /* the newest runs first: before those of the owner's objects */
+  R_PreserveObject(ffi_team_guard_exit()); /* R runs the newest finalizer first, so before those of the owner's objects */
   SEXP arg = PROTECT(Rf_ScalarInteger(rank));
   SEXP call = PROTECT(Rf_lang2(w->main, arg)), last = PROTECT(Rf_lang1(w->jumped));
   bool jumped = !R_ToplevelExec(eval_call, call);
   if (jumped) R_ToplevelExec(eval_call, last);
-  r_team_leave(jumped); /* its batch is not done: that is a death, whatever jumped() has said */
+  r_team_leave(jumped); /* after a jump the batch is unfinished, so the owner must see a death */
 }

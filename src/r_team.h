@@ -1,12 +1,12 @@
 /* r_team.h: processes that one process (the owner) has forked to work together: the workers of a map, the members of a region.
  *
- * Rank r is member[r]; member[n] is the template of a map with successors, which gets no ring's frame. A member is a forked
- * process, the channel it sends by, and what it prints.
+ * Rank r is member[r]; member[n] is the template of a map with successors, which sends no frames. A member is a forked process, the
+ * channel by which it sends, and the streams to which it prints.
  *
  * States of a member, as the owner sees it: RUNNING -> DONE (it has closed its ring, and all frames have been read) or DEAD
  * (it ended without closing it). The ring decides, not the wait status.
- * A team is made in memory that outlives it; the owner alone spawns, reads, kills, reaps. A child inherits the record, and
- * the descriptors of all teams of its parent, which it closes by one call.
+ * A team is made in memory that outlives it; the owner alone spawns, reads, kills and reaps. A child inherits the record and the
+ * descriptors of all teams of its parent, which it closes by one call.
  */
 #ifndef R_TEAM_H
 #define R_TEAM_H
@@ -28,18 +28,18 @@ typedef struct {
   r_channel chan;
   r_stream out[2];
   int state;          /* r_member_state */
-  bool ended;         /* its pidfd, socket or parent has said so */
+  bool ended;         /* its pidfd, socket or parent has reported its end */
   bool quit;          /* it announced R's exit path */
   bool remote;        /* a child of the template, not of the owner */
   int64_t doomed;     /* item for which it was killed, -1 */
   uint64_t forked_ns; /* the clock before its fork */
 } r_member;
 
-/* In shared memory, at the start of a team's. */
+/* The start of a team's shared memory. */
 typedef struct {
-  _Atomic uint32_t failed;     /* every wait looks at it: 0, or 1 + the rank that failed first */
+  _Atomic uint32_t failed;     /* 0, or 1 + the rank that failed first; every wait checks it */
   _Atomic uint32_t sleeping;   /* the owner sleeps in poll */
-  _Atomic uint32_t all_forked; /* futex: all members have been */
+  _Atomic uint32_t all_forked; /* futex: the owner forks no further member */
   uint8_t pad[SM_CACHELINE - 12];
 } r_team_shm;
 
@@ -51,38 +51,40 @@ typedef struct r_team {
   r_member *member; /* n + 1; NULL for a team of none */
   r_output_mode output;
   r_team_shm *shm;
-  int at, in_a_row; /* the member whose frames are read, and how many have been */
+  int at, in_a_row; /* the member whose frames are being read, and the number of frames read from it in a row */
   struct r_team *next;
 } r_team;
 
 /* ---- the owner's side ---- */
 
-/* n members in no process; the team is known to forks from now on. 0 or a negative code. */
+/* Make n members without processes, and enter the team into the list by which forks close its descriptors. 0 or a negative code. */
 int r_team_open(r_team *t, int n, r_output_mode output);
 
-/* Bytes of n rings one after the other, each on its own cache line, and the rings in `mem`, whose headers are zeroed here. */
+/* Bytes of n rings one after the other, each on cache lines of its own, and the rings in `mem`, whose headers are zeroed here. */
 size_t r_team_align(size_t nbytes);
 size_t r_team_rings_nbytes(int n, uint64_t capacity);
 void r_team_set_rings(r_team *t, void *mem, uint64_t capacity, r_team_shm *shm);
 
-/* Before the first fork, and after the last: the members' streams, and their write ends; members that have ended meanwhile. */
+/* Before the first fork: open the members' streams. After the last fork: close their write ends, and let ending members go on. */
 int r_team_begin_forks(r_team *t);
 void r_team_end_forks(r_team *t);
 
-/* Fork a rank. 0 in the owner: it is RUNNING; 1 in the child: nobody else's descriptors are open; or a negative code. */
+/* Fork a rank. 0 in the owner: the member is RUNNING; 1 in the child: the descriptors of all other members are closed; or a negative
+ * code. */
 int r_team_spawn(r_team *t, int rank);
 
-/* In a process that is to be member `rank`, forked by whomever: its socket, its streams. */
+/* In a process that is to be member `rank`, whichever process has forked it: set its socket and its streams. */
 void r_team_take_place(r_team *t, int rank, int sock);
 
 /* Read the next complete frame of any running member, and release it. False where there is none; a member whose ring is closed
- * is DONE then. *value is not protected. Frames that say nothing, and announcements of R's exit path, are dealt with here. */
+ * is DONE then. *value is not protected. Withdrawn frames and announcements of R's exit path are dealt with here. */
 bool r_team_next_frame(r_team *t, int *rank, sm_frame *f, SEXP *value);
 
-/* Has the process of this running member ended, with nothing of it unread? */
+/* Has the process of this running member ended, with no frame of it unread? */
 bool r_team_has_died(r_team *t, int rank);
 
-/* Sleep until somebody speaks, at most timeout_ms; then print what has come. May raise an R error (from a sink). */
+/* Sleep until a member sends, prints or ends, at most timeout_ms; then print what members have printed. May raise an R error (from a
+ * sink). */
 void r_team_sleep(r_team *t, int timeout_ms);
 void r_team_relay_output(r_team *t, bool all);
 
@@ -100,9 +102,9 @@ extern const r_team_guests *r_team_guest;
 /* list(type, rank, value, item, pid) as R sees a frame or an event; item 0-based, -1: NA. */
 SEXP r_team_frame(const r_team *t, const char *type, int rank, SEXP value, int64_t item);
 
-/* Kill, reap, close. Where all have DONE their work their end is not waited for here. Idempotent, never raises. */
+/* Kill, reap, close. Where all members are DONE, a thread waits for their ends. Idempotent, never raises. */
 void r_team_end(r_team *t);
-/* The same, and give back its memory. */
+/* The same, and free the members' records. */
 void r_team_close(r_team *t);
 
 /* ---- in a child ---- */
@@ -115,16 +117,16 @@ void r_team_forget_all(const r_team *mine, int keep);
 typedef struct {
   const void *of;
   sm_queue_slot_shm *slot;
-  bool awaited; /* the owner does nothing else until the team has ended */
+  bool awaited; /* the owner does nothing else than wait until the team has ended */
   SEXP main, jumped;
   void (*last)(void);
 } r_team_work;
 void r_team_work_as(r_team *t, int rank, const r_team_work *w);
 
-/* What a member looks at that sends though its team has failed: whether its parent lives. */
+/* The watch of a member that sends although its team has failed: it ends the member when its parent has died. */
 extern const sm_watch r_team_orphans;
 
-/* End this member: what it has printed is flushed, its ring is closed. Does not return. */
+/* End this member: flush its streams and close its ring, or with quit announce R's exit path instead. Does not return. */
 void r_team_leave(bool quit);
 
 #endif

@@ -1,8 +1,8 @@
 /* r_team_console.c: see r_team_console.h.
  *
- * `Rscript file.R` and `R -f` read the script as the console, through a stream whose offset a fork shares and whose buffer it
- * copies: a worker that read it would run the session's lines and take others from the session. The stream is R's own, and not at
- * hand; R's reader is a function pointer of its embedding interface, which is looked up at run time as the setters of BLAS are.
+ * `Rscript file.R` and `R -f` read the script as the console, through a stream whose offset a fork shares and whose buffer a fork copies:
+ * a worker that read the console would run the session's lines and take further lines from the session. R's API does not give access to
+ * that stream; R's reader is a function pointer of its embedding interface, which is looked up at run time as the setters of BLAS are.
  */
 #define _GNU_SOURCE
 #include "r_team_console.h"

@@ -35,7 +35,7 @@ static void shut(int *fd) {
   *fd = -1;
 }
 
-/* Writers of one file share its offset; O_APPEND keeps them from overwriting each other all the same. */
+/* O_APPEND keeps writers of one file from overwriting each other. */
 static int open_stream(r_stream *s, bool spool) {
   int pair[2];
   s->spool = spool;
@@ -55,7 +55,8 @@ static int open_stream(r_stream *s, bool spool) {
   return 0;
 }
 
-/* Descriptors for n ranks with streams of their own: socket, pidfd, two of two ends each until all are forked, and some spare. */
+/* Does the limit of descriptors allow n ranks streams of their own? Each takes a socket, a pidfd, and two streams of two ends until all
+ * are forked; 128 are left to the user. */
 static bool room_for(int n) {
   struct rlimit lim;
   return getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur == RLIM_INFINITY || (rlim_t)n * 6 + 128 < lim.rlim_cur;
@@ -85,7 +86,7 @@ void r_output_redirect(const r_stream own[2], const r_stream shared[2], r_output
   shut(&null);
 }
 
-/* In a worker: every descriptor of these files leads nowhere from now on. */
+/* In a worker: let every descriptor of these files lead to /dev/null from now on. */
 SEXP ffi_output_silence(SEXP paths) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (R_xlen_t k = 0; null >= 0 && k < XLENGTH(paths); k++) {
@@ -102,7 +103,7 @@ SEXP ffi_output_silence(SEXP paths) {
   return R_NilValue;
 }
 
-/* Zero bytes are dropped: R prints no such text. */
+/* R cannot print zero bytes, so they are dropped. */
 static void print_text(int k, const char *p, size_t n) {
   r_progress_clear();
   while (n > 0) {
@@ -125,7 +126,7 @@ static ssize_t read_some(r_stream *s) {
   return got;
 }
 
-/* Room for more of a line: true, or false where there is no memory for it. */
+/* Make room for more of a line; false where there is no memory. */
 static bool make_room(r_stream *s) {
   if (s->size - s->n >= READ_BYTES / 2) return true;
   size_t size = s->size ? 2 * s->size : READ_BYTES;
@@ -150,7 +151,7 @@ static void print_first(r_stream *s, int k, size_t n) {
 void r_output_relay(r_stream *s, int k, bool all) {
   while (s->fd >= 0) {
     bool room = make_room(s);
-    if (!room && s->n == s->size) { /* no memory for the whole line */
+    if (!room && s->n == s->size) { /* without memory for the whole line its first part is printed alone */
       if (s->n == 0) return;
       print_first(s, k, s->n);
     }
@@ -161,7 +162,7 @@ void r_output_relay(r_stream *s, int k, bool all) {
       break;
     }
     s->n += (size_t)got;
-    size_t whole = s->n, seen = s->n - (size_t)got; /* before, there is no end of a line */
+    size_t whole = s->n, seen = s->n - (size_t)got; /* the text up to `seen` has no end of a line */
     while (whole > seen && s->text[whole - 1] != '\n') whole--;
     if (whole > seen) print_first(s, k, whole);
   }

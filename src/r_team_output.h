@@ -1,8 +1,8 @@
 /* r_team_output.h: what members print, relayed to the owner's console whole lines at a time.
  *
- * Each rank has two pipes in place of stdout and stderr, which the successors of a dead worker take over. Where descriptors are
- * short, all ranks share two. An owner that does not read for long (a region, background()) has files instead (R_OUTPUT_SPOOL):
- * a member never waits for it. The owner prints through R, so that sinks, capture.output() and knitr see it.
+ * Each rank has two pipes in place of stdout and stderr, which the successors of a dead worker take over. Where descriptors are scarce, all
+ * ranks share two pipes. An owner that may not read for a long time (a region, background()) has files instead (R_OUTPUT_SPOOL), so that
+ * a member never waits for it. The owner prints through R, so that sinks, capture.output() and knitr get the text.
  */
 #ifndef R_TEAM_OUTPUT_H
 #define R_TEAM_OUTPUT_H
@@ -15,9 +15,9 @@ typedef enum { R_OUTPUT_RELAY = 0, R_OUTPUT_INHERIT, R_OUTPUT_DISCARD, R_OUTPUT_
 
 /* stdout or stderr of a rank. */
 typedef struct {
-  int fd;      /* owner: what is read, -1 */
-  int end;     /* what is written to, -1; in the owner until all are forked */
-  bool spool;  /* a file: nothing to poll */
+  int fd;      /* owner: the end to read from, -1 */
+  int end;     /* the end to write to, -1; the owner closes it once all members are forked */
+  bool spool;  /* both ends are a file, which is not polled */
   uint64_t at; /* of a file: bytes read */
   char *text;  /* n bytes not yet printed, of `size` */
   size_t n, size;
@@ -36,7 +36,7 @@ void r_output_redirect(const r_stream own[2], const r_stream shared[2], r_output
  * end. May raise an R error (from a sink). */
 void r_output_relay(r_stream *s, int k, bool all);
 
-/* Owner's side given back, in a child: what is read. close: the write ends too. Print nothing, never raise. */
+/* Close the owner's ends and drop unprinted text; close: close the write ends, too. Print nothing, never raise. */
 void r_output_forget(r_stream out[2]);
 void r_output_close(r_stream out[2]);
 

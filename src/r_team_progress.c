@@ -1,4 +1,4 @@
-/* r_team_progress.c: what progress bars need to know of the terminal, and when the master's loop reports. */
+/* r_team_progress.c: the width of the terminal, and the progress bar that stands on it. */
 #include "r_team_progress.h"
 
 #define R_NO_REMAP
@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Columns of the terminal that stderr writes to; 0 where it is none or does not say. */
+/* Columns of the terminal to which stderr writes; 0 where stderr is no terminal or the width is unknown. */
 SEXP ffi_progress_width(void) {
   struct winsize w;
   int columns = 0;
@@ -30,7 +30,7 @@ void r_progress_clear(void) {
   bar.columns = 0;
 }
 
-/* A line of so many columns now is on the screen, and stays there until something else is written. */
+/* R has drawn a bar of so many columns, which stays on the screen until something else is written. */
 SEXP ffi_progress_shown(SEXP columns, SEXP escapes) {
   bar.columns = Rf_asInteger(columns);
   bar.escapes = Rf_asLogical(escapes) == TRUE;

@@ -2,7 +2,7 @@
 #ifndef R_TEAM_PROGRESS_H
 #define R_TEAM_PROGRESS_H
 
-/* Take the bar away, if there is one, before something else is written. */
+/* Clear the bar, if there is one, before something else is written. */
 void r_progress_clear(void);
 
 #endif

@@ -1,8 +1,14 @@
 /* r_team_rng.c: see r_team_rng.h.
  *
+<<<<<<< HEAD
  * The base of a map is a raw vector: sm_rng_base, the code that stands first in .Random.seed, and where a part of a map begins. In a worker
  * `.Random.seed` is an active binding until R code first looks at it: that look puts the state of the running item in its
  * place, and from then on each item's state is assigned as it begins. Items that never draw cost nothing.
+=======
+ * The base of a map is a raw vector: sm_rng_base and the code that stands first in .Random.seed. In a worker
+ * `.Random.seed` is an active binding until R code first reads it: that read puts the state of the running item in its place, and from
+ * then on each item's state is assigned when the item begins. Items that never draw cost nothing.
+>>>>>>> house12
  */
 #include "r_team_rng.h"
 
@@ -34,7 +40,7 @@ static struct {
 
 static SEXP seed_symbol(void) { return Rf_install(".Random.seed"); }
 
-/* FALSE where somebody has locked the workspace so that R itself cannot draw; then nothing is put in place. */
+/* False where the user has locked the workspace so that R itself cannot draw; then no state is assigned. */
 static bool can_assign(void) {
   if (R_existsVarInFrame(R_GlobalEnv, seed_symbol())) return !R_BindingIsLocked(seed_symbol(), R_GlobalEnv);
   return !R_EnvironmentIsLocked(R_GlobalEnv);
@@ -42,11 +48,11 @@ static bool can_assign(void) {
 
 static void put_seed(SEXP seed) { Rf_defineVar(seed_symbol(), seed, R_GlobalEnv); }
 
-/* The session's state; R_NilValue where it has none. */
+/* The state of this process's generator, or R_NilValue. */
 static SEXP session_seed(void) { return R_existsVarInFrame(R_GlobalEnv, seed_symbol()) ? Rf_eval(seed_symbol(), R_GlobalEnv) : R_NilValue; }
 
-/* seed becomes the generator's state. Box-Muller keeps every second normal deviate outside of it: that is dropped, by
- * choosing the kind again. */
+/* Make `seed` the generator's state. Box-Muller keeps every second normal deviate outside of the state; choosing the kind again drops
+ * that deviate. */
 static void restart_at(SEXP seed) {
   PROTECT(seed);
   put_seed(seed);
@@ -61,8 +67,8 @@ static void restart_at(SEXP seed) {
   UNPROTECT(1);
 }
 
-/* Like a session that has not drawn. R keeps the kinds in static variables, which it sets when it reads a state: one of the default
- * kinds is read, then removed. */
+/* Make the generator like that of a session that has not drawn. R keeps the kinds in static variables, which it sets when it reads a
+ * state, so a state of the default kinds is read and then removed. */
 static void restart_unseeded(void) {
   SEXP seed = PROTECT(Rf_allocVector(INTSXP, 626));
   for (int i = 0; i < 626; i++) INTEGER(seed)[i] = i == 0 ? DEFAULT_CODE : i == 1 ? 624 : i;
@@ -88,7 +94,6 @@ SEXP r_rng_swap(SEXP seed) {
   return old;
 }
 
-/* For maps that run in this process: seed (NULL: none) becomes the state; gives the one before. */
 SEXP ffi_rng_swap(SEXP seed) { return r_rng_swap(seed); }
 
 /* ---- bases ---- */
@@ -101,7 +106,7 @@ static void fresh_words(uint32_t w[10]) {
   memset(w, 0, 10 * sizeof *w);
   int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
-    if (read(fd, w, 16) < 16) w[4] = 1; /* what is missing is made up for by the words below */
+    if (read(fd, w, 16) < 16) w[4] = 1; /* the words below make up for missing entropy */
     close(fd);
   }
   w[5] = (uint32_t)now.tv_sec;
@@ -111,7 +116,7 @@ static void fresh_words(uint32_t w[10]) {
   w[9] = calls++;
 }
 
-/* n words after the kind and a whole state, so that bases of different kinds differ. */
+/* The base hashed from a whole state and n more words. */
 static SEXP base_of(SEXP seed, const uint32_t *more, size_t n) {
   PROTECT(seed);
   bool has = TYPEOF(seed) == INTSXP && XLENGTH(seed) > 0;
@@ -139,7 +144,7 @@ static SEXP base_from_nothing(void) {
   return out;
 }
 
-/* The base of a map with seed = TRUE: the session's generator moves on by one step, and its whole state counts. */
+/* The base of a map with seed = TRUE: the session's generator moves on by one step, and the base is hashed from its whole state. */
 static SEXP base_by_step(void) {
   if (!can_assign()) return base_from_nothing();
   GetRNGstate();
@@ -154,8 +159,8 @@ static SEXP base_by_step(void) {
   return out;
 }
 
-/* The base of a background call: the session's state as it stands, and the number of calls that have found this very object:
- * set.seed() and every draw make a new one. The state is kept, so that its address names it. */
+/* The base of a background call, hashed from the session's state as it stands and the number of earlier calls that have found this very
+ * R object. set.seed() and every draw make a new object. The object is preserved, so that its address identifies it. */
 static SEXP base_for_background(void) {
   static SEXP known = NULL;
   static uint32_t calls;
@@ -221,18 +226,17 @@ SEXP ffi_rng_stream(SEXP base, SEXP item) { return r_rng_stream(base, (int64_t)R
 
 static void remove_binding(void) { R_removeVarFromFrame(seed_symbol(), R_GlobalEnv); }
 
-/* In a fresh worker: binding is the function of the active binding (R/rng.R). */
 void r_rng_install(SEXP base, SEXP binding) {
   if (TYPEOF(base) != RAWSXP || XLENGTH(base) != (R_xlen_t)sizeof streams.base) return;
   memcpy(&streams.base, RAW_RO(base), sizeof streams.base);
   streams.seeded = can_assign();
-  streams.assigned = R_EnvironmentIsLocked(R_GlobalEnv); /* where bindings can be assigned, but neither removed nor added */
+  streams.assigned = R_EnvironmentIsLocked(R_GlobalEnv); /* a locked workspace allows an assignment, but no removal and no new binding */
   if (!streams.seeded || streams.assigned) return;
   remove_binding();
   R_MakeActiveBinding(seed_symbol(), binding, R_GlobalEnv);
 }
 
-/* Somebody looks at .Random.seed (value NULL) or assigns to it. */
+/* R code reads .Random.seed (value NULL) or assigns to it. */
 SEXP ffi_rng_touch(SEXP value) {
   remove_binding();
   streams.assigned = true;

@@ -7,19 +7,19 @@
 
 #include "sm_base.h"
 
-/* In a fresh worker: items draw from states of this base (ffi_rng_base()). */
+/* In a new worker: let items draw from states of this base (ffi_rng_base()). binding: the function of the active binding (R/rng.R). */
 void r_rng_install(SEXP base, SEXP binding);
 
-/* In a worker, at the start of an item: nothing until some item has drawn, then one assignment. */
+/* In a worker, at the start of an item. Does nothing until an item of this worker has drawn; costs one assignment from then on. */
 void r_rng_begin_item(int64_t item);
 
 /* The .Random.seed of an item, 0-based. */
 SEXP r_rng_stream(SEXP base, int64_t item);
 
-/* Drop the deviate that Box-Muller has kept, so that what reduce() draws does not depend on where items ran. */
+/* Drop the deviate that Box-Muller has kept, so that the draws of reduce() do not depend on where items ran. */
 void r_rng_drop_kept(void);
 
-/* seed becomes this process's .Random.seed (R_NilValue: it has none, as before the first draw); gives the one before, unprotected. */
+/* Set .Random.seed of this process (R_NilValue: remove it, as before the first draw); gives the previous one, unprotected. */
 SEXP r_rng_swap(SEXP seed);
 
 #endif

@@ -1,8 +1,7 @@
 /* r_team_threads.c: thread counts of the libraries that this process has loaded; no link dependency.
  *
- * A BLAS or OpenMP pool that was started before a fork does not exist in the child: with one thread the
- * library never asks for it. Setters are found at run time: in what is globally visible, then in
- * libraries that are loaded but private.
+ * The threads of a BLAS or OpenMP pool that was started before a fork do not exist in the child; a library that is set to one thread never
+ * uses its pool. Setters are found at run time, among the global symbols first, then in libraries that are loaded but private.
  */
 #define _GNU_SOURCE
 #include "r_team_threads.h"
@@ -33,8 +32,8 @@ static const char *const libraries[] = {
 #define SETTERS (sizeof setters / sizeof setters[0])
 #define LIBRARIES (sizeof libraries / sizeof libraries[0])
 
-/* What was found, and the state of the loader then: looking for a library that is not loaded searches the
- * file system, so it is done again only when something has been loaded or unloaded, in the master. */
+/* The setters found, and the state of the loader at that time. A look for a library that is not loaded searches the file system, so the
+ * owner looks again only after a library has been loaded or unloaded. */
 static struct {
   bool done;
   unsigned long long adds, subs;
@@ -67,7 +66,7 @@ static int loader_state(struct dl_phdr_info *info, size_t size, void *data) {
 }
 #endif
 
-/* In the master, before the fork. */
+/* In the owner, before the fork. */
 SEXP ffi_threads_find(void) {
   unsigned long long state[2] = {0, 0};
 #ifdef __linux__

@@ -14,7 +14,6 @@ void r_channel_open(r_channel *c, void *ring_memory, uint64_t capacity) {
   c->moved_fd = -1;
 }
 
-/* What sending a frame needs, however the sending ended. */
 void r_channel_drop_sent(r_channel *c) {
   sm_spill_close(&c->spill);
   sm_move_clear(&c->moved);

@@ -4,6 +4,8 @@
 #include <Rversion.h>
 #include <string.h>
 
+#include "r_util_vector.h"
+
 typedef struct {
   int32_t type, length;
 } flat_head;
@@ -14,42 +16,11 @@ typedef struct {
 
 #define ALL_ATTRIBUTES 16 /* as identical() has it by default */
 
-static size_t item_size(int type) {
-  switch (type) {
-  case LGLSXP:
-  case INTSXP: return sizeof(int);
-  case REALSXP: return sizeof(double);
-  case CPLXSXP: return sizeof(Rcomplex);
-  case RAWSXP: return 1;
-  }
-  return 0;
-}
-
-static const void *elements(SEXP x) {
-  switch (TYPEOF(x)) {
-  case LGLSXP: return LOGICAL_RO(x);
-  case INTSXP: return INTEGER_RO(x);
-  case REALSXP: return REAL_RO(x);
-  case CPLXSXP: return COMPLEX_RO(x);
-  default: return RAW_RO(x);
-  }
-}
-
-static void *elements_rw(SEXP x) {
-  switch (TYPEOF(x)) {
-  case LGLSXP: return LOGICAL(x);
-  case INTSXP: return INTEGER(x);
-  case REALSXP: return REAL(x);
-  case CPLXSXP: return COMPLEX(x);
-  default: return RAW(x);
-  }
-}
-
 #if R_VERSION >= R_Version(4, 5, 0)
 static bool bare(SEXP x) { return !ANY_ATTRIB(x); }
 #else
-/* R before 4.5 has no entry point that tells: x is compared with a copy of its elements, which has none. The copies of scalars
- * are made once. */
+/* R before 4.5 has no entry point that tells whether x has attributes, so x is compared with a copy of its elements. The vectors for
+ * copies of scalars are made once. */
 static SEXP like_of(SEXP x) {
   static SEXP kept[RAWSXP + 1];
   int type = TYPEOF(x);
@@ -65,7 +36,7 @@ static bool bare(SEXP x) {
   SEXP like = PROTECT(like_of(x));
   if (TYPEOF(x) == STRSXP)
     for (R_xlen_t i = 0; i < XLENGTH(x); i++) SET_STRING_ELT(like, i, STRING_ELT(x, i));
-  else if (XLENGTH(x) > 0) memcpy(elements_rw(like), elements(x), item_size(TYPEOF(x)) * (size_t)XLENGTH(x));
+  else if (XLENGTH(x) > 0) memcpy(r_vector_ptr(like), r_vector_ptr_ro(x), r_vector_itemsize(TYPEOF(x)) * (size_t)XLENGTH(x));
   bool same = R_compute_identical(x, like, ALL_ATTRIBUTES);
   UNPROTECT(1);
   return same;
@@ -92,13 +63,13 @@ size_t r_flat_pack(SEXP x, uint8_t *buf) {
     memcpy(buf, &h, sizeof h);
     return sizeof h;
   }
-  size_t size = item_size(h.type);
+  size_t size = r_vector_itemsize(h.type);
   if ((!size && h.type != STRSXP) || ALTREP(x) || Rf_isObject(x) || XLENGTH(x) > R_FLAT_MAX) return 0;
   h.length = (int32_t)XLENGTH(x);
   if (size * (size_t)h.length > R_FLAT_MAX - sizeof h || Rf_isS4(x) || !bare(x)) return 0;
   memcpy(buf, &h, sizeof h);
   if (!size) return pack_text(x, buf);
-  if (h.length > 0) memcpy(buf + sizeof h, elements(x), size * (size_t)h.length);
+  if (h.length > 0) memcpy(buf + sizeof h, r_vector_ptr_ro(x), size * (size_t)h.length);
   return sizeof h + size * (size_t)h.length;
 }
 
@@ -129,9 +100,9 @@ SEXP r_flat_unpack(const uint8_t *p, size_t n) {
   if (h.type == NILSXP) return R_NilValue;
   if (h.length < 0 || h.length > R_FLAT_MAX) return R_UnboundValue;
   if (h.type == STRSXP) return unpack_text(p, n, h.length);
-  size_t size = item_size(h.type);
+  size_t size = r_vector_itemsize(h.type);
   if (!size || n != size * (size_t)h.length) return R_UnboundValue;
   SEXP out = Rf_allocVector((SEXPTYPE)h.type, h.length);
-  if (n > 0) memcpy(elements_rw(out), p, n);
+  if (n > 0) memcpy(r_vector_ptr(out), p, n);
   return out;
 }

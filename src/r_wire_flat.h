@@ -1,6 +1,6 @@
 /* r_wire_flat.h: small values without attributes as compact records, where R_Serialize() would cost ten times as much.
  *
- * Record   int32_t type, int32_t length, then the elements; of text for each its length and encoding (-1: NA), then its bytes.
+ * Record   int32_t type, int32_t length, then the elements; for each element of text its length (-1: NA), its encoding, and its bytes.
  */
 #ifndef R_WIRE_FLAT_H
 #define R_WIRE_FLAT_H

@@ -31,10 +31,10 @@ const char *const r_frame_names[R_FRAME_NTYPES] = {
 typedef struct {
   r_channel *c;
   const sm_watch *watch;
-  int last_fd; /* segment sent last in this frame */
+  int last_fd; /* descriptor of the segment sent last in this frame */
 } out_state;
 
-static out_state *writing; /* for name_array(): R hands its hook no more than an R value */
+static out_state *writing; /* for name_array(), since R passes to its hook nothing but an R value */
 
 static int wait_for_room(r_channel *c, const sm_watch *watch) {
   r_channel_wake(c);
@@ -49,7 +49,7 @@ static void check_channel(int rc) {
   if (rc < 0) r_abort("sharedmem_channel_error", "result channel: %s", sm_error_text(rc));
 }
 
-/* At most one file unread per worker: memory stays bounded. */
+/* A member waits until its last file has been read before it writes another, so that memory stays bounded. */
 static void await_file_read(out_state *o) {
   r_channel *c = o->c;
   while (atomic_load(&c->ring.shm->tail) < c->spill_end) {
@@ -110,11 +110,11 @@ static int send_spill(out_state *o) {
   return rc;
 }
 
-/* ---- what goes by a name ---- */
+/* ---- objects sent as names ---- */
 
 #define DEAD_POINTER "pointer"
 
-/* An environment that both ends have: its place among them. */
+/* The name of an environment that both ends have is its place among them. */
 static SEXP name_environment(SEXP x, SEXP known) {
   char place[24];
   for (R_xlen_t i = 0; known && i < XLENGTH(known); i++) {
@@ -125,7 +125,7 @@ static SEXP name_environment(SEXP x, SEXP known) {
   return R_NilValue;
 }
 
-/* A pointer that leads nowhere (data.table marks its tables by one to R's NULL) arrives so. */
+/* A dead pointer stays dead (data.table marks its tables by a pointer to R's NULL). */
 static SEXP name_pointer(SEXP x) {
   void *at = R_ExternalPtrAddr(x);
   if (at && at != (void *)R_NilValue)
@@ -133,7 +133,8 @@ static SEXP name_pointer(SEXP x) {
   return Rf_mkString(DEAD_POINTER);
 }
 
-/* Hook of R_Serialize(): the pointer of a shared array goes by its name; the descriptor of one that the master cannot know, with it. */
+/* Hook of R_Serialize(): the pointer of a shared array is sent as a name, and the descriptor of an array that the owner cannot know goes
+ * ahead over the socket. */
 static SEXP name_object(SEXP x, SEXP data) {
   (void)data;
   r_channel *c = writing->c;
@@ -158,7 +159,7 @@ typedef struct {
   int64_t first, count;
 } message;
 
-/* One frame; with head, the vectors it names are not in the value. The code is negative when the master has gone. */
+/* Send one frame. With head, the vectors that it names are not in the value. A negative code: the owner has gone. */
 static int send_frame(out_state *o, const message *m, const sm_move_head_shm *head) {
   r_channel *c = o->c;
   sm_ring_begin(&c->ring);
@@ -193,10 +194,10 @@ static int send_frame(out_state *o, const message *m, const sm_move_head_shm *he
   return rc;
 }
 
-/* How long an offer stands: about as long as it would take to write the file instead. */
+/* An offer stands about as long as it would take to write the file instead: some 2 GB/s, between 10 ms and 10 s. */
 static uint32_t offer_ms(uint64_t nbytes) { return 10 + (uint32_t)(nbytes >> 21 < 10000 ? nbytes >> 21 : 10000); }
 
-/* Let the master copy the vectors from this process's memory. Gives 0 once it has, SM_EAGAIN if it did not. */
+/* Let the owner copy the vectors from this process's memory. Gives 0 once it has, SM_EAGAIN if it did not. */
 static int send_offer(out_state *o, const message *m) {
   r_channel *c = o->c;
   sm_move_head_shm head = {(uint64_t)(uintptr_t)c->moved.entry, c->moved.count};
@@ -228,7 +229,7 @@ static int send_filed(out_state *o, const message *m) {
   return send_frame(o, m, &head);
 }
 
-/* A small flat value: the record is the frame. SM_ERANGE where it is none. */
+/* Send a small flat value as a record. SM_ERANGE for any other value. */
 static int send_flat(out_state *o, uint32_t type, SEXP value, int64_t first) {
   uint8_t record[R_FLAT_MAX];
   r_channel *c = o->c;
@@ -276,12 +277,12 @@ typedef struct {
   uint32_t nsegments;
   int claimed;  /* descriptors of the channel that belong to this frame */
   int moved_fd; /* file with the frame's vectors: one of those; -1 */
-  bool taken;   /* the writer's offer, and nothing has come of it yet */
+  bool taken;   /* the writer's offer has been taken and not yet denied */
   SEXP outer;   /* what r_move_expect() gave back; NULL if it was not called */
 } in_state;
 
-/* The next descriptor of this frame. It stays the channel's until the value has been read: who is interrupted on
- * the way may read the frame again. */
+/* The next descriptor of this frame. It stays in the channel until the value has been read, because after an interrupt the same frame is
+ * read again. */
 static int claim_fd(in_state *in) {
   r_channel *c = in->c;
   if (in->claimed >= c->nfds) r_channel_drain_socket(c);
@@ -367,7 +368,7 @@ static SEXP read_stream(in_state *in) {
   return R_Unserialize(&st);
 }
 
-/* Where the frame stands in the ring. */
+/* The position of the frame in the ring. */
 static uint64_t place_of(const r_channel *c) { return atomic_load_explicit(&c->ring.shm->tail, memory_order_relaxed); }
 
 /* The vectors first, then the value around them. */
@@ -391,7 +392,7 @@ static SEXP read_moved(in_state *in) {
   }
   in->outer = r_move_expect(vectors);
   SEXP value = PROTECT(read_stream(in));
-  /* the value alone refers to them, so that a later assignment changes them in place */
+  /* From here on the value alone refers to the vectors, so that a later assignment changes them in place. */
   for (R_xlen_t i = 0; i < XLENGTH(vectors); i++) SET_VECTOR_ELT(vectors, i, R_NilValue);
   UNPROTECT(2);
   return value;
@@ -412,7 +413,7 @@ static SEXP unserialize_body(void *data) {
 static void release_after(void *data, Rboolean jump) {
   in_state *in = data;
   if (!jump) drop_claimed(in);
-  /* who is interrupted may read the frame again */
+  /* After an interrupt the same frame is read again. */
   if (jump && in->taken) sm_ring_offer_move(&in->c->ring, place_of(in->c), SM_OFFER_TAKEN, SM_OFFER_OPEN);
   if (in->outer) r_move_expect(in->outer);
   if (in->mapped) sm_spill_unmap(in->mapped, in->nbytes);

@@ -1,10 +1,10 @@
 /* r_wire_frame.h: R values as frames on a worker's channel.
  *
- * A channel is the ring and the socket between one worker and its master. A value is serialized (native
- * byte order, or as a compact record where it is small and flat) straight into the ring; one that passes half the ring's capacity goes on
- * into an anonymous file whose descriptor travels over the socket, named by a small frame (R_FRAME_SPILLED). Large vectors stay out of the
- * stream (r_wire_move.h): the reader copies them from the writer's memory while the writer waits, or, where it may not or does not come to
- * it soon, from a file.
+ * A channel is the ring and the socket between one member and its owner. A value is serialized (native byte order, or as a compact
+ * record where it is small and flat) straight into the ring. A value that passes half the ring's capacity goes on into an anonymous file,
+ * whose descriptor travels over the socket and which a small frame names (R_FRAME_SPILLED). Large vectors stay out of the stream
+ * (r_wire_move.h): the reader copies them from the writer's memory while the writer waits, or from a file, where the reader may not do
+ * that or does not come to it soon.
  */
 #ifndef R_WIRE_FRAME_H
 #define R_WIRE_FRAME_H
@@ -24,21 +24,20 @@ typedef enum {
   R_FRAME_NTYPES
 } r_frame_type;
 
-/* What R calls them: `type` of the named list that a frame becomes (r_team_frame()). A member closes its ring after its last one. */
+/* The names of the types in R: `type` of the named list that a frame becomes (r_team_frame()). A member closes its ring after its last
+ * frame. */
 extern const char *const r_frame_names[R_FRAME_NTYPES];
 
-/* flags: SPILLED says that the payload is a uint64_t, the size of the file; from bit 8 on, the number of
- * segments whose descriptors have been sent since the frame before, for shared arrays that this process made. They
- * stand in the socket in that order, then that of the file with the vectors, the spilled payload's last. */
-#define R_FRAME_SPILLED 1u
-#define R_FRAME_MOVED 2u /* the payload begins with a sm_move_head_shm */
-#define R_FRAME_FILED 4u /* its vectors are in a file */
-#define R_FRAME_FLAT 8u  /* the payload is a record of r_wire_flat.h */
+/* flags: the bits below, and from bit 8 on the number of segments whose descriptors have been sent since the previous frame, for shared
+ * arrays that this process made. The socket has the descriptors in this order: segments, the file with the vectors, the spilled payload. */
+#define R_FRAME_SPILLED 1u /* the payload is a uint64_t, the size of the file */
+#define R_FRAME_MOVED 2u   /* the payload begins with a sm_move_head_shm */
+#define R_FRAME_FILED 4u   /* its vectors are in a file */
+#define R_FRAME_FLAT 8u    /* the payload is a record of r_wire_flat.h */
 #define R_FRAME_SEGMENT_SHIFT 8
 
-/* Writer. Serializes value (R_NilValue allowed) and publishes the frame. Raises an R error if value cannot be
- * serialized or there is no memory; then nothing of it is published. Gives 0, or a negative code when the
- * master has gone. */
+/* Writer. Serializes value (R_NilValue allowed) and publishes the frame. Raises an R error if value cannot be serialized or there is no
+ * memory; then nothing of it is published. Gives 0, or a negative code when the owner has gone. */
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch);
 
 /* Writer: the same for a small flat value (r_wire_flat.h), at a tenth of the price; evaluates and raises nothing. SM_ERANGE for any other.
@@ -46,7 +45,7 @@ int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t
 int r_frame_send_flat(r_channel *c, uint32_t type, SEXP value, int64_t first, const sm_watch *watch);
 
 /* Reader: the value of the frame peeked at. Raises an R error for malformed bytes. Releases nothing.
- * R_UnboundValue: the frame says nothing (it was withdrawn, or its writer ended too early): pass it over. */
+ * R_UnboundValue: the frame has no value (it was withdrawn, or its writer ended too early), and the caller passes it over. */
 SEXP r_frame_read(r_channel *c, const sm_frame *f);
 
 #endif

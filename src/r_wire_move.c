@@ -1,7 +1,7 @@
 /* r_wire_move.c: see r_wire_move.h.
  *
  * Threads copy into vectors that the calling thread has allocated; they call nothing of R. The placeholders'
- * classes know one method each way; nobody but R_Serialize() ever sees a placeholder.
+ * classes have one method for each direction; only R_Serialize() ever sees a placeholder.
  */
 #include "r_wire_move.h"
 
@@ -10,33 +10,23 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include <R_ext/Altrep.h>
-
 #include "kern_threads.h"
 #include "r_wire_strings.h"
 #include "r_util.h"
-#include "r_wire_vector.h"
+#include "r_util_vector.h"
+#include "r_wire_pooled.h"
 
 #define DEPTH_MAX 100 /* lists in lists */
 #define COPY_STEP ((size_t)4 << 20)
 
-static R_altrep_class_t class_int, class_real, class_lgl, class_cplx, class_raw, class_str;
+static r_vector_classes holders;
 
-static size_t item_size(int type) {
-  switch (type) {
-  case LGLSXP:
-  case INTSXP: return sizeof(int);
-  case REALSXP: return sizeof(double);
-  case CPLXSXP: return sizeof(Rcomplex);
-  case RAWSXP: return 1;
-  case STRSXP: return sizeof(SEXP);
-  default: return 0;
-  }
-}
+/* Bytes of an element of a vector that may be moved; 0 for any other type. */
+static size_t item_size(int type) { return type == STRSXP ? sizeof(SEXP) : r_vector_itemsize(type); }
 
 /* ---- writer: which vectors ---- */
 
-/* Bytes of x if it is a vector to move, else 0. One that can say in a few bytes what it is (1:1e7) goes as it is. */
+/* Bytes of x if it is a vector to move, else 0. A compact vector such as 1:1e7 is not moved, because its serialized state is small. */
 static size_t moved_nbytes(SEXP x) {
   size_t size = item_size(TYPEOF(x));
   if (size == 0) return 0;
@@ -61,20 +51,9 @@ static size_t value_nbytes(SEXP x, int depth) {
 
 /* ---- writer: placeholders ---- */
 
-static R_altrep_class_t class_for(int type) {
-  switch (type) {
-  case LGLSXP: return class_lgl;
-  case INTSXP: return class_int;
-  case CPLXSXP: return class_cplx;
-  case RAWSXP: return class_raw;
-  case STRSXP: return class_str;
-  default: return class_real;
-  }
-}
-
 typedef struct {
   sm_move_table *t;
-  SEXP last; /* moved last, and its placeholder: columns and elements often recur at once */
+  SEXP last; /* the vector moved last, and its placeholder: the same column or element often follows again */
   SEXP last_holder;
   PROTECT_INDEX at;
 } out_state;
@@ -96,7 +75,7 @@ static size_t describe(SEXP x, size_t nbytes, sm_move_table *t) {
 
 static SEXP placeholder(SEXP x, size_t nbytes, out_state *o);
 
-/* The same for the names of x, where there are many: `copy` has x's attributes. */
+/* Replace the names in `copy`, which has the attributes of x, by a placeholder, where there are many. */
 static void replace_names(SEXP x, SEXP copy, out_state *o) {
   SEXP names = PROTECT(Rf_getAttrib(x, R_NamesSymbol));
   size_t nbytes = TYPEOF(names) == STRSXP && Rf_getAttrib(x, R_DimSymbol) == R_NilValue ? moved_nbytes(names) : 0;
@@ -108,7 +87,7 @@ static SEXP placeholder(SEXP x, size_t nbytes, out_state *o) {
   if (x == o->last) return o->last_holder;
   SEXP number = PROTECT(Rf_ScalarReal((double)describe(x, nbytes, o->t)));
   SEXP length = PROTECT(Rf_ScalarReal((double)XLENGTH(x)));
-  SEXP p = R_new_altrep(class_for(TYPEOF(x)), number, length);
+  SEXP p = R_new_altrep(r_vector_class(&holders, TYPEOF(x)), number, length);
   UNPROTECT(2);
   PROTECT(p);
   SHALLOW_DUPLICATE_ATTRIB(p, x);
@@ -120,7 +99,7 @@ static SEXP placeholder(SEXP x, size_t nbytes, out_state *o) {
   return p;
 }
 
-/* x, or a copy of it with placeholders in it. */
+/* Gives x, or a copy of x with placeholders in it. */
 static SEXP replace(SEXP x, int depth, out_state *o) {
   if (TYPEOF(x) != VECSXP) {
     size_t nbytes = moved_nbytes(x);
@@ -185,16 +164,10 @@ static void copy_steps(void *arg, int rank, int np) {
   }
 }
 
-/* Where entry e's contents go: the vector itself, or the room for its strings. */
+/* The destination of entry e's contents: the vector itself, or the room for its strings. */
 static uint8_t *contents_of(SEXP v, const sm_moved_shm *e) {
-  switch (e->type) {
-  case LGLSXP: return (uint8_t *)LOGICAL(v);
-  case INTSXP: return (uint8_t *)INTEGER(v);
-  case REALSXP: return (uint8_t *)REAL(v);
-  case CPLXSXP: return (uint8_t *)COMPLEX(v);
-  case RAWSXP: return RAW(v);
-  default: return RAW(v) + (XLENGTH(v) - (R_xlen_t)(e->nbytes[0] + e->nbytes[1] + e->nbytes[2]));
-  }
+  if (e->type != STRSXP) return r_vector_ptr(v);
+  return RAW(v) + (XLENGTH(v) - (R_xlen_t)(e->nbytes[0] + e->nbytes[1] + e->nbytes[2]));
 }
 
 static SEXP room_for(const sm_moved_shm *e) {
@@ -203,7 +176,7 @@ static SEXP room_for(const sm_moved_shm *e) {
   if (good && e->type != STRSXP) good = e->nbytes[0] == (uint64_t)e->length * size && e->nbytes[1] == 0 && e->nbytes[2] == 0;
   if (!good) r_abort("sharedmem_channel_error", "a worker's vectors are malformed");
   if (e->type == STRSXP) return r_strings_room(e);
-  return r_vector_new((SEXPTYPE)e->type, (R_xlen_t)e->length);
+  return r_pooled_vector((SEXPTYPE)e->type, (R_xlen_t)e->length);
 }
 
 static size_t steps_of(const sm_moved_shm *e) {
@@ -261,7 +234,7 @@ SEXP r_move_in(const sm_move_source *s, const sm_move_head_shm *head, int *rc) {
 
 /* ---- the placeholders' classes ---- */
 
-static SEXP expected = NULL; /* the vectors of the stream that is read now; protected by who set it */
+static SEXP expected = NULL; /* the vectors of the stream that is being read; the caller of r_move_expect() protects them */
 
 SEXP r_move_expect(SEXP vectors) {
   SEXP before = expected ? expected : R_NilValue;
@@ -286,11 +259,4 @@ static void methods(R_altrep_class_t c) {
   R_set_altrep_Unserialize_method(c, holder_vector);
 }
 
-void r_move_register(DllInfo *dll) {
-  methods(class_int = R_make_altinteger_class("moved_integer", "sharedmem", dll));
-  methods(class_real = R_make_altreal_class("moved_real", "sharedmem", dll));
-  methods(class_lgl = R_make_altlogical_class("moved_logical", "sharedmem", dll));
-  methods(class_cplx = R_make_altcomplex_class("moved_complex", "sharedmem", dll));
-  methods(class_raw = R_make_altraw_class("moved_raw", "sharedmem", dll));
-  methods(class_str = R_make_altstring_class("moved_string", "sharedmem", dll));
-}
+void r_move_register(DllInfo *dll) { holders = r_vector_classes_make("moved", dll, methods); }

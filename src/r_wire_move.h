@@ -14,7 +14,8 @@
 
 #include "chan_move.h"
 
-/* Bytes of a vector from which on it is moved, and of all of a value's from which on that begins to pay. */
+/* A vector of so many bytes is moved, if all such vectors of the value together have R_MOVE_VALUE bytes, below which moving does not pay.
+ */
 #define R_MOVE_VECTOR ((size_t)64 << 10)
 #define R_MOVE_VALUE ((size_t)256 << 10)
 
@@ -28,7 +29,7 @@ SEXP r_move_out(SEXP x, sm_move_table *t);
  * R_NilValue. Raises R errors for malformed tables, interrupts and want of memory. */
 SEXP r_move_in(const sm_move_source *s, const sm_move_head_shm *head, int *rc);
 
-/* Reader: what the placeholders in the stream that is read now stand for; gives what was set before. */
+/* Reader: set the vectors for which the placeholders in the stream stand; gives those that were set before. */
 SEXP r_move_expect(SEXP vectors);
 
 #endif

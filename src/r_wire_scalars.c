@@ -1,7 +1,7 @@
 /* r_wire_scalars.c: see r_wire_scalars.h. */
 #include "r_wire_scalars.h"
 
-#define LEAST 8           /* fewer are not worth a look */
+#define LEAST 8           /* fewer scalars are not worth the comparison */
 #define ALL_ATTRIBUTES 16 /* as identical() has it by default */
 
 bool r_scalars_packed(SEXP x) { return TYPEOF(x) == REALSXP || TYPEOF(x) == INTSXP || TYPEOF(x) == LGLSXP; }
@@ -14,7 +14,7 @@ SEXP r_scalars_item(SEXP x, R_xlen_t i) {
   }
 }
 
-/* The value of x at i of `out`, and alone in `like`. */
+/* Write the value of x to element i of `out` and to the scalar `like`. */
 static void put(SEXP x, SEXP out, R_xlen_t i, SEXP like) {
   switch (TYPEOF(x)) {
   case REALSXP: REAL(like)[0] = REAL(out)[i] = REAL_ELT(x, 0); break;
@@ -23,7 +23,7 @@ static void put(SEXP x, SEXP out, R_xlen_t i, SEXP like) {
   }
 }
 
-/* Whether a scalar has attributes is asked by comparing it with one that has none: R has no entry point that tells. */
+/* R before 4.5 has no entry point that tells whether a scalar has attributes, so it is compared with a scalar that has none. */
 SEXP r_scalars_pack(SEXP list, R_xlen_t at, R_xlen_t n) {
   if (n < LEAST || !r_scalars_packed(VECTOR_ELT(list, at))) return R_NilValue;
   int type = TYPEOF(VECTOR_ELT(list, at));

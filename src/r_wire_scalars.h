@@ -10,10 +10,10 @@
  * of one type; else R_NilValue. */
 SEXP r_scalars_pack(SEXP list, R_xlen_t at, R_xlen_t n);
 
-/* Is it such a vector (of a type that may be one)? */
+/* True for a vector of a type that r_scalars_pack() gives. */
 bool r_scalars_packed(SEXP x);
 
-/* Its element i alone. */
+/* Element i of it as a scalar. */
 SEXP r_scalars_item(SEXP x, R_xlen_t i);
 
 #endif

@@ -1,7 +1,7 @@
 /* r_wire_strings.c: see r_wire_strings.h.
  *
  * data1   raw vector: strings_head, then the table of chan_strings.h; R_NilValue once all strings are made
- * data2   R_NilValue, or the character vector with the strings that have been asked for: "" where not yet
+ * data2   R_NilValue, or the character vector with the strings that have been accessed, "" standing for the others
  */
 #include "r_wire_strings.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "r_util.h"
-#include "r_wire_vector.h"
+#include "r_wire_pooled.h"
 
 typedef struct {
   uint64_t nbytes[3];
@@ -71,14 +71,14 @@ static size_t total_of(const uint64_t *nbytes) { return (size_t)(nbytes[0] + nby
 
 SEXP r_strings_room(const sm_moved_shm *e) {
   if (!sm_strings_sizes_valid(e->nbytes, (uint64_t)e->length)) r_abort("sharedmem_channel_error", "a worker's strings are malformed");
-  SEXP room = PROTECT(r_vector_new(RAWSXP, (R_xlen_t)(sizeof(strings_head) + total_of(e->nbytes))));
+  SEXP room = PROTECT(r_pooled_vector(RAWSXP, (R_xlen_t)(sizeof(strings_head) + total_of(e->nbytes))));
   strings_head h = {{e->nbytes[0], e->nbytes[1], e->nbytes[2]}, (uint64_t)e->length};
   memcpy(RAW(room), &h, sizeof h);
   UNPROTECT(1);
   return room;
 }
 
-/* The table was checked when it came. */
+/* The table needs no check here: r_strings_from() has made one. */
 static sm_strings table_of(SEXP room) {
   strings_head h;
   const uint8_t *p = RAW_RO(room);
@@ -95,7 +95,7 @@ static SEXP entry_string(const sm_strings *s, size_t k) {
   return tag == SM_STRING_NA ? NA_STRING : Rf_mkCharLenCE(p, (int)n, encoding_of(tag));
 }
 
-/* All at once, each entry made once. */
+/* Make the whole vector; an entry that several elements share is made once. */
 static SEXP make_all(const sm_strings *s) {
   SEXP ans = PROTECT(Rf_allocVector(STRSXP, (R_xlen_t)s->length));
   if (!s->index)
@@ -141,7 +141,7 @@ static SEXP lazy_elt(SEXP x, R_xlen_t i) {
   return c;
 }
 
-/* From here on an ordinary vector in all but name. */
+/* Make all strings and drop the table, so that x behaves like an ordinary vector from then on. */
 static SEXP made_in_full(SEXP x) {
   SEXP room = R_altrep_data1(x), made = R_altrep_data2(x);
   if (room == R_NilValue) return made;

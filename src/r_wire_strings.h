@@ -1,7 +1,7 @@
 /* r_wire_strings.h: long character vectors on their way between processes, and as they arrive.
  *
- * One with few distinct strings is made at once. Another is an ALTREP vector over the table as it came: a
- * string becomes an R string when it is first asked for, and the collector has no millions of strings to mark.
+ * A vector with few distinct strings is made at once. Any other is an ALTREP vector over the table that was received: a string becomes
+ * an R string when it is first accessed, so the collector does not have to mark millions of strings.
  */
 #ifndef R_WIRE_STRINGS_H
 #define R_WIRE_STRINGS_H
@@ -15,13 +15,13 @@
 
 void r_strings_register(DllInfo *dll);
 
-/* Is x a vector that came by r_strings_from() and has not been made in full? */
+/* True for a vector of r_strings_from() whose strings have not all been made. */
 bool r_strings_lazy(SEXP x);
 
-/* Writer: entry `index` of the table becomes x's, whose elements are at `from`. Raises R errors. */
+/* Writer: put the elements of x, which are at `from`, into entry `index` of the table. Raises R errors. */
 void r_strings_out(SEXP x, const SEXP *from, sm_move_table *t, size_t index);
 
-/* Reader: room for the pieces of e, and where they go: a raw vector. r_strings_from() makes the character vector of it. */
+/* Reader: a raw vector with room for the pieces of e, of which r_strings_from() makes the character vector. */
 SEXP r_strings_room(const sm_moved_shm *e);
 SEXP r_strings_from(SEXP room, const sm_moved_shm *e);
 

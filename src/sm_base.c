@@ -2,7 +2,10 @@
 #define _GNU_SOURCE
 #include "sm_base.h"
 
-#include <pthread.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +30,37 @@ uint64_t sm_clock_ns(void) {
   struct timespec ts;
   clock_gettime(CLOCK_MONOTONIC, &ts);
   return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+bool sm_read_text(const char *path, char *buf, size_t size) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  size_t have = 0;
+  while (have < size - 1) {
+    ssize_t got = read(fd, buf + have, size - 1 - have);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    have += (size_t)got;
+  }
+  close(fd);
+  buf[have] = 0;
+  return have > 0;
+}
+
+#define STACK ((size_t)256 << 10)
+
+int sm_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg) {
+  pthread_attr_t attr;
+  sigset_t all, before;
+  int rc = pthread_attr_init(&attr);
+  if (rc) return -rc;
+  pthread_attr_setstacksize(&attr, STACK > (size_t)PTHREAD_STACK_MIN ? STACK : (size_t)PTHREAD_STACK_MIN);
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  rc = pthread_create(thread, &attr, run, arg);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attr);
+  return -rc;
 }
 
 const char *sm_error_text(int code) {

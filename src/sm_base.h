@@ -1,4 +1,4 @@
-/* sm_base.h: base types and error codes of the core, and its clock.
+/* sm_base.h: base types and error codes of the core, its clock, and what every layer needs of the system.
  *
  * Errors: every core function that can fail returns 0 or a negative code:
  * -errno, or one of the SM_E* codes below, all under -10000.
@@ -6,6 +6,7 @@
 #ifndef SM_BASE_H
 #define SM_BASE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,13 @@ uint64_t sm_clock_ns(void);
 
 /* The id of this process, without a system call where forks can be watched. */
 pid_t sm_pid(void);
+
+/* The text of a small file as a string, cut at size - 1 bytes; false if it cannot be read or is empty. */
+bool sm_read_text(const char *path, char *buf, size_t size);
+
+/* Start run(arg) in a thread with a stack of 256 KiB that blocks all signals; the mask of the calling thread is as before. The caller
+ * joins the thread. 0 or a negative code. */
+int sm_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
 
 /* A short English text for a code of any core function; never NULL. Static storage
  * for SM_E* codes, strerror() otherwise. */

@@ -1,8 +1,8 @@
 /* sync_barrier.c: see sync_barrier.h.
  *
- * Purpose: all or nobody, at the price of one atomic addition where processors are free.
- * Fork and signals: no owner and no lock, so no death at any line can stop the others from seeing a failure
- * flag; sleeps are sliced.
+ * Purpose: a barrier that costs one atomic addition where processors are free.
+ * Fork and signals: the barrier has no owner and no lock, so no death at any line keeps the others from seeing a failure flag; sleeps
+ * are sliced.
  */
 #include "sync_barrier.h"
 
@@ -40,16 +40,16 @@ int sm_barrier_arrive(sm_barrier_shm *b, uint64_t tag, uint32_t *round) {
   return 0;
 }
 
-/* 1 while the round is open. `left` is read first: who left had seen every round before it complete. */
+/* 1 while the round is open. `left` is read before `round`, because a process leaves only after the rounds that it waited for. */
 static int look(sm_barrier_shm *b, uint32_t round) {
   uint32_t left = atomic_load(&b->left);
   if (atomic_load(&b->round) != round) return 0;
   return left ? SM_EGONE : 1;
 }
 
-/* Look for a while. The limit follows twice of what was needed, and falls where it was in vain: on a machine that others
- * use too, the process waited for may not be running at all, or wait for this very processor. One round in 64
- * looks for long, to find out when that has changed. */
+/* Spin for a while. The limit is set to twice the spins that succeeded, and cut by a quarter after a spin that did not: on a busy
+ * machine the process waited for may not be running at all, or may need this very processor. One round in 64 spins up to the
+ * maximum, to find out when that has changed. */
 static int spin(sm_barrier_shm *b, uint32_t round) {
   int rc = look(b, round);
   int limit = (int)atomic_load_explicit(&b->spins, memory_order_relaxed), i = 0;

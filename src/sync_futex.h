@@ -19,8 +19,8 @@ void sm_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t timeout_m
 /* Wakes up to n waiters. */
 void sm_futex_wake(_Atomic uint32_t *word, int n);
 
-/* What a waiter looks at between slices. failed: group flag, or NULL. check: nonzero means
- * leave with SM_EINTR; NULL for none. */
+/* The conditions that a waiter checks between slices. failed: the group's flag, or NULL. check: a nonzero result ends the wait with
+ * SM_EINTR; NULL for none. */
 typedef struct {
   const _Atomic uint32_t *failed;
   int (*check)(void *arg);

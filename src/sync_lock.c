@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Pauses of some hundred nanoseconds. Going to sleep and being woken costs some 50 us on a virtual machine, so spinning
- * that long pays where the holder runs; where processes are many and processors few it does not, and is soon given up. */
+/* Limits of the number of pauses, some hundred nanoseconds each. To sleep and be woken costs some 50 us on a virtual machine, so
+ * spinning that long pays while the holder runs. With more processes than processors it does not pay, and the limit falls. */
 #define SPINS_MAX 256
 #define SPINS_MIN 4
 
@@ -92,7 +92,7 @@ int sm_lock_unlock(sm_lock_shm *l) {
 #endif
 
 int sm_lock_lock(sm_lock_shm *l, const sm_watch *watch) {
-  static _Atomic int patience = SPINS_MAX; /* of this process */
+  static _Atomic int patience = SPINS_MAX; /* pauses before this process sleeps, adapted to its recent waits */
   int rc = sm_lock_trylock(l);
   if (rc != SM_EAGAIN) return rc;
   int spins = atomic_load_explicit(&patience, memory_order_relaxed);

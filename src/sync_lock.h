@@ -21,22 +21,22 @@ typedef struct {
 #else
   _Atomic int32_t owner; /* pid of the holder, 0 while free */
 #endif
-  _Atomic uint32_t busy; /* a hint for those who spin: somebody is inside, or died there */
+  _Atomic uint32_t busy; /* a hint for spinning processes: the lock is held, or its holder died */
 } sm_lock_shm;
 
-#define SM_LOCK_RECOVERED 1 /* locked; the holder before died inside */
+#define SM_LOCK_RECOVERED 1 /* locked; the previous holder died inside */
 
-/* Once, before any process that will use it is forked. */
+/* Call this once, before any process that will use the lock is forked. */
 int sm_lock_init(sm_lock_shm *l);
 
-/* Spins, reading only, for as long as that has paid off of late (at most some 50 us), then sleeps. 0 or
- * SM_LOCK_RECOVERED when held; SM_EFAILED or SM_EINTR as the watch says, and then not held. */
+/* Spin without writing for as long as recent spins have paid (at most some 50 us), then sleep. 0 or SM_LOCK_RECOVERED: the lock is
+ * held; SM_EFAILED or SM_EINTR as the watch says: it is not held. */
 int sm_lock_lock(sm_lock_shm *l, const sm_watch *watch);
 
-/* As lock, for at most SM_SLICE_MS: SM_EAGAIN if it was held all the time. */
+/* Wait for at most SM_SLICE_MS: SM_EAGAIN if another process held the lock all the time. */
 int sm_lock_wait_slice(sm_lock_shm *l);
 
-/* SM_EAGAIN where somebody holds it. */
+/* SM_EAGAIN where another process holds the lock. */
 int sm_lock_trylock(sm_lock_shm *l);
 
 int sm_lock_unlock(sm_lock_shm *l);

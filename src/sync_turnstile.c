@@ -1,7 +1,7 @@
 /* sync_turnstile.c: see sync_turnstile.h.
  *
- * Purpose: order without a queue. Marking is one store an item; the turn moves only once somebody has entered,
- * so maps without ordered sections pay nothing else.
+ * Purpose: order without a queue. Marking an item is one store; the turn moves only after a process has entered for the first time, so
+ * maps without ordered sections pay nothing else.
  * Fork and signals: lock-free; every wait is sliced and watches the failure flag.
  */
 #include "sync_turnstile.h"
@@ -74,13 +74,6 @@ int sm_turnstile_enter(sm_turnstile_shm *t, int slot, int64_t item, const sm_wat
 void sm_turnstile_pass(sm_turnstile_shm *t, int64_t item) {
   atomic_store(&passed(t)[item], 1);
   if (atomic_load(&t->used)) advance(t);
-}
-
-void sm_turnstile_wake_all(sm_turnstile_shm *t) {
-  for (int i = 0; i < t->nslots; i++) {
-    atomic_fetch_add(&slots(t)[i].word, 1);
-    sm_futex_wake(&slots(t)[i].word, 1);
-  }
 }
 
 void sm_turnstile_clear(sm_turnstile_shm *t, int slot) {

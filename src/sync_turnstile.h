@@ -1,10 +1,9 @@
 /* sync_turnstile.h: the turnstile behind ordered(): items go through one at a time, in order.
  *
  * Layout   sm_turnstile_shm | sm_turn_slot_shm[nslots] | uint8_t passed[nitems]
- * turn     the lowest item that has not passed. Anyone may move it over passed items, so no death at any
- *          line can stop it: a process that dies between marking its item and moving the turn is
- *          helped by the next who looks.
- * An item passes when its section has ended, or when it ends without one.
+ * turn     the lowest item that has not passed. Any process may move the turn over passed items, so no death at any line can stop it:
+ *          when a process dies between marking its item and moving the turn, the next process that looks moves the turn.
+ * An item passes when its section has ended, or when the item ends without a section.
  */
 #ifndef SYNC_TURNSTILE_H
 #define SYNC_TURNSTILE_H
@@ -14,7 +13,7 @@
 typedef struct {
   _Atomic uint32_t word; /* futex of the process in this slot */
   uint32_t pad;
-  _Atomic int64_t item; /* what it waits for, -1 for nothing */
+  _Atomic int64_t item; /* the item for which that process waits, -1 for none */
   uint8_t line[SM_CACHELINE - 16];
 } sm_turn_slot_shm;
 
@@ -22,7 +21,7 @@ typedef struct {
   _Atomic int64_t turn;
   int64_t nitems;
   int32_t nslots;
-  _Atomic uint32_t used; /* somebody has entered */
+  _Atomic uint32_t used; /* a process has entered */
   _Atomic uint32_t nwaiting;
   uint32_t pad;
   uint8_t line[SM_CACHELINE - 32];
@@ -35,17 +34,13 @@ _Static_assert(sizeof(sm_turn_slot_shm) == SM_CACHELINE, "sm_turn_slot_shm layou
 size_t sm_turnstile_nbytes(int64_t nitems, int nslots);
 void sm_turnstile_init(sm_turnstile_shm *t, int64_t nitems, int nslots);
 
-/* Wait until it is item's turn; an item whose turn has gone by (it passed, and runs again) does not wait. 0,
- * SM_EFAILED or SM_EINTR. */
+/* Wait for the item's turn. An item that has passed before and runs again does not wait. 0, SM_EFAILED or SM_EINTR. */
 int sm_turnstile_enter(sm_turnstile_shm *t, int slot, int64_t item, const sm_watch *watch);
 
-/* The item is through, or will not come. Idempotent. */
+/* Mark the item as passed: its section has ended, or will not come. Idempotent. */
 void sm_turnstile_pass(sm_turnstile_shm *t, int64_t item);
 
-/* Wake everybody who waits, for instance after a failure flag was set. */
-void sm_turnstile_wake_all(sm_turnstile_shm *t);
-
-/* The process of this slot is dead: what it waited for is forgotten. */
+/* Call this after the death of the slot's process: its wait is struck off. */
 void sm_turnstile_clear(sm_turnstile_shm *t, int slot);
 
 #endif

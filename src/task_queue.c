@@ -1,10 +1,10 @@
 /* task_queue.c: see task_queue.h.
  *
  * Purpose: dynamic scheduling at the price of one compare-and-swap an item.
- * Batches grow while items are quick (towards BATCH_NS each), never past a share of what is left,
- * and are of one item once `single` is set. A batch that turns out slow is shared by stealing.
- * Fork and signals: take is lock-free; the lock is robust, and its journal makes each move under it
- * complete or absent whoever dies.
+ * Batches grow while items are quick (towards BATCH_NS a batch), never past a share of the items left, and hold one item once `single`
+ * is set. Idle workers steal from a batch that turns out slow.
+ * Fork and signals: take is lock-free. The lock is robust, and thanks to its journal each move under it is complete or absent, whichever
+ * process dies.
  */
 #include "task_queue.h"
 
@@ -80,7 +80,7 @@ int64_t sm_queue_at(const sm_queue_slot_shm *s, bool *returned) {
 int sm_queue_late(sm_queue_slot_shm *s, uint64_t limit_ns, int most_ms, int64_t *item) {
   int64_t w = atomic_load(&s->item);
   if (w < 0 || w & (ITEM_DOOMED | ITEM_RETURNED)) return most_ms;
-  /* In this order: a wait that ends meanwhile makes the item younger, never older. */
+  /* The reads stand in this order, because a wait that ends meanwhile then makes the item younger, never older. */
   uint64_t now = sm_clock_ns(), waiting = atomic_load(&s->waiting_ns), since = atomic_load(&s->since_ns);
   if (waiting) return most_ms;
   uint64_t took = now > since ? now - since : 0;
@@ -112,7 +112,7 @@ static void complete_move(sm_queue_shm *q) {
   bool has_it = atomic_load(&s->base) == lo && hi_of(w) > 0;
   if (victim < 0) {
     if (!has_it && atomic_load(&q->next) == lo) {
-      /* died before it moved anything: nothing was taken, but the slot may be half set */
+      /* The dead worker had taken nothing yet, but its slot may be half set. */
       if (hi_of(w) == 0) {
         atomic_store(&s->base, lo);
         atomic_store(&s->unsent, lo);
@@ -141,7 +141,7 @@ static void begin_move(sm_queue_shm *q, int slot, int victim, int64_t lo, int64_
   atomic_store(&q->move.slot, slot);
 }
 
-/* Under the lock: the upper half of the largest batch of slots [from, to) goes to `slot`; all of a parked one. */
+/* Under the lock: move the upper half of the largest batch of slots [from, to), or the whole of a parked one, to `slot`. */
 static bool steal(sm_queue_shm *q, int slot, int from, int to) {
   for (;;) {
     int best = -1;
@@ -220,7 +220,7 @@ int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int
   *first = atomic_load(&s->unsent);
   *hi = base + (int64_t)hi_of(w);
   *running = sm_queue_at(s, NULL);
-  /* out of the reach of thieves, until it is assigned again */
+  /* No other worker steals from an empty range, until the owner assigns it again. */
   atomic_store(&s->range, pack(seq_of(w) + 1, hi_of(w), hi_of(w)));
   sm_lock_unlock(&q->lock);
   return 0;

@@ -7,19 +7,19 @@
  *          under the lock. So every worker goes through its items in rising order, and the lowest
  *          unfinished item is always the next or the running one of some slot: ordered() cannot deadlock.
  * unsent   first item of the batch whose result has not been published
- * item     what the worker is at, one word that worker and owner change by compare-and-swap:
+ * item     the state of the worker, one word that worker and owner change by compare-and-swap:
  *            -1                    between items
  *            item << 2             the item runs
- *            item << 2 | DOOMED    the owner has found it late and kills its worker, which begins nothing any more
- *            item << 2 | RETURNED  it is over, its result is on its way
- *          Of "it returned" and "it is late" one comes first, so a kill never meets another item.
+ *            item << 2 | DOOMED    the owner has found the item late and kills its worker, which begins no other item
+ *            item << 2 | RETURNED  the item is over, its result is on its way
+ *          Either RETURNED or DOOMED comes first, so a kill never meets another item.
  * clock    a running item's time is now - since_ns; while waiting_ns is set the clock stands still there
  *
- * parked   behind the np slots stand np more without a worker: what a failed item left over of a batch; refill
+ * parked   np more slots without a worker stand behind the np slots: they hold the rest of a batch after an item of it failed; refill
  *          looks there first
  *
- * Deaths   a slot outlives its worker: [unsent, hi) is what its successor has to do. A worker killed under the lock
- *          leaves a journal of the one move it was making; whoever locks next completes it.
+ * Deaths   a slot outlives its worker: its successor has to do [unsent, hi). A worker killed under the lock leaves a journal of the one
+ *          move that it was making; the next process to lock completes the move.
  */
 #ifndef TASK_QUEUE_H
 #define TASK_QUEUE_H
@@ -58,7 +58,7 @@ _Static_assert(offsetof(sm_queue_shm, lock) == 64, "sm_queue_shm layout");
 
 #define SM_BATCH_MAX ((int64_t)1 << 22)
 
-/* Process-local memory of how quick the items are. */
+/* The pace of the items, as one worker knows it. */
 typedef struct {
   int64_t wanted; /* size of the next batch */
   int64_t got;    /* items of the last batch */
@@ -72,39 +72,39 @@ sm_queue_slot_shm *sm_queue_slot(sm_queue_shm *q, int slot);
 /* The next item of this slot's batch, which runs from now_ns on, or -1 when it is used up or the queue has been stopped. */
 int64_t sm_queue_take(sm_queue_shm *q, int slot, uint64_t now_ns);
 
-/* Worker: the running item has returned. False where it has been found late: the worker has to end. */
+/* Worker: the running item has returned. False where the owner has found it late: the worker has to end. */
 bool sm_queue_return(sm_queue_slot_shm *s);
 
-/* Worker: its result (or its failure) is published, up to and without item `unsent`. */
+/* Worker: results and failures are published up to and without item `unsent`. */
 void sm_queue_leave(sm_queue_slot_shm *s, int64_t unsent);
 
 /* Worker: the running item waits for others from now on, or no longer. */
 void sm_queue_pause(sm_queue_slot_shm *s);
 void sm_queue_resume(sm_queue_slot_shm *s);
 
-/* Owner: the item a slot is at, -1 for none; returned: it is over. */
+/* Owner: the item that the slot's worker runs, -1 for none; *returned (or NULL): that item is over. */
 int64_t sm_queue_at(const sm_queue_slot_shm *s, bool *returned);
 
-/* Owner: is the running item late? 0: it is doomed now, and *item says which it is; else milliseconds until one may be late. */
+/* Owner: is the running item late? 0: the item *item is doomed now; else the milliseconds until an item may be late. */
 int sm_queue_late(sm_queue_slot_shm *s, uint64_t limit_ns, int most_ms, int64_t *item);
 
-/* Get a new batch for a slot that is used up and all of whose results are published. now_ns: the
- * clock. 1: there is one, 0: nothing is left or stopped. SM_EFAILED and SM_EINTR as the watch says. */
+/* Worker: take a new batch for a slot that is used up and all of whose results are published. now_ns: the clock. 1: there is a batch;
+ * 0: no item is left, or the queue has been stopped. SM_EFAILED and SM_EINTR as the watch says. */
 int sm_queue_refill(sm_queue_shm *q, int slot, sm_pace *pace, uint64_t now_ns, const sm_watch *watch);
 
 /* No further item starts anywhere. */
 void sm_queue_stop(sm_queue_shm *q);
 
-/* By the parent, after the death of the slot's worker and after its published results were read:
- * completes what it left half done, tells its batch: items [*first, *hi) are unsent or not started, *running
- * the one that ran, or whose result was on its way (-1 for none). The batch is the caller's from then on: nobody steals of it. */
+/* Owner, after the death of the slot's worker and after its published results were read: complete the move that the worker left half
+ * done, and give its batch. Items [*first, *hi) are unsent or not started; *running is the item that ran, or whose result was on its
+ * way (-1 for none). The batch is the owner's from then on: no worker steals from it. */
 int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int64_t *running);
 
 /* Give a slot without a living worker the batch [first, hi); park [then, end) (then == end: nothing).
  * SM_EAGAIN where all parking slots are taken: nothing was done. */
 int sm_queue_assign(sm_queue_shm *q, int slot, int64_t first, int64_t hi, int64_t then, int64_t end);
 
-/* Items not yet taken by anybody plus those in batches, roughly. */
+/* Items that have not begun, roughly: other processes go on meanwhile. */
 int64_t sm_queue_left(sm_queue_shm *q);
 
 #endif

@@ -1,8 +1,8 @@
 /* task_rng.h: a random state an item: L'Ecuyer's MRG32k3a (R's "L'Ecuyer-CMRG"), hashed from (base, item).
  *
  * The hash is that of NumPy's SeedSequence (M. E. O'Neill's seed_seq_fe with a pool of 128 bits): a base is the pool
- * after the entropy, an item's number is the spawn key. Hashed states lie anywhere in the period of 2^191. Successive
- * streams (2^127 steps apart) or substreams (2^76) would not do: code inside an item takes the next ones of those itself.
+ * after the entropy, an item's number is the spawn key. Hashed states lie anywhere in the period of 2^191. Items do not get successive
+ * streams (2^127 steps apart) or substreams (2^76), because code inside an item takes the next ones of those itself.
  */
 #ifndef TASK_RNG_H
 #define TASK_RNG_H

@@ -35,7 +35,7 @@ void sm_schedule_init(sm_schedule_shm *s, int nproc) {
 
 void sm_schedule_open(sm_schedule *me, sm_schedule_shm *s, int rank) { *me = (sm_schedule){.shm = s, .rank = rank}; }
 
-/* Has a process left that had not met `loop`? */
+/* Has a process left the region before it met `loop`? */
 static bool deserted(sm_schedule_shm *s, uint32_t loop) {
   for (int r = 0; r < s->nproc; r++) {
     uint32_t met = atomic_load(&left(s)[r]);
@@ -104,7 +104,7 @@ int sm_schedule_begin(sm_schedule *me, const sm_schedule_plan *plan, const sm_wa
   return 0;
 }
 
-/* Wake the process that waits with the lowest item of all, if it does: only that one can go on. */
+/* Wake the process with the lowest item of all, if it waits: no other process can go on. */
 static void wake_lowest(sm_schedule_shm *s, sm_schedule_slot_shm *slot) {
   if (!atomic_load(&slot->waiting)) return;
   sm_schedule_rank_shm *all = ranks(s, slot);
@@ -145,7 +145,7 @@ static int claim_counter(sm_schedule *me, int64_t *from, int64_t *to) {
   sm_schedule_slot_shm *slot = me->slot;
   const sm_schedule_plan *p = &slot->plan;
   int64_t least = p->chunk > 0 ? p->chunk : 1, size, next = atomic_load(&slot->next);
-  /* Between this line and the claim the process may own any item from `next` on. */
+  /* `low` is set before the claim, because from here on any item from `next` on may become this process's. */
   if (next < p->n) set_low(me, next);
   do {
     if (next >= p->n) return 0;

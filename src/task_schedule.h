@@ -10,7 +10,7 @@
  * Ordered  `low` of a process in a loop: no item below it is, or will be, this process's to run. Item i may
  *          enter its ordered section once every other process's low is at least i. Since items are claimed in
  *          rising order, one number a process replaces a mark for every item.
- * Death    is not noticed here: its watcher sets the failure flag, and no loop is finished after that.
+ * Death    this file does not notice deaths: the watcher of a dead process sets the failure flag, and no loop is finished after that.
  */
 #ifndef TASK_SCHEDULE_H
 #define TASK_SCHEDULE_H
@@ -21,13 +21,13 @@
 
 typedef enum { SM_SCHEDULE_STATIC = 0, SM_SCHEDULE_DYNAMIC, SM_SCHEDULE_GUIDED } sm_schedule_kind;
 
-/* What a loop is. All processes must bring the same. */
+/* A loop. All processes must bring the same plan. */
 typedef struct {
   int64_t n;       /* items, at most 2^53 */
   int64_t chunk;   /* items a claim (guided: at least); 0 for the default: even shares if static, else 1 */
   int32_t kind;    /* sm_schedule_kind */
   int32_t ordered; /* sm_schedule_order() may be called */
-  uint64_t tag;    /* the caller's: what else must be the same */
+  uint64_t tag;    /* the caller's: a hash of whatever else must be the same */
 } sm_schedule_plan;
 
 typedef struct {
@@ -59,7 +59,7 @@ _Static_assert(sizeof(sm_schedule_plan) == 32, "sm_schedule_plan layout");
 _Static_assert(sizeof(sm_schedule_slot_shm) == 2 * SM_CACHELINE, "sm_schedule_slot_shm layout");
 _Static_assert(sizeof(sm_schedule_rank_shm) == SM_CACHELINE, "sm_schedule_rank_shm layout");
 
-/* One process's place in the loops. Process-local. */
+/* The place of one process in the loops. Process-local. */
 typedef struct {
   sm_schedule_shm *shm;
   int rank;
@@ -91,10 +91,10 @@ void sm_schedule_pass(sm_schedule *me, int64_t item);
 /* This process is through with the loop. */
 void sm_schedule_end(sm_schedule *me);
 
-/* This process meets no further loop; those who wait for it in one get SM_EGONE. */
+/* This process meets no further loop; processes that wait for it in a loop get SM_EGONE. */
 void sm_schedule_leave(sm_schedule *me);
 
-/* Wake everybody who waits, for instance after a failure flag was set. */
+/* Wake all processes that wait, for instance after a failure flag was set. */
 void sm_schedule_wake_all(sm_schedule_shm *s);
 
 #endif

@@ -1,12 +1,11 @@
 /* task_trace.c: see task_trace.h.
  *
- * Purpose: a record a worker can write for some nanoseconds and that survives its death.
- * Ownership: the memory is the caller's. Fork and signals: no locks, no system call on the way of an event.
+ * Purpose: a record that costs a worker some nanoseconds an event and survives its death.
+ * Ownership: the memory is the caller's. Fork and signals: recording an event takes no lock and makes no system call.
  */
 #include "task_trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,8 +54,8 @@ int sm_trace_check(const void *mem, size_t nbytes) {
   return 0;
 }
 
-/* The other slot is written first; the number is what makes it hold. Stores and loads of a slot are release and
- * acquire, so whoever sees a value of the next round also sees that the number has moved on. */
+/* The sum is written to the slot that does not hold, and then the number makes that slot hold. Stores and loads of a slot are release
+ * and acquire, so a reader that sees a value of the next round also sees that the number has moved on. */
 void sm_trace_drop(sm_trace_ring_shm *r, uint32_t kind, uint64_t t0_ns, uint64_t t1_ns) {
   if (kind >= SM_TRACE_NKINDS) return;
   uint64_t n = atomic_load_explicit(&r->dropped[kind], memory_order_relaxed);
@@ -85,21 +84,6 @@ void sm_trace_add_cpu(sm_trace_shm *t, int rank, uint64_t cpu_ns, uint64_t starv
   atomic_fetch_add(&sm_trace_ring(t, rank)->starved_ns, starved_ns);
 }
 
-static size_t read_small(const char *path, char *text, size_t room) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  size_t n = 0;
-  while (n + 1 < room) {
-    ssize_t got = read(fd, text + n, room - 1 - n);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    n += (size_t)got;
-  }
-  close(fd);
-  text[n] = 0;
-  return n;
-}
-
 /* The first number in text; *end is behind it. */
 static uint64_t parse_number(const char *text, const char **end) {
   while (*text && (*text < '0' || *text > '9')) text++;
@@ -114,7 +98,7 @@ void sm_trace_cpu(uint64_t *cpu_ns, uint64_t *starved_ns) {
   const char *p = text;
   struct timespec ts;
   *cpu_ns = *starved_ns = 0;
-  if (read_small("/proc/self/schedstat", text, sizeof text)) {
+  if (sm_read_text("/proc/self/schedstat", text, sizeof text)) {
     *cpu_ns = parse_number(p, &p);
     *starved_ns = parse_number(p, &p);
   } else if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == 0) {
@@ -125,8 +109,8 @@ void sm_trace_cpu(uint64_t *cpu_ns, uint64_t *starved_ns) {
 uint64_t sm_trace_private_bytes(void) {
   char text[4096];
   const char *p;
-  if (read_small("/proc/self/smaps_rollup", text, sizeof text) && (p = strstr(text, "Private_Dirty:"))) return parse_number(p, &p) * 1024;
-  if (!read_small("/proc/self/statm", text, sizeof text)) return 0;
+  if (sm_read_text("/proc/self/smaps_rollup", text, sizeof text) && (p = strstr(text, "Private_Dirty:"))) return parse_number(p, &p) * 1024;
+  if (!sm_read_text("/proc/self/statm", text, sizeof text)) return 0;
   parse_number(text, &p);
   uint64_t resident = parse_number(p, &p), shared = parse_number(p, &p);
   long page = sysconf(_SC_PAGESIZE);

@@ -1,8 +1,8 @@
-/* task_trace.h: what each worker did when: one block of shared memory, one ring of events a worker.
+/* task_trace.h: the events of each worker with their times: one block of shared memory, one ring of events a worker.
  *
  * Layout     sm_trace_shm | nworkers x (sm_trace_ring_shm | sm_trace_event_shm[capacity])
- * Writers    one a ring: the worker of that rank; the parent, once that worker has been reaped; then its
- *            successor. They write from where the count stands.
+ * Writers    a ring has one writer at a time: the worker of that rank; the owner, once that worker has been reaped; then the worker's
+ *            successor. Each writes from where the count stands.
  * Readers    any process at any time, also after a writer was killed at any instruction: an event is final before
  *            the count says that it is there, and no event is ever overwritten.
  * Full ring  further events are only summed up, by kind (sm_trace_sum_shm): number, total and longest time, and last
@@ -18,17 +18,17 @@
 #include "sm_base.h"
 
 typedef enum {
-  SM_TRACE_ITEM = 0,      /* func ran; item: which one. All others may give the item they belong to, or -1 */
+  SM_TRACE_ITEM = 0,      /* func ran for `item`. All other kinds give the item during which they happened, or -1 */
   SM_TRACE_WAIT_CRITICAL, /* from asking for the lock to having it */
   SM_TRACE_HOLD_CRITICAL,
   SM_TRACE_WAIT_ORDERED,
   SM_TRACE_HOLD_ORDERED,
   SM_TRACE_SERIALIZE, /* results into the ring or the spill file */
-  SM_TRACE_WAIT_RING, /* the master had not made room yet */
+  SM_TRACE_WAIT_RING, /* the owner had not made room yet */
   SM_TRACE_GC,        /* R's collector */
   SM_TRACE_STARTUP,   /* from before the fork to the first request for an item */
   SM_TRACE_DISPATCH,  /* getting the next batch */
-  SM_TRACE_LOST,      /* written by the parent: the item that a worker was at when it ended */
+  SM_TRACE_LOST,      /* written by the owner: the item that a worker ran when it ended */
   SM_TRACE_NKINDS
 } sm_trace_kind;
 
@@ -51,11 +51,11 @@ typedef struct {
   _Atomic uint32_t count;         /*   0 events published */
   uint32_t pad;                   /*   4 */
   _Atomic uint64_t private_bytes; /*   8 largest value reported; 0: none */
-  _Atomic uint64_t cpu_ns;        /*  16 processor time of all workers of this rank that have told; 0: none */
-  _Atomic uint64_t starved_ns;    /*  24 of the time they could run, without a processor */
+  _Atomic uint64_t cpu_ns;        /*  16 processor time of all workers of this rank that have reported; 0: none */
+  _Atomic uint64_t starved_ns;    /*  24 time during which they could run but had no processor */
   uint64_t pad2[4];               /*  32 */
   _Atomic uint64_t dropped[16];   /*  64 events that found the ring full, by kind */
-  sm_trace_sum_shm sum[16][2];    /* 192 what they add up to: slot dropped & 1 holds */
+  sm_trace_sum_shm sum[16][2];    /* 192 sums of dropped events: the slot dropped & 1 holds */
 } sm_trace_ring_shm;
 
 typedef struct {
@@ -121,15 +121,15 @@ void sm_trace_set_memory(sm_trace_shm *t, int rank, uint64_t private_bytes);
 /* Add the processor time of a worker that ends, and how long it stood in line for a processor. t may be NULL. */
 void sm_trace_add_cpu(sm_trace_shm *t, int rank, uint64_t cpu_ns, uint64_t starved_ns);
 
-/* Both of this process's main thread so far (/proc/self/schedstat); without it *starved_ns is 0 and *cpu_ns that of all
- * its threads. */
+/* Both times of this process's main thread so far (/proc/self/schedstat). Where the system has no such file, *starved_ns is 0 and
+ * *cpu_ns counts all threads. */
 void sm_trace_cpu(uint64_t *cpu_ns, uint64_t *starved_ns);
 
 /* Private memory of this process in bytes: what it does not share with the process it was forked from
  * (Private_Dirty of /proc/self/smaps_rollup, else resident minus shared of statm); 0 where the system does not tell. */
 uint64_t sm_trace_private_bytes(void);
 
-/* What a reader is given of one ring. */
+/* One ring as a reader sees it. */
 typedef struct {
   const sm_trace_event_shm *events;
   uint32_t count;

@@ -278,6 +278,7 @@ tests_of_many <- c(coexistence = "other packages that fork, wait or run threads 
                    interrupts = "Ctrl-C at random moments, whatever runs",
                    mistakes = "what the messages of common mistakes say",
                    limits = "limits of the machine, the session and its sandbox",
+                   mistakes = "mistakes that users make, and the messages that answer them",
                    output = "what workers print",
                    "random-base" = "random programs against base R",
                    readme = "README's code, and what README says it prints",

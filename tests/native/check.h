@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../src/sm_base.h"
+#include "../../src/mem_fault.h"
 
 static int n_passed, n_failed;
 
@@ -94,6 +94,20 @@ static inline int end_of(pid_t pid) {
   waitpid(pid, &status, 0);
   return -1;
 }
+
+typedef struct {
+  void *to;
+  const void *from;
+  size_t n;
+} guarded_job;
+
+static inline void run_copy(void *ctx) {
+  guarded_job *job = ctx;
+  memcpy(job->to, job->from, job->n);
+}
+
+/* memcpy() under the guard of mem_fault.h. */
+static inline int guarded_copy(void *to, const void *from, size_t n) { return sm_fault_guard(run_copy, &(guarded_job){to, from, n}); }
 
 typedef struct {
   void (*body)(void *, int);

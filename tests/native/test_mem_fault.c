@@ -27,14 +27,14 @@ static void drop(uint8_t *p, int fd) {
 static void copies(void) {
   int fd;
   uint8_t *p = mapped(SIZE / 2, &fd), buffer[64];
-  check(sm_fault_copy(buffer, p, sizeof buffer) == 0, "copy of what is there");
-  check(sm_fault_copy(buffer, p + SIZE - 64, sizeof buffer) == SM_ECHANGED, "copy of what is gone");
-  check(sm_fault_copy(p + SIZE - 64, buffer, sizeof buffer) == SM_ECHANGED, "write to what is gone");
-  check(sm_fault_copy(buffer, p, sizeof buffer) == 0, "and again of what is there");
+  check(guarded_copy(buffer, p, sizeof buffer) == 0, "copy of what is there");
+  check(guarded_copy(buffer, p + SIZE - 64, sizeof buffer) == SM_ECHANGED, "copy of what is gone");
+  check(guarded_copy(p + SIZE - 64, buffer, sizeof buffer) == SM_ECHANGED, "write to what is gone");
+  check(guarded_copy(buffer, p, sizeof buffer) == 0, "and again of what is there");
   drop(p, fd);
 }
 
-static void nested(void *ctx) { *(int *)ctx = sm_fault_copy(&(int){0}, &(int){1}, sizeof(int)); }
+static void nested(void *ctx) { *(int *)ctx = guarded_copy(&(int){0}, &(int){1}, sizeof(int)); }
 
 static int handled;
 static void note(int sig) {
@@ -45,7 +45,7 @@ static void note(int sig) {
 static void call_suspended(void *ctx) {
   void *guard = sm_fault_suspend();
   raise(SIGBUS); /* none of the guard's: the handler that stood before has it */
-  *(int *)ctx = sm_fault_copy(&(int){0}, &(int){1}, sizeof(int));
+  *(int *)ctx = guarded_copy(&(int){0}, &(int){1}, sizeof(int));
   sm_fault_resume(guard);
 }
 
@@ -72,7 +72,7 @@ static void touch_gone(void *arg, int rank) {
   uint8_t buffer[64];
   for (int i = 0; i < 200; i++) {
     size_t at = (size_t)rank * 64 + (i % 2 ? SIZE / 2 : 0);
-    if (sm_fault_copy(buffer, m->p + at, sizeof buffer) != (i % 2 ? SM_ECHANGED : 0)) __atomic_store_n(&m->bad, 1, __ATOMIC_RELAXED);
+    if (guarded_copy(buffer, m->p + at, sizeof buffer) != (i % 2 ? SM_ECHANGED : 0)) __atomic_store_n(&m->bad, 1, __ATOMIC_RELAXED);
   }
 }
 

@@ -107,13 +107,13 @@ static void test_shrink(void) {
   s->payload[5000] = 3;
   reading r = {s->payload, s->nbytes, 0};
   check(sm_fault_guard(read_all, &r) == 0, "a whole file is read");
-  check(sm_fault_copy(out, s->payload + 5000, 8) == 0 && out[0] == 3, "and copied from");
+  check(guarded_copy(out, s->payload + 5000, 8) == 0 && out[0] == 3, "and copied from");
   struct sigaction before, now;
   sigaction(SIGBUS, NULL, &before);
   check(truncate(path, 4096) == 0, "the file shrinks");
   check(sm_fault_guard(read_all, &r) == SM_ECHANGED, "one that has shrunk is noticed");
-  check(sm_fault_copy(s->payload + 8192, out, 8) == SM_ECHANGED, "when writing too");
-  check(sm_fault_copy(out, s->payload, 8) == 0, "what is left of it can be read");
+  check(guarded_copy(s->payload + 8192, out, 8) == SM_ECHANGED, "when writing too");
+  check(guarded_copy(out, s->payload, 8) == 0, "what is left of it can be read");
   sigaction(SIGBUS, NULL, &now);
   check(now.sa_handler == before.sa_handler && now.sa_flags == before.sa_flags, "SIGBUS is as it was");
   sigset_t mask;

@@ -13,7 +13,6 @@
 #define sm_turnstile_init killable_init
 #define sm_turnstile_enter killable_enter
 #define sm_turnstile_pass killable_pass
-#define sm_turnstile_wake_all killable_wake_all
 #define sm_turnstile_clear killable_clear
 static void step(void);
 #undef atomic_store
@@ -33,14 +32,12 @@ size_t killable_nbytes(int64_t nitems, int nslots);
 void killable_init(sm_turnstile_shm *t, int64_t nitems, int nslots);
 int killable_enter(sm_turnstile_shm *t, int slot, int64_t item, const sm_watch *watch);
 void killable_pass(sm_turnstile_shm *t, int64_t item);
-void killable_wake_all(sm_turnstile_shm *t);
 void killable_clear(sm_turnstile_shm *t, int slot);
 #include "../../src/sync_turnstile.c"
 #undef sm_turnstile_nbytes
 #undef sm_turnstile_init
 #undef sm_turnstile_enter
 #undef sm_turnstile_pass
-#undef sm_turnstile_wake_all
 #undef sm_turnstile_clear
 
 static int steps_left = -1; /* of this process; -1: never */
@@ -136,7 +133,6 @@ static void watched(void) {
   sm_watch w = {NULL, ask, &asked};
   check(sm_turnstile_enter(c->turn, 2, 15, &w) == SM_EINTR, "a waiter leaves when its interrupt check says so");
   atomic_store(&c->failed, 1);
-  sm_turnstile_wake_all(c->turn);
   check(WEXITSTATUS(end_of(a)) == 2, "and when the group has failed");
   check(atomic_load(&c->turn->nwaiting) == 0, "who left does not wait any more");
 }

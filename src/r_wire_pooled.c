@@ -1,4 +1,4 @@
-/* r_wire_vector.c: see r_wire_vector.h.
+/* r_wire_pooled.c: see r_wire_pooled.h.
  *
  * data1   external pointer to a block
  * data2   the length, a double
@@ -6,9 +6,8 @@
  * Ownership: the block, with its memory, is the external pointer's. The finalizer gives it to the pool, or, in a fork, just
  * unmaps it.
  */
-#include "r_wire_vector.h"
+#include "r_wire_pooled.h"
 
-#include <R_ext/Altrep.h>
 #include <stdlib.h>
 
 #include "mem_limit.h"
@@ -16,10 +15,11 @@
 #include "r_array.h"
 #include "r_memory.h"
 #include "r_util.h"
+#include "r_util_vector.h"
 
-#define SHORT ((size_t)1 << 20)
+#define POOLED_MIN ((size_t)1 << 20)
 
-static R_altrep_class_t class_int, class_real, class_lgl, class_cplx, class_raw;
+static r_vector_classes pooled;
 
 static void block_finalize(SEXP ptr) {
   sm_extent *b = R_ExternalPtrAddr(ptr);
@@ -40,7 +40,7 @@ static const void *vector_dataptr_or_null(SEXP x) { return data_of(x); }
 
 static Rboolean vector_inspect(SEXP x, int pre, int deep, int pvec, void (*subtree)(SEXP, int, int, int)) {
   (void)pre, (void)deep, (void)pvec, (void)subtree;
-  Rprintf(" kept %.0f bytes\n", (double)((const sm_extent *)R_ExternalPtrAddr(R_altrep_data1(x)))->nbytes);
+  Rprintf(" pooled, %.0f bytes\n", (double)((const sm_extent *)R_ExternalPtrAddr(R_altrep_data1(x)))->nbytes);
   return TRUE;
 }
 
@@ -49,35 +49,20 @@ static double real_elt(SEXP x, R_xlen_t i) { return ((const double *)data_of(x))
 static Rcomplex cplx_elt(SEXP x, R_xlen_t i) { return ((const Rcomplex *)data_of(x))[i]; }
 static Rbyte raw_elt(SEXP x, R_xlen_t i) { return ((const Rbyte *)data_of(x))[i]; }
 
-static R_altrep_class_t common(R_altrep_class_t c) {
+static void methods(R_altrep_class_t c) {
   R_set_altrep_Length_method(c, vector_length);
   R_set_altrep_Inspect_method(c, vector_inspect);
   R_set_altvec_Dataptr_method(c, vector_dataptr);
   R_set_altvec_Dataptr_or_null_method(c, vector_dataptr_or_null);
-  return c;
 }
 
-void r_vector_register(DllInfo *dll) {
-  class_int = common(R_make_altinteger_class("kept_integer", "sharedmem", dll));
-  class_real = common(R_make_altreal_class("kept_real", "sharedmem", dll));
-  class_lgl = common(R_make_altlogical_class("kept_logical", "sharedmem", dll));
-  class_cplx = common(R_make_altcomplex_class("kept_complex", "sharedmem", dll));
-  class_raw = common(R_make_altraw_class("kept_raw", "sharedmem", dll));
-  R_set_altinteger_Elt_method(class_int, int_elt);
-  R_set_altreal_Elt_method(class_real, real_elt);
-  R_set_altlogical_Elt_method(class_lgl, int_elt);
-  R_set_altcomplex_Elt_method(class_cplx, cplx_elt);
-  R_set_altraw_Elt_method(class_raw, raw_elt);
-}
-
-static R_altrep_class_t class_for(SEXPTYPE type, size_t *size) {
-  switch (type) {
-  case LGLSXP: return *size = sizeof(int), class_lgl;
-  case INTSXP: return *size = sizeof(int), class_int;
-  case CPLXSXP: return *size = sizeof(Rcomplex), class_cplx;
-  case RAWSXP: return *size = 1, class_raw;
-  default: return *size = sizeof(double), class_real;
-  }
+void r_pooled_register(DllInfo *dll) {
+  pooled = r_vector_classes_make("pooled", dll, methods);
+  R_set_altinteger_Elt_method(pooled.intg, int_elt);
+  R_set_altreal_Elt_method(pooled.real, real_elt);
+  R_set_altlogical_Elt_method(pooled.lgl, int_elt);
+  R_set_altcomplex_Elt_method(pooled.cplx, cplx_elt);
+  R_set_altraw_Elt_method(pooled.raw, raw_elt);
 }
 
 static bool take(sm_extent *b, size_t nbytes) {
@@ -85,16 +70,15 @@ static bool take(sm_extent *b, size_t nbytes) {
   return sm_limit_check(nbytes, &available) == 0 && sm_pool_take(nbytes, b) == 0;
 }
 
-SEXP r_vector_new(SEXPTYPE type, R_xlen_t n) {
-  size_t size;
-  R_altrep_class_t class = class_for(type, &size);
-  if ((size_t)n < SHORT / size) return Rf_allocVector(type, n);
+SEXP r_pooled_vector(SEXPTYPE type, R_xlen_t n) {
+  size_t size = r_vector_itemsize((int)type);
+  if ((size_t)n < POOLED_MIN / size) return Rf_allocVector(type, n);
   size_t nbytes = (size_t)n * size;
   r_memory_collect_before(nbytes);
   SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
   R_RegisterCFinalizerEx(ptr, block_finalize, FALSE);
   SEXP length = PROTECT(Rf_ScalarReal((double)n));
-  SEXP x = PROTECT(R_new_altrep(class, ptr, length));
+  SEXP x = PROTECT(R_new_altrep(r_vector_class(&pooled, (int)type), ptr, length));
   sm_extent *b = calloc(1, sizeof *b);
   if (!b) r_abort("sharedmem_memory_error", "no memory for a vector");
   R_SetExternalPtrAddr(ptr, b);
