@@ -158,19 +158,8 @@ int sm_proc_spawn(sm_proc *p, int *child_sock) {
     close(pair[0]);
     return -err;
   }
-<<<<<<< HEAD
-  setpgid(pid, pid); /* whoever of the two comes first */
-  sm_proc_started(p, pid, pair[0]);
-=======
   setpgid(pid, pid); /* parent and child both call it, because either may run first */
-  p->pid = pid;
-  p->owner = parent;
-  p->peaceful = false;
-  p->sock = pair[0];
-  p->status = -1;
-  p->state = SM_PROC_RUNNING;
-  p->pidfd = sm_proc_open_pidfd(pid);
->>>>>>> house12
+  sm_proc_started(p, pid, pair[0]);
   return 0;
 }
 

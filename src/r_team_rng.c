@@ -1,14 +1,8 @@
 /* r_team_rng.c: see r_team_rng.h.
  *
-<<<<<<< HEAD
  * The base of a map is a raw vector: sm_rng_base, the code that stands first in .Random.seed, and where a part of a map begins. In a worker
- * `.Random.seed` is an active binding until R code first looks at it: that look puts the state of the running item in its
- * place, and from then on each item's state is assigned as it begins. Items that never draw cost nothing.
-=======
- * The base of a map is a raw vector: sm_rng_base and the code that stands first in .Random.seed. In a worker
  * `.Random.seed` is an active binding until R code first reads it: that read puts the state of the running item in its place, and from
  * then on each item's state is assigned when the item begins. Items that never draw cost nothing.
->>>>>>> house12
  */
 #include "r_team_rng.h"
 
