@@ -16,6 +16,7 @@
 #include "r_team_rng.h"
 #include "r_team_threads.h"
 #include "r_util.h"
+#include "r_util_vector.h"
 #include "r_wire_scalars.h"
 
 #define FLUSH_NS 20000000u
@@ -24,6 +25,7 @@
 /* results in the first frame, and at least in each */
 #define FRAME_FIRST 64
 #define FRAME_MIN 4
+#define SIMPLE_DEPTH 8 /* lists within lists that simple() looks into */
 
 static struct {
   r_map *map; /* NULL in a process that is no worker */
@@ -153,11 +155,30 @@ static bool flush_flat(void) {
   return true;
 }
 
+/* Nothing but memory can keep these from being serialized (or an attribute, and then R says so twice). */
+static bool simple(SEXP x, int depth) {
+  if (x == R_NilValue) return true;
+  if (depth == 0 || ALTREP(x) || Rf_isObject(x)) return false;
+  if (TYPEOF(x) != VECSXP) return TYPEOF(x) == STRSXP || r_vector_itemsize(TYPEOF(x)) > 0;
+  for (R_xlen_t i = 0; i < XLENGTH(x); i++)
+    if (!simple(VECTOR_ELT(x, i), depth - 1)) return false;
+  return true;
+}
+
+static void send_simple(void *data) { send_span(data); }
+
+/* Handlers cost some 20 us a batch. Where all is simple, the rare error ends at top level instead, and the batch is sent again. */
+static bool flush_simple(span *all) {
+  for (int64_t i = 0; i < all->count; i++)
+    if (!simple(VECTOR_ELT(worker.buffer, (R_xlen_t)i), SIMPLE_DEPTH)) return false;
+  return R_ToplevelExec(send_simple, all) == TRUE;
+}
+
 static void flush_results(void) {
   if (worker.buffered == 0) return;
   uint64_t t0 = r_trace_begin(worker.map->trace);
   span all = {0, worker.buffered};
-  if (!flush_flat() && try_send(send_span, &all) != R_NilValue) {
+  if (!flush_flat() && !flush_simple(&all) && try_send(send_span, &all) != R_NilValue) {
     for (int64_t i = 0; i < worker.buffered; i++) {
       one_result one = {worker.first + i, VECTOR_ELT(worker.buffer, i)};
       SEXP cond = try_send(send_one, &one);
@@ -264,18 +285,19 @@ static bool refill(void) {
   return rc > 0;
 }
 
-static void finish_item(int64_t item, SEXP value, uint64_t now) {
+/* The clock afterwards: the next item begins then. */
+static uint64_t finish_item(int64_t item, SEXP value, uint64_t now) {
   return_item(item);
   if (worker.map->respawn) {
     publish_result(item, value, now);
     leave_item(item + 1);
-    return;
+    return sm_clock_ns();
   }
   buffer_result(item, value);
   leave_item(worker.first);
-  if (now - worker.flushed_ns <= FLUSH_NS && worker.buffered < worker.batch_target) return;
+  if (now - worker.flushed_ns <= FLUSH_NS && worker.buffered < worker.batch_target) return now;
   flush_results();
-  worker.flushed_ns = sm_clock_ns();
+  return worker.flushed_ns = sm_clock_ns();
 }
 
 /* env: the frame of worker_loop() in R/worker.R, with `func`, `sequence` and `...`. Gives NULL when there is nothing left. */
@@ -290,10 +312,11 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
   c.index_call = PROTECT(Rf_lang3(R_Bracket2Symbol, Rf_install("sequence"), R_NilValue));
   begin_trace();
   r_kill_point(R_KILL_BEFORE_ITEMS);
-  for (uint64_t now = sm_clock_ns();; now = sm_clock_ns()) {
+  for (uint64_t now = sm_clock_ns();;) {
     int64_t item = sm_queue_take(worker.map->queue, r_here.rank, now);
     if (item < 0) {
       if (!refill()) break;
+      now = sm_clock_ns();
       continue;
     }
     r_here.item = item;
@@ -302,7 +325,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     r_rng_begin_item(item);
     bind_item(&c, item);
     SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));
-    finish_item(item, value, sm_clock_ns());
+    now = finish_item(item, value, sm_clock_ns());
     UNPROTECT(1);
   }
   UNPROTECT(2);
