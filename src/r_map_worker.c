@@ -155,22 +155,30 @@ static bool flush_flat(void) {
   return true;
 }
 
-/* Nothing but memory can keep these from being serialized (or an attribute, and then R says so twice). */
-static bool simple(SEXP x, int depth) {
+/* True where nothing can keep x from being serialized (but an attribute, which R then reports twice): it has no class, runs no code, and
+ * takes no more than *room bytes, which pass through the ring. */
+static bool simple(SEXP x, int depth, int64_t *room) {
   if (x == R_NilValue) return true;
   if (depth == 0 || ALTREP(x) || Rf_isObject(x)) return false;
-  if (TYPEOF(x) != VECSXP) return TYPEOF(x) == STRSXP || r_vector_itemsize(TYPEOF(x)) > 0;
-  for (R_xlen_t i = 0; i < XLENGTH(x); i++)
-    if (!simple(VECTOR_ELT(x, i), depth - 1)) return false;
-  return true;
+  size_t size = r_vector_itemsize(TYPEOF(x));
+  if (!size && TYPEOF(x) != VECSXP && TYPEOF(x) != STRSXP) return false;
+  R_xlen_t n = XLENGTH(x);
+  *room -= (int64_t)n * (int64_t)(size ? size : sizeof(SEXP)) + (int64_t)sizeof(SEXP);
+  if (*room < 0 || size) return *room >= 0;
+  for (R_xlen_t i = 0; i < n; i++) {
+    if (TYPEOF(x) == STRSXP) *room -= LENGTH(STRING_ELT(x, i));
+    else if (!simple(VECTOR_ELT(x, i), depth - 1, room)) return false;
+  }
+  return *room >= 0;
 }
 
 static void send_simple(void *data) { send_span(data); }
 
 /* Handlers cost some 20 us a batch. Where all is simple, the rare error ends at top level instead, and the batch is sent again. */
 static bool flush_simple(span *all) {
+  int64_t room = (int64_t)worker.map->ring_capacity / 2;
   for (int64_t i = 0; i < all->count; i++)
-    if (!simple(VECTOR_ELT(worker.buffer, (R_xlen_t)i), SIMPLE_DEPTH)) return false;
+    if (!simple(VECTOR_ELT(worker.buffer, (R_xlen_t)i), SIMPLE_DEPTH, &room)) return false;
   return R_ToplevelExec(send_simple, all) == TRUE;
 }
 
@@ -321,7 +329,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     }
     r_here.item = item;
     r_kill_point(R_KILL_TAKEN);
-    worker.traced_ns = r_trace_target ? now : 0;
+    worker.traced_ns = r_trace_target ? sm_clock_ns() : 0; /* not `now`: the last item's end is traced after it */
     r_rng_begin_item(item);
     bind_item(&c, item);
     SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));
