@@ -19,6 +19,7 @@ else suites="$short ${long[$(($(date +%s) / 86400 % ${#long[@]}))]}"
 fi
 for suite in $suites; do
   echo "--- $suite"
+  start=$SECONDS
   rm -f ".build/suites/$suite.counts"
   COUNTS=$PWD/.build/suites/$suite.counts timeout 1500 Rscript --no-init-file "tools/suites/$suite.R" </dev/null >".build/suites/$suite.log" 2>&1
   status=$?
@@ -31,5 +32,6 @@ for suite in $suites; do
     tail -n 20 ".build/suites/$suite.log"
     failed "$suite: status $status"
   fi
+  echo "--- $suite: $((SECONDS - start)) s"
 done
 totals
