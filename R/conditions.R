@@ -211,7 +211,8 @@ at_item <- function(item, label = NA_character_) if (is.na(item)) "" else paste(
 # What an item is to the user: its name, and its value where that is a single string or number, and not its place in the
 # sequence. A method of the user's for `[[` may do anything, so it is not called again.
 item_label <- function(sequence, names, item) {
-  if (is.null(names) && is.integer(sequence) && !is.object(sequence) && base::identical(sequence[[item]], as.integer(item))) return(NA_character_)
+  if (is.null(names) && is.integer(sequence) && !is.object(sequence) && base::identical(sequence[[item]], as.integer(item)))
+    return(NA_character_)
   known <- is_shared(sequence) || (is.atomic(sequence) || is.list(sequence)) &&
     (!is.object(sequence) || inherits(sequence, c("data.frame", "factor", "Date", "POSIXct")))
   value <- if (known) tryCatch(sequence[[item]], error = function(e) NULL)
