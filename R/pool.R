@@ -16,12 +16,12 @@
 #' @section Differences from Python:
 #' `sequence` may be anything with `length()` and `[[`, results of any size arrive, a worker's death is an
 #' error that names it, and `local` is an environment. `MapReduceByThread()` runs R code one item at a time in the
-#' master: R's evaluator has one thread.
+#' session: R's evaluator has one thread.
 #'
 #' @param backend `ProcessBackend` (forked processes), `ThreadBackend` (the calling process, one item at a
 #'   time, ranks taken in turn), `ServerBackend` (processes that are forked by the session's [fork_server()]; where the session
 #'   cannot be forked, `ProcessBackend` means it, too) or [ClusterBackend()] (the daemons of mirai). A number here is `np`: `MapReduce(4)`.
-#' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
+#' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the session. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
 #' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind
 #'   it are matched whole.
@@ -215,7 +215,7 @@ spreading <- function(func, ...) {
     if (count + ...length() > takes) abort_spread(count, ...length(), takes)
     parts <- lapply(seq_len(count), function(k) call("[[", quote(item), k))
     call <- as.call(c(quote(func), stats::setNames(parts, labels), quote(...)))
-    spread <<- eval(call("function", as.pairlist(alist(item = )), call), here)
+    spread <<- eval(call("function", formals(function(item) NULL), call), here)
     if (count + ...length() >= needs) return()
     short <- spread
     text <- sprintf("star = TRUE spreads each item over func's arguments, and this one has %s", count_of(count, "value"))
