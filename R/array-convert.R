@@ -96,6 +96,14 @@ c.shared_array <- function(...) do.call(c, lapply(list(...), plain), quote = TRU
 #' @export
 rep.shared_array <- function(x, ...) rep(shared_values(x), ...)
 
+#' @rawNamespace S3method(rep.int, shared_array)
+#' @noRd
+rep.int.shared_array <- function(x, times) rep.int(shared_values(x), times)
+
+#' @rawNamespace S3method(rep_len, shared_array)
+#' @noRd
+rep_len.shared_array <- function(x, length.out) rep_len(shared_values(x), length.out)
+
 #' @rdname shared_array-convert
 #' @export
 levels.shared_array <- function(x) array_meta(x)$levels

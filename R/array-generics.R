@@ -94,7 +94,11 @@ persp.shared_array <- function(x, ...) {
 
 #' @rdname shared_array-generics
 #' @export
-is.matrix.shared_array <- function(x) length(dim(x)) == 2L
+is.matrix.shared_array <- function(x) {
+  # ts() is no generic, asks this first, and gives its argument another class: it goes on with the values
+  if (called_by(stats::ts, sys.nframe())) assign("data", plain(x), envir = parent.frame())
+  length(dim(x)) == 2L
+}
 
 #' @rdname shared_array-generics
 #' @export
@@ -197,6 +201,11 @@ isSymmetric.shared_array <- function(object, ...) isSymmetric(plain(object), ...
 #' @rdname shared_array-generics
 #' @export
 pretty.shared_array <- function(x, ...) pretty(plain(x), ...)
+
+#' @rdname shared_array-generics
+#' @importFrom stats lag
+#' @export
+lag.shared_array <- function(x, ...) stats::lag(plain(x), ...)
 
 #' @rdname shared_array-generics
 #' @importFrom stats na.omit

@@ -1,4 +1,4 @@
-# What a map calls is byte-compiled in the master, once. Otherwise R's own compiler does it in every worker, at the first
+# What a map calls is byte-compiled in the session, once. Otherwise R's own compiler does it in every worker, at the first
 # call of a function with a loop and at the second of any other, and there it has to be read in first. (Base
 # parallel turns it off in its children.)
 

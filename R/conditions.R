@@ -108,7 +108,7 @@ cut_text <- function(x, n = 60L) {
 #' - `sharedmem_lost_warning` (fields `errors`, `lost`): [mclapply()], [mccollect()]: items that failed.
 #' - `sharedmem_value_warning` (field `name` of a variable): [cpu_count()]: a setting that is no number; `i8` values past 2^53 read as
 #'   double.
-#' - `sharedmem_file_warning` (fields `path`, `links`): [tofile()], [write_npy()]: the file had more hard links.
+#' - `sharedmem_file_warning` (fields `path`, `links`): [tofile()], [write_npy()]: the file had more hard links, or is mapped.
 #' - `sharedmem_fork_warning`: the session cannot be forked, and there is no fork server either: the work runs in the session.
 #'
 #' @section Messages:
@@ -192,9 +192,12 @@ StopProcessGroup <- function(message = "the map is ended early")
 LostExceptionType <- function(message = "a worker's condition could not be serialized; its class is lost")
   structure(class = c("LostExceptionType", "sharedmem_warning", "warning", "condition"), list(message = message, call = NULL))
 
+# What stop("text") makes: nobody's methods are asked of it, where failures come by the thousand.
+is_plain_error <- function(cond) base::identical(class(cond), c("simpleError", "error", "condition")) && is.list(cond)
+
 # The message of a condition, also where the class has a broken conditionMessage().
 message_of <- function(cond) {
-  text <- tryCatch(conditionMessage(cond), error = function(e) NULL)
+  text <- if (is_plain_error(cond)) cond$message else tryCatch(conditionMessage(cond), error = function(e) NULL)
   if (is.character(text) && length(text) == 1L && !is.na(text)) text
   else if (is.character(text) && length(text) > 1L) paste(text, collapse = "\n")
   else sprintf("a condition of class <%s> without a message", paste(class(cond), collapse = "/"))
@@ -208,6 +211,8 @@ at_item <- function(item, label = NA_character_) if (is.na(item)) "" else paste(
 # What an item is to the user: its name, and its value where that is a single string or number, and not its place in the
 # sequence. A method of the user's for `[[` may do anything, so it is not called again.
 item_label <- function(sequence, names, item) {
+  if (is.null(names) && is.integer(sequence) && !is.object(sequence) && base::identical(sequence[[item]], as.integer(item)))
+    return(NA_character_)
   known <- is_shared(sequence) || (is.atomic(sequence) || is.list(sequence)) &&
     (!is.object(sequence) || inherits(sequence, c("data.frame", "factor", "Date", "POSIXct")))
   value <- if (known) tryCatch(sequence[[item]], error = function(e) NULL)
@@ -220,7 +225,7 @@ item_label <- function(sequence, names, item) {
 }
 
 worker_message <- function(reason, item, rank, pid, label = NA_character_) {
-  call <- tryCatch(conditionCall(reason), error = function(e) NULL)
+  call <- if (is_plain_error(reason)) reason$call else tryCatch(conditionCall(reason), error = function(e) NULL)
   sprintf("%s\n(worker %d, pid %d%s%s)", message_of(reason), rank, pid, at_item(item, label),
           if (is.null(call) || !is.name(call[[1L]])) "" else paste0(", in ", deparse(call, nlines = 1L, width.cutoff = 60L)[1L]))
 }

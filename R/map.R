@@ -61,7 +61,7 @@ empty_results <- function(n, names) {
   out
 }
 
-# A full collection in the children would write to the header of every object they share with the master, and each of them
+# A full collection in the children would write to the header of every object they share with the owner, and each of them
 # would have to do it. So the heap is collected here, before the fork, when private memory has passed 256 MiB and has
 # grown by half since the last time. others: what other packages may have left is collected in any case.
 collect_garbage_before_fork <- function(others = TRUE) {

@@ -12,7 +12,7 @@
 #' - An `FBM` of bigstatsr. One with a code (`FBM.code256`) gives the codes.
 #' - The `.bmat` or `.desc.txt` file of filematrix, or the `filematrix` itself.
 #'
-#' Forked workers use the array as the master does. What is saved or serialized of it is the path, not the values (`unshare(x)` has
+#' Forked workers use the array as the session does. What is saved or serialized of it is the path, not the values (`unshare(x)` has
 #' those): a handle that is sent to another process, or read back in a later session, maps the file there, `"w+"` as `"r+"`. In mode `"c"`
 #' there is no path: saved are the values, and [serialize()] leads nowhere outside of this process and its workers.
 #'

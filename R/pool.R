@@ -16,12 +16,12 @@
 #' @section Differences from Python:
 #' `sequence` may be anything with `length()` and `[[`, results of any size arrive, a worker's death is an
 #' error that names it, and `local` is an environment. `MapReduceByThread()` runs R code one item at a time in the
-#' master: R's evaluator has one thread.
+#' session: R's evaluator has one thread.
 #'
 #' @param backend `ProcessBackend` (forked processes), `ThreadBackend` (the calling process, one item at a
 #'   time, ranks taken in turn), `ServerBackend` (processes that are forked by the session's [fork_server()]; where the session
 #'   cannot be forked, `ProcessBackend` means it, too) or [ClusterBackend()] (the daemons of mirai). A number here is `np`: `MapReduce(4)`.
-#' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the master. A map forks
+#' @param np Whole number: worker processes. `NULL` means [cpu_count()]; 0 means run in the session. A map forks
 #'   them one after the other and stops once every item has begun, so one of few short items may have fewer.
 #' @param ... For `MapReduceByThread()`: the options. `MapReduce()` takes nothing here, so that the names of the options behind
 #'   it are matched whole.
@@ -200,26 +200,31 @@ bind_arguments <- function(func, star, more) {
   else func
 }
 
-# star = TRUE: function(item) func(item[[1]], item[[2]], ..., further arguments). The call is made anew where an item has another length or
-# other names than the one before.
+# star = TRUE: function(item) func(item[[1]], item[[2]], ..., further arguments). That function is made anew where an item has another
+# length or other names than the one before.
 spreading <- function(func, ...) {
   needs <- length(needed_arguments(func))
   takes <- formals(args(func))
-  takes <- if (is.null(takes) || "..." %in% names(takes)) Inf else base::length(takes)
-  length <- -1L
-  names <- call <- NULL
+  takes <- if (is.null(takes) || "..." %in% names(takes)) Inf else length(takes)
+  here <- environment()
+  count <- -1L
+  labels <- spread <- NULL
+  spread_over <- function(item) {
+    count <<- length(item)
+    labels <<- names(item)
+    if (count + ...length() > takes) abort_spread(count, ...length(), takes)
+    parts <- lapply(seq_len(count), function(k) call("[[", quote(item), k))
+    call <- as.call(c(quote(func), stats::setNames(parts, labels), quote(...)))
+    spread <<- eval(call("function", formals(function(item) NULL), call), here)
+    if (count + ...length() >= needs) return()
+    short <- spread
+    text <- sprintf("star = TRUE spreads each item over func's arguments, and this one has %s", count_of(count, "value"))
+    spread <<- function(item) advised(short(item), func, text)
+  }
   function(item) {
     if (is.object(item) || !is.list(item)) item <- as.list(item)
-    if (length(item) != length || !identical(names(item), names)) {
-      length <<- base::length(item)
-      names <<- base::names(item)
-      if (length + ...length() > takes) abort_spread(length, ...length(), takes)
-      parts <- lapply(seq_len(length), function(k) call("[[", quote(item), k))
-      call <<- as.call(c(quote(func), stats::setNames(parts, names), quote(...)))
-    }
-    if (length + ...length() >= needs) eval(call)
-    else advised(eval(call), func,
-                 sprintf("star = TRUE spreads each item over func's arguments, and this one has %s", count_of(length, "value")))
+    if (length(item) != count || !(is.null(labels) && is.null(names(item))) && !identical(labels, names(item))) spread_over(item)
+    spread(item)
   }
 }
 

@@ -1,6 +1,6 @@
 # How far a map is, for whoever looks: a bar in a terminal, a line now and then in a log, or progressr's handlers.
 #
-# progress_new() gives list(tick, hide, done, abort). tick(done) may be called as often as one likes, and the master's loop
+# progress_new() gives list(tick, hide, done, abort). tick(done) may be called as often as one likes, and the owner's loop
 # does so ten times a second at most; hide() takes the bar away before something else is written; after done() or
 # abort() nothing more happens, so abort() may stand in on.exit().
 

@@ -36,7 +36,9 @@ constants <- list()
 trace_kinds <- character()
 
 .onLoad <- function(libname, pkgname) {
-  register_cluster_type()
+  # other packages are met where they are loaded, and are not loaded for our sake
+  if (isNamespaceLoaded("parallel")) register_cluster_type()
+  setHook(packageEvent("parallel", "onLoad"), function(...) register_cluster_type())
   the$worker$quit <- base::quit
   the$session$exit_guard <- .Call(ffi_team_guard_exit)
   # what every worker runs is read from the lazy-load database here, once, not in each of them

@@ -33,11 +33,11 @@ autoplot.sharedmem_trace <- function(object, ...) {
 }
 
 # What is no item, by kind of event.
-event_names <- c(wait_critical = "waits for critical", wait_ordered = "waits for ordered", wait_ring = "waits for the master",
+event_names <- c(wait_critical = "waits for critical", wait_ordered = "waits for ordered", wait_ring = "waits for the session",
                  startup = "overhead", dispatch = "overhead", serialize = "overhead", gc = "garbage collection")
 
 event_colours <- function() c("waits for critical" = trace_colours$critical, "waits for ordered" = trace_colours$ordered,
-                   "waits for the master" = trace_colours$ring, overhead = trace_colours$overhead,
+                   "waits for the session" = trace_colours$ring, overhead = trace_colours$overhead,
                    "garbage collection" = trace_colours$gc)
 
 #' @rdname autoplot.sharedmem_trace

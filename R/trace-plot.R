@@ -298,7 +298,7 @@ legend_entries <- function(x) {
     item = entry("items, first to last", NA),
     if (has("wait_critical")) entry("waits for critical", trace_colours$critical, 30, 45),
     if (has("wait_ordered")) entry("waits for ordered", trace_colours$ordered, 30, 135),
-    if (has("wait_ring")) entry("waits for the master", trace_colours$ring, 30, 90),
+    if (has("wait_ring")) entry("waits for the session", trace_colours$ring, 30, 90),
     if (has("hold_critical", "hold_ordered")) entry("in a section", trace_colours$section),
     if (has("gc")) entry("garbage collection", trace_colours$gc),
     if (has("startup", "serialize", "dispatch")) entry("overhead", trace_colours$overhead),

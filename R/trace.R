@@ -14,7 +14,7 @@
 #' @section Kinds of events:
 #' - `item`: `func` ran. Contains the sections entered and the collections made meanwhile.
 #' - `wait_critical`, `hold_critical`, `wait_ordered`, `hold_ordered`: waiting for a section, and being in it.
-#' - `serialize`: results on their way to the master; contains `wait_ring`: the master had not made room yet.
+#' - `serialize`: results on their way to the session; contains `wait_ring`: the session had not made room yet.
 #' - `gc`: R's garbage collector, as [gc.time()] counts it (whole milliseconds).
 #' - `startup`: from before the fork to the first request for an item. `dispatch`: getting the next items.
 #' - `lost`: the item a worker was at when it died or the map was ended.
@@ -24,7 +24,7 @@
 #' (startup, dispatch and serialization), `idle` (the rest of the map's time); they add up to the map's time. Also: `items`,
 #' `gc` (part of busy and overhead), `tail` (the part of idle after the worker's last event while others were still
 #' at work), `cpu` (processor time of the worker), `starved` (time it could have run but no processor was free; Linux), `private_bytes`
-#' (memory that it did not share with the master when it ended). Load balance is the largest busy time over the mean: 1 is perfect.
+#' (memory that it did not share with the session when it ended). Load balance is the largest busy time over the mean: 1 is perfect.
 #'
 #' @param x,object A trace, of class `sharedmem_trace`.
 #' @param row.names,optional,... Unused.
@@ -194,11 +194,11 @@ summary.sharedmem_trace <- function(object, ...) {
   losses <- c(critical = sum(w$critical), ordered = sum(w$ordered), tail = sum(w$tail), dispatch = 0, startup = sum(w$startup),
               serialization = sum(w$serialize), ring = sum(w$ring), collection = sum(w$gc),
               processor = sum(w$starved, na.rm = TRUE),
-              master = max(0, object$elapsed - max(last)) * object$np)
-  # idle is: not yet forked, between items, nothing left to do, and the master's own time at the end
+              session = max(0, object$elapsed - max(last)) * object$np)
+  # idle is: not yet forked, between items, nothing left to do, and the session's own time at the end
   unborn <- sum(pmin(first_starts(object), w$idle))
   losses["startup"] <- losses[["startup"]] + unborn
-  losses["dispatch"] <- sum(w$dispatch) + max(0, sum(w$idle) - unborn - losses[["tail"]] - losses[["master"]])
+  losses["dispatch"] <- sum(w$dispatch) + max(0, sum(w$idle) - unborn - losses[["tail"]] - losses[["session"]])
   s <- list(elapsed = object$elapsed, np = object$np, nitems = object$nitems, workers = w,
             busy = if (room > 0) sum(w$busy) / room else 0,
             balance = if (sum(w$busy) > 0) max(w$busy) / mean(w$busy) else 1,
@@ -230,9 +230,9 @@ trace_reason <- function(s) {
                        format_seconds(sum(s$workers$busy) / max(1, sum(s$workers$items)))),
     startup = sprintf("starting: until they were forked and ready the workers lost %s", loss),
     serialization = sprintf("serialization: sending results took %s", loss),
-    ring = sprintf("the master: workers waited %s until it took results", loss),
+    ring = sprintf("the session: workers waited %s until it took results", loss),
     collection = sprintf("memory: garbage collection took %s", loss),
-    master = sprintf("the master: %s after the last worker's end", format_seconds(s$losses[["master"]] / s$np)),
+    session = sprintf("the session: %s after the last worker's end", format_seconds(s$losses[["session"]] / s$np)),
     processor = sprintf("processors: workers stood in line for one for %s: more run than are free", loss),
     sprintf("nothing: workers were busy %s of the time", format_percent(s$busy)))
 }
@@ -249,7 +249,7 @@ print.summary.sharedmem_trace <- function(x, ...) {
   if (sum(x$workers$gc) > 0) cat(sprintf(" Garbage collection: %s.", format_seconds(sum(x$workers$gc))))
   if (any(!is.na(x$workers$private_bytes))) cat(" Memory: private to the worker.")
   if (any(x$workers[c("critical", "ordered", "ring")] > 0))
-    cat("\nfor lock, order, master: waits for critical(), ordered(), and for the master to take results.")
+    cat("\nfor lock, order, session: waits for critical(), ordered(), and for the session to take results.")
   cat("\n")
   if (x$dropped > 0)
     cat(sprintf("%s found no room and were only summed up: totals are exact, the time line has gaps.\n", count_of(x$dropped, "event")))
@@ -275,7 +275,7 @@ worker_table <- function(s) {
   if (all(out$memory == "")) out$memory <- NULL
   names(out)[names(out) == "critical"] <- "for lock"
   names(out)[names(out) == "ordered"] <- "for order"
-  names(out)[names(out) == "ring"] <- "for master"
+  names(out)[names(out) == "ring"] <- "for session"
   out
 }
 

@@ -79,8 +79,8 @@ worker_plan <- function(budget, collect, seed, threads = 1L) {
        devices = device_files(), sinks = sink.number() > 0L || sink.number(type = "message") != 2L)
 }
 
-# q() in a worker: before R comes to the hook that ends a worker it would call the master's `.Last()`, and save the
-# worker's workspace over the master's.
+# q() in a worker: before R comes to the hook that ends a worker it would call the session's `.Last()`, and save the
+# worker's workspace over the session's.
 quit_worker <- function(save = "default", status = 0, runLast = TRUE) the$worker$quit("no", status, FALSE)
 
 # First thing in every worker.
@@ -91,7 +91,7 @@ worker_setup <- function(plan) {
   if (length(plan$globals)) list2env(plan$globals, globalenv())
 }
 
-# Files that graphics devices of the master write to. Drawing in a worker, or closing a device, must not reach them.
+# Files that graphics devices of the session write to. Drawing in a worker, or closing a device, must not reach them.
 device_files <- function() {
   devices <- get0(".Devices", envir = baseenv(), inherits = FALSE)
   if (length(devices) < 2L) return(character()) # the first stands for none
@@ -100,7 +100,7 @@ device_files <- function() {
   path.expand(as.character(c(files[!pages], Sys.glob(sub("%[-+ 0-9]*[diu]", "*", files[pages])))))
 }
 
-# Sinks of the master are the master's: what is printed here goes to this process's stdout.
+# Sinks of the session are the session's: what is printed here goes to this process's stdout.
 drop_sinks <- function() {
   while (sink.number() > 0L) sink()
   if (sink.number(type = "message") != 2L) sink(type = "message")

@@ -32,7 +32,10 @@ put <- function(...) cat(..., "\n", sep = "")
 picture <- function(name, x, rows, xlab, ylab) {
   if (is.na(out) || !capabilities("png")) return(invisible())
   dir.create(out, FALSE, TRUE)
-  grDevices::png(file.path(out, paste0("scale-", name, ".png")), 900, 600, res = 110)
+  if (!tryCatch({ # a bare machine may lack the libraries
+    grDevices::png(file.path(out, paste0("scale-", name, ".png")), 900, 600, res = 110)
+    TRUE
+  }, error = function(e) FALSE, warning = function(w) FALSE)) return(invisible())
   on.exit(grDevices::dev.off())
   colours <- grDevices::hcl.colors(nrow(rows) + 1L, "viridis")[seq_len(nrow(rows))]
   graphics::matplot(x, t(rows), log = "xy", type = "b", pch = seq_len(nrow(rows)), lty = 1, col = colours, xlab = xlab,
@@ -157,16 +160,6 @@ np <- min(2L, processors)
 pool <- MapReduce(np = np)
 most <- if (quick) 5 else 20
 
-grow("Items", "items", "items", 10^(2:(if (quick) 4 else 7)), list(
-  `function(i) i` = function(n) pool$map(function(i) i, seq_len(n)),
-  `function(i) i, retries = 1` = function(n) MapReduce(np = np, retries = 1)$map(function(i) i, seq_len(n)),
-  `list(i, "a")` = function(n) pool$map(function(i) list(i, "a"), seq_len(n)),
-  `star = TRUE, two arguments` = function(n) pool$map(function(a, b) a, lapply(seq_len(n), function(i) list(i, i)), star = TRUE),
-  `one random number` = function(n) pool$map(function(i) stats::runif(1L), seq_len(n)),
-  `reduce = function(x) x` = function(n) pool$map(function(i) i, seq_len(n), reduce = function(x) x),
-  `ordered(NULL)` = function(n) pool$map(function(i) pool$ordered(NULL), seq_len(n)),
-  `on_error = "collect", each fails` = function(n) MapReduce(np = np, on_error = "collect")$map(function(i) stop("no"), seq_len(n))), most)
-
 grow("Workers", "workers", "workers", if (quick) c(1, 8, 32) else c(1, 2, 8, 32, 128, 512), list(
   `map of as many items` = function(n) MapReduce(np = n)$map(function(i) i, seq_len(n)),
   `map of 10^5 items` = function(n) MapReduce(np = n)$map(function(i) i, seq_len(1e5)),
@@ -211,3 +204,14 @@ grow("Heap of the session", "heap", "MB", heaps[heaps < memory / 2^21], list(
     pool$map(function(i) i, 1:4)
   }), most)
 heap <- NULL
+
+# Last, since 10^7 results leave the session a heap that makes each fork dearer.
+grow("Items", "items", "items", 10^(2:(if (quick) 4 else 7)), list(
+  `function(i) i` = function(n) pool$map(function(i) i, seq_len(n)),
+  `function(i) i, retries = 1` = function(n) MapReduce(np = np, retries = 1)$map(function(i) i, seq_len(n)),
+  `list(i, "a")` = function(n) pool$map(function(i) list(i, "a"), seq_len(n)),
+  `star = TRUE, two arguments` = function(n) pool$map(function(a, b) a, lapply(seq_len(n), function(i) list(i, i)), star = TRUE),
+  `one random number` = function(n) pool$map(function(i) stats::runif(1L), seq_len(n)),
+  `reduce = function(x) x` = function(n) pool$map(function(i) i, seq_len(n), reduce = function(x) x),
+  `ordered(NULL)` = function(n) pool$map(function(i) pool$ordered(NULL), seq_len(n)),
+  `on_error = "collect", each fails` = function(n) MapReduce(np = np, on_error = "collect")$map(function(i) stop("no"), seq_len(n))), most)

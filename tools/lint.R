@@ -109,7 +109,7 @@ check_parameters <- function(limit = 6L) {
       inner <- gsub("\\([^()]*\\)", "", sub("\\)\\s*\\{$", "", sub("^[^(]*\\(", "", d)))
       n <- lengths(strsplit(inner, ","))
       name <- sub("^.*?(\\w+)\\(.*$", "\\1", gsub("\n", " ", d), perl = TRUE)
-      if (n > limit && !startsWith(name, "ffi_")) bad <- c(bad, sprintf("%s: %s() has %d parameters, the limit is %d", f, name, n, limit))
+      if (n > limit) bad <- c(bad, sprintf("%s: %s() has %d parameters, the limit is %d", f, name, n, limit))
     }
   }
   bad

@@ -37,6 +37,7 @@ calls <- alist(
   apply(x, 2, identity), apply(x, c(1, 2), function(v) v), apply(x, 3, sum), outer(x, 1:2), split(x, seq_along(x) %% 2), seq_along(x),
   seq(x),
   nrow(x), NCOL(x), subset(x, TRUE), na.omit(x), det(x), isSymmetric(x), weighted.mean(x), weekdays(x), months(x), quarters(x), units(x),
+  rep_len(x, 5), rep.int(x, 2), stats::ts(x), stats::ts(x, end = 9), stats::as.ts(x), stats::lag(x, 2), stats::acf(x, plot = FALSE)$acf,
   droplevels(x), hist(x, plot = FALSE)$counts, data.frame(v = x), do.call(sum, list(x)), Reduce(`+`, x), Filter(is.na, x))
 
 # The value with its warnings, or the class of failure; attributes count, doubles to the last bits but for sums in another order.

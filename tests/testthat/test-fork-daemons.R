@@ -3,13 +3,13 @@ test_that("bad arguments are named, and daemons have to be set", {
   expect_error(fork_daemons(1, url = 3), class = "sharedmem_argument_error")
   expect_error(fork_daemons(1, packages = 3), class = "sharedmem_argument_error")
   expect_error(fork_daemons(1, data = list(1)), class = "sharedmem_argument_error")
-  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is installed")
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is not installed")
   r <- run_script({ answer(tryCatch(fork_daemons(1), error = class)) })
   expect_true("sharedmem_server_error" %in% expect_script_ok(r)$value)
 })
 
 test_that("forked daemons share data and packages, work for mirai, write shared arrays, and are gone afterwards", {
-  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is installed")
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is not installed")
   r <- run_script({
     mirai::daemons(url = mirai::local_url())
     before <- mirai::status()$daemons
@@ -36,7 +36,7 @@ test_that("forked daemons share data and packages, work for mirai, write shared 
 })
 
 test_that("forked daemons serve an address that is given, without a dispatcher too, and daemons(0) ends them", {
-  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is installed")
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is not installed")
   r <- run_script({
     mirai::daemons(url = mirai::local_url(), dispatcher = FALSE)
     d <- fork_daemons(1)
@@ -55,7 +55,7 @@ test_that("forked daemons serve an address that is given, without a dispatcher t
 })
 
 test_that("nothing is left of forked daemons whose session is killed", {
-  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is installed")
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is not installed")
   script <- start_script({
     mirai::daemons(url = mirai::local_url())
     d <- fork_daemons(2)

@@ -88,3 +88,49 @@ test_that("where memfd_create, shm_open or fallocate are refused, the next best 
     expect_identical(out, expected, label = how)
   }
 })
+
+# Calls code(directory) where the directory is a small file system; skips where none can be mounted.
+on_small_disk <- function(size, code) {
+  dir <- tempfile("disk")
+  dir.create(dir)
+  on.exit(unlink(dir, recursive = TRUE))
+  quiet <- function(command, ...) suppressWarnings(system2(command, c(..., shQuote(dir)), stdout = FALSE, stderr = FALSE))
+  skip_if(quiet("mount", "-t", "tmpfs", "-o", paste0("size=", size), "tmpfs") != 0, "no file system can be mounted")
+  on.exit(quiet("umount", "-l"), add = TRUE, after = FALSE)
+  code(dir)
+}
+
+test_that("a full disk is an error that says so, leaves old files whole and no new ones", on_small_disk("16m", function(dir) {
+  at <- function(name) file.path(dir, name)
+  expect_full <- function(expr) expect_error(expr, "No space left|full", class = "sharedmem_file_error")
+  big <- full(4e6, 1)
+  half <- full(1.2e6, 1)
+  for (name in c("new", "new.npy")) expect_full(memmap(at(name), "f8", 1e7, "w+"))
+  expect_full(tofile(big, at("new")))
+  expect_full(write_npy(big, at("new.npy")))
+  expect_identical(list.files(dir, all.files = TRUE, no.. = TRUE), character())
+  writeBin(1:100 + 0, at("old"))
+  write_npy(1:3 + 0, at("old.npy"))
+  for (name in c("old", "old.npy")) expect_full(memmap(at(name), "f8", 1e7, "w+"))
+  expect_full(tofile(big, at("old")))
+  expect_full(write_npy(big, at("old.npy")))
+  expect_identical(readBin(at("old"), "double", 101), 1:100 + 0)
+  expect_identical(read_npy(at("old.npy"))[], 1:3 + 0)
+  tofile(half, at("half")) # fits once, beside its successor not
+  expect_full(tofile(full(1.2e6, 2), at("half")))
+  expect_identical(fromfile(at("half"))[], half[])
+  expect_setequal(list.files(dir, all.files = TRUE, no.. = TRUE), c("old", "old.npy", "half"))
+}))
+
+test_that("writing into the holes of a mapped file on a full disk is an error here and in a worker", on_small_disk("16m", function(dir) {
+  path <- file.path(dir, "sparse")
+  con <- file(path, "wb")
+  seek(con, 8e6 * 8 - 8, rw = "write")
+  writeBin(1, con)
+  close(con)
+  x <- memmap(path, "f8", 8e6, "r+")
+  expect_error(x[] <- 2, "full", class = "sharedmem_file_error")
+  e <- expect_error(MapReduce(np = 2)$map(function(i) x[i * 1e6] <- 3, 1:7), class = "WorkerException")
+  expect_s3_class(e$reason, "sharedmem_file_error")
+  expect_identical(x[8e6], 1)
+}))
