@@ -8,7 +8,8 @@ numpy_oracle <- c(
   "def say(f, name, a):",
   "    a = np.asarray(a)",
   "    a = a.astype(a.dtype.newbyteorder('='))",
-  "    print(f, name.encode('latin1', 'replace').hex() or '-', a.dtype.str[1:], 'x'.join(map(str, a.shape)) or '-', a.tobytes('F').hex() or '-')",
+  "    name = name.encode('latin1', 'replace').hex() or '-'",
+  "    print(f, name, a.dtype.str[1:], 'x'.join(map(str, a.shape)) or '-', a.tobytes('F').hex() or '-')",
   "for f in sorted(os.listdir(sys.argv[1])):",
   "    try:",
   "        r = np.load(os.path.join(sys.argv[1], f), allow_pickle=False)",
@@ -60,7 +61,9 @@ differences <- function(files, ext) {
   list(taken = length(taken), wrong = setdiff(taken, numpy), numpy = numpy)
 }
 
-npy_tokens <- c("0", "1", "2", "3", "9", "4294967296", "(", ")", "[", "]", "{", "}", ",", ":", "'", "\"", "<", ">", "|", "=", "L", "True", "False",
+npy_tokens <- c("0", "1", "2", "3", "9", "4294967296",
+                "(", ")", "[", "]", "{", "}", ",", ":", "'", "\"", "<", ">", "|", "=", "L",
+                "True", "False",
                 "f8", "i4", "u1", "S3", "b1", "c16", "U2", "O", "V8", " ", "\n", "\\", "-", "_", "#", "descr", "fortran_order", "shape")
 
 # The bytes b with one to three of them changed, taken out, put in, doubled or cut off; most of it among the first `front`.
