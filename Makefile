@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native sanitize lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
+.PHONY: help demo test test-current install check suites native sanitize asan tsan valgrind gctorture lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -60,11 +60,29 @@ test-current:
 native:
 	@tools/native.sh plain
 
-## sanitize     tests of the C core under ASAN, UBSAN and TSAN, and R's under ASAN (ONLY=regex)
-sanitize: $(BUILT)
+## sanitize     asan and tsan
+sanitize: asan tsan
+
+## asan         tests of the C core (NATIVE=regex: some) and of R (ONLY=regex: some files) under the address and undefined-behaviour sanitizers
+asan: $(BUILT)
 	@tools/setup.sh lint
-	@for cc in gcc clang; do tools/native.sh asan $$cc && tools/native.sh tsan $$cc || exit 1; done
+	@for cc in gcc clang; do tools/native.sh asan $$cc '$(NATIVE)' || exit 1; done
 	@tools/asan.sh '$(ONLY)'
+
+## tsan         tests of the C core under the thread sanitizer (NATIVE=regex)
+tsan:
+	@tools/setup.sh lint
+	@for cc in gcc clang; do tools/native.sh tsan $$cc '$(NATIVE)' || exit 1; done
+
+## valgrind     tests of the C core under valgrind (NATIVE=regex)
+valgrind:
+	@tools/setup.sh valgrind
+	@tools/native.sh valgrind cc '$(NATIVE)'
+
+## gctorture    R's tests with a garbage collection every STEP=1000 allocations (ONLY=regex: some files); hours for all
+gctorture: install
+	@tools/setup.sh test
+	@R_GCTORTURE=$(or $(STEP),1000) Rscript tools/test.R --only='$(ONLY)' --limit=7200
 
 ## lint         layers, border to R, lengths, format, forbidden symbols, warnings of gcc and clang, documentation
 lint: install
@@ -116,6 +134,7 @@ sweep: install
 
 ## coverage     test coverage of R and C by file (needs covr)
 coverage:
+	@tools/setup.sh coverage
 	@Rscript -e 'print(covr::package_coverage(type = "tests"))'
 
 ## clean        remove what the targets made

@@ -2,22 +2,24 @@
 # Compiles and runs the tests of the C core, tests/native/test_*.c, each linked with the whole core
 # (every file of src/ but the glue, r_*.c and init.c).
 #
-#   tools/native.sh [plain|asan|tsan] [COMPILER]
+#   tools/native.sh [plain|asan|tsan|valgrind] [COMPILER] [REGEX of the tests' names]
 #
-# plain: each test of each program counts. asan (with UBSAN) and tsan: each program counts once, and
+# plain: each test of each program counts. asan (with UBSAN), tsan and valgrind: each program counts once, and
 # passes if it exits 0 with no report. Last line: `N passed, N failed, N skipped`.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
 mode=${1:-plain}
 cc=${2:-${CC:-cc}}
+only=${3:-.}
 dir=.build/native/$mode-$(basename "$cc")
 flags="-std=gnu11 -g -pthread -Isrc -Wall"
 case $mode in
   plain) flags="$flags -O2" ;;
   asan) flags="$flags -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" ;;
   tsan) flags="$flags -O1 -fno-omit-frame-pointer -fsanitize=thread" ;;
-  *) echo "usage: tools/native.sh [plain|asan|tsan] [COMPILER]" >&2; exit 2 ;;
+  valgrind) flags="$flags -O1" ;;
+  *) echo "usage: tools/native.sh [plain|asan|tsan|valgrind] [COMPILER] [REGEX]" >&2; exit 2 ;;
 esac
 ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1
 UBSAN_OPTIONS=print_stacktrace=1
@@ -47,16 +49,25 @@ if ! "$dir/probe" >/dev/null 2>&1; then
     exit 0
   fi
 fi
-if command -v timeout >/dev/null; then run="timeout -k 5 120 $run"; fi
+if [ $mode = valgrind ]; then
+  if ! command -v valgrind >/dev/null; then
+    skipped "native tests, valgrind: there is no valgrind here"
+    totals
+    exit 0
+  fi
+  run="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --fair-sched=yes"
+fi
+if command -v timeout >/dev/null; then run="timeout -k 5 $([ $mode = valgrind ] && echo 900 || echo 120) $run"; fi
 
 ls src/*.c | grep -Ev '/(r_[^/]*|init)\.c$' |
   xargs -P 2 -I{} sh -c "$cc $flags -c {} -o $dir/\$(basename {} .c).o" || { failed "native: the core does not compile"; totals; exit 1; }
-ls tests/native/test_*.c 2>/dev/null |
+ls tests/native/test_*.c 2>/dev/null | grep -E -- "$only" |
   xargs -P 2 -I{} sh -c "$cc $flags {} $dir/*.o -lm -o $dir/\$(basename {} .c)" || failed "native: a test does not compile"
 
 for source in tests/native/test_*.c; do
   [ -e "$source" ] || continue
   name=$(basename "$source" .c)
+  echo "$source" | grep -Eq -- "$only" || continue
   # Where data change between two passes, two threads may write one place of their private result, which is then thrown away.
   [ "$mode/$name" != tsan/test_kern_live ] || { skipped "$name ($mode, $cc): its races are wanted"; continue; }
   [ -x "$dir/$name" ] || { failed "$name ($mode, $cc): not built"; continue; }

@@ -4,6 +4,7 @@
 #   tools/setup.sh test     testthat, and the packages of Suggests that some tests use, where they can be had
 #   tools/setup.sh check    and what R CMD check and the vignette need
 #   tools/setup.sh lint     and roxygen2, lintr, clang with its sanitizers, clang-format
+#   tools/setup.sh valgrind, coverage   valgrind; testthat and covr
 #   tools/setup.sh bench    and the packages that the benchmarks compare with
 #   tools/setup.sh suites   and other packages whose own tests run on our back ends; current versions of future's family go
 #                           into .suites-lib
@@ -108,6 +109,10 @@ setup_lint() {
   return 0
 }
 
+setup_valgrind() { need_program valgrind valgrind libc6-dbg; }
+
+setup_coverage() { setup_test && need_packages covr; }
+
 # Peers are optional: each is tried by itself, and the benchmarks name those that are missing.
 setup_bench() {
   want_packages future.apply BiocParallel foreach doParallel doMC pbmcapply bettermc mirai mori synchronicity interprocess filelock \
@@ -133,7 +138,7 @@ setup_suites() {
 
 for what in "$@"; do
   case $what in
-    test | check | lint | bench | suites) "setup_$what" || exit 1 ;;
-    *) echo "usage: tools/setup.sh test|check|lint|bench|suites ..." >&2; exit 2 ;;
+    test | check | lint | bench | suites | valgrind | coverage) "setup_$what" || exit 1 ;;
+    *) echo "usage: tools/setup.sh test|check|lint|bench|suites|valgrind|coverage ..." >&2; exit 2 ;;
   esac
 done
