@@ -108,7 +108,7 @@ cut_text <- function(x, n = 60L) {
 #' - `sharedmem_lost_warning` (fields `errors`, `lost`): [mclapply()], [mccollect()]: items that failed.
 #' - `sharedmem_value_warning` (field `name` of a variable): [cpu_count()]: a setting that is no number; `i8` values past 2^53 read as
 #'   double.
-#' - `sharedmem_file_warning` (fields `path`, `links`): [tofile()], [write_npy()]: the file had more hard links.
+#' - `sharedmem_file_warning` (fields `path`, `links`): [tofile()], [write_npy()]: the file had more hard links, or is mapped.
 #' - `sharedmem_fork_warning`: the session cannot be forked, and there is no fork server either: the work runs in the session.
 #'
 #' @section Messages:

@@ -11,7 +11,8 @@
 #' `tofile()` writes a new file beside `file`, has the system bring it to the disk, and gives it the name, so that there is
 #' the old file or the whole new one at any time, also after an error, an interrupt or the death of the process, of which nothing is left.
 #' A symbolic link stays, and what it points to is replaced; permissions are kept. A file that nobody may write is not replaced. If the
-#' file had further names (hard links), these keep the old contents, and a warning of class `sharedmem_file_warning` says so.
+#' file had further names (hard links), these keep the old contents, and a warning of class `sharedmem_file_warning` says so; so it does
+#' where the session maps the file by [memmap()] for writing, since that array keeps the old file ([flush()] is what saves it).
 #'
 #' @param file Character: a path; `~` is expanded.
 #' @param dtype Character: what the file holds, a dtype as in [empty()].
@@ -55,8 +56,11 @@ tofile <- function(x, file, np = NULL) {
 
 # Writes `header` and the elements of x to a new file that takes the place of `file`.
 replace_file <- function(x, file, header, np) {
-  links <- .Call(ffi_file_write, x, path.expand(file), header, np)
-  if (links > 1)
-    warn_class("sharedmem_file_warning", sprintf("file '%s' had %.0f names (hard links): the others keep the old contents", file, links),
-               path = file, links = links)
+  replaced <- .Call(ffi_file_write, x, path.expand(file), header, np)
+  links <- replaced[1L]
+  warn <- function(text) warn_class("sharedmem_file_warning", text, path = file, links = links)
+  if (links > 1) warn(sprintf("file '%s' had %.0f names (hard links): the others keep the old contents", file, links))
+  if (replaced[2L])
+    warn(sprintf("file '%s' is mapped by a shared array, which keeps the old file: what is written to it later does not reach the new one",
+                 file))
 }

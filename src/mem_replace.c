@@ -52,6 +52,8 @@ static int look(sm_replace *r) {
   r->uid = st.st_uid;
   r->gid = st.st_gid;
   r->links = (uint64_t)st.st_nlink;
+  r->file[0] = (uint64_t)st.st_dev;
+  r->file[1] = (uint64_t)st.st_ino;
   return 0;
 }
 

@@ -20,6 +20,7 @@ typedef struct {
   uid_t uid;
   gid_t gid;
   uint64_t links;               /* its names */
+  uint64_t file[2];             /* its device and inode */
   char path[SM_REPLACE_PATH];   /* the name, links resolved */
   char beside[SM_REPLACE_PATH]; /* a temporary name that is to be removed; "" for none */
 } sm_replace;

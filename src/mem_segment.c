@@ -324,6 +324,12 @@ sm_segment *sm_segment_find(const uint64_t id[2]) {
   return NULL;
 }
 
+bool sm_segment_writes(const uint64_t file[2]) {
+  for (sm_segment *s = live; s; s = s->next)
+    if (s->kind == SM_SEGMENT_FILE && !s->readonly && !s->isolated && s->file[0] == file[0] && s->file[1] == file[1]) return true;
+  return false;
+}
+
 bool sm_segment_overlap(sm_stretch a, sm_stretch b) {
   if (a.seg->file[0] != b.seg->file[0] || a.seg->file[1] != b.seg->file[1]) return false;
   uint64_t p = a.seg->start + (uint64_t)(a.at - a.seg->payload), q = b.seg->start + (uint64_t)(b.at - b.seg->payload);

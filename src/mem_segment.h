@@ -84,6 +84,9 @@ int sm_segment_open(pid_t pid, int fd, const uint64_t id[2], sm_segment **out);
 /* The mapped segment with this id, or NULL; adds no ref. */
 sm_segment *sm_segment_find(const uint64_t id[2]);
 
+/* Does what is written to a segment of this process reach the file with that device and inode? */
+bool sm_segment_writes(const uint64_t file[2]);
+
 /* A stretch of a segment's payload. */
 typedef struct {
   const sm_segment *seg;

@@ -134,10 +134,13 @@ static SEXP write_body(void *arg) {
   if (rc == SM_ECHANGED) r_array_abort_fault(NULL);
   if (rc == 0) rc = sm_replace_commit(&c->file);
   if (rc < 0) r_file_abort_code(c->path, rc);
-  return Rf_ScalarReal(c->file.exists ? (double)c->file.links : 1);
+  SEXP replaced = Rf_allocVector(REALSXP, 2);
+  REAL(replaced)[0] = c->file.exists ? (double)c->file.links : 1;
+  REAL(replaced)[1] = c->file.exists && sm_segment_writes(c->file.file);
+  return replaced;
 }
 
-/* Gives how many names the file had that was replaced: all but one keep the old contents. */
+/* Gives how many names the file had that was replaced, all but one of which keep the old contents, and whether it is mapped here. */
 SEXP ffi_file_write(SEXP x, SEXP path, SEXP header, SEXP np) {
   const void *top = vmaxget();
   file_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)),
@@ -147,7 +150,7 @@ SEXP ffi_file_write(SEXP x, SEXP path, SEXP header, SEXP np) {
                  .header_size = (size_t)XLENGTH(header)};
   c.view = r_kernel_look(x, "x");
   c.work = r_kernel_work(&c.stop, np, false); /* the system reads the elements: a page that is gone is an error code there */
-  SEXP links = r_kernel_clean(write_body, file_clean, &c);
+  SEXP replaced = r_kernel_clean(write_body, file_clean, &c);
   vmaxset(top);
-  return links;
+  return replaced;
 }

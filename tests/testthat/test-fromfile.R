@@ -207,6 +207,24 @@ test_that("tofile() refuses what is read-only or no regular file, and says which
   expect_identical(readBin(at("b"), "double", 9), 1)
 })
 
+test_that("replacing a file that an array maps for writing is said", {
+  at <- folder_for_files()
+  m <- memmap(at("x"), "f8", 3, "w+")
+  m[] <- 1:3
+  w <- expect_warning(tofile(m, at("x")), "mapped", class = "sharedmem_file_warning")
+  expect_identical(w$path, at("x"))
+  expect_silent(tofile(m, at("x"))) # the array maps the file of before
+  expect_identical(fromfile(at("x"))[], c(1, 2, 3))
+  write_npy(1:2 + 0, at("y.npy"))
+  n <- memmap(at("y.npy"), mode = "r+")
+  expect_warning(write_npy(n, at("y.npy")), "mapped", class = "sharedmem_file_warning")
+  for (mode in c("r", "c")) {
+    p <- memmap(at("y.npy"), mode = mode)
+    expect_silent(write_npy(p, at("y.npy")))
+  }
+  expect_identical(read_npy(at("y.npy"))[], c(1, 2))
+})
+
 test_that("a tofile() that is killed or fails leaves the old file whole and nothing beside it", {
   skip_on_os(c("mac", "solaris"))
   skip_under_sanitizer()
