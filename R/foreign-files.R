@@ -11,7 +11,7 @@ file_layout <- function(path) {
   if (inherits(path, "filematrix")) return(filematrix_layout(sub("[.]bmat$", "", as.environment(path)$data.filename)))
   if (!is.character(path) || length(path) != 1L || is.na(path)) return(NULL)
   path <- path.expand(path)
-  if (endsWith(path, ".npy")) return(npy_layout(path))
+  if (endsWith(path, ".npy") || endsWith(path, ".npz")) return(npy_layout(path))
   if (endsWith(path, ".desc.txt")) return(filematrix_layout(sub("[.]desc[.]txt$", "", path)))
   if (endsWith(path, ".bmat") && file.exists(sub("bmat$", "desc.txt", path))) return(filematrix_layout(sub("[.]bmat$", "", path)))
   if (endsWith(path, ".desc")) bigmemory_layout(read_descriptor(path), dirname(path))
@@ -33,6 +33,7 @@ npy_layout <- function(path) {
 # The description in a descriptor file: R code that makes one object, of which nothing but its constants is believed or run.
 read_descriptor <- function(path) {
   bad <- function(...) abort_file(path, "is no descriptor of a big.matrix")
+  if (!file.exists(path)) abort_file(path, "does not exist")
   if (!isTRUE(file.size(path) < 1e9) || dir.exists(path)) bad()
   code <- tryCatch(parse(path, keep.source = FALSE), error = bad, warning = bad)
   e <- if (length(code) == 1L) code[[1L]]

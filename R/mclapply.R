@@ -62,16 +62,17 @@ mclapply <- function(X, FUN, ..., mc.preschedule = TRUE, mc.set.seed = TRUE, mc.
   theirs <- names(given) %in% names(formals(args(FUN)))
   each <- if (any(theirs)) {
     more <- c(list(...), given[theirs])
-    function(i) do.call(FUN, c(list(X[[i]]), more), quote = TRUE)
-  } else {
+    function(x) do.call(FUN, c(list(x), more), quote = TRUE)
+  } else if (...length()) {
     list(...) # an error in an argument is the caller's
-    function(i) FUN(X[[i]], ...)
-  }
+    function(x) FUN(x, ...)
+  } else FUN
   options <- c(list(np = max(1L, min(cores, n)), seed = mc.set.seed), given[!theirs])
   if (mc.silent) options$output <- "discard"
   alone <- cores < 2L || n < 2L || (!isTRUE(mc.allow.recursive) && in_worker())
-  out <- if (alone && !any(!theirs)) map_alone(each, n, mc.set.seed)
-         else map_lossy(pinned(each, affinity.list), n, options)
+  out <- if (alone && !any(!theirs)) map_alone(each, X, mc.set.seed)
+         else if (is.null(affinity.list)) map_lossy(each, X, options)
+         else map_lossy(pinned(each, X, affinity.list), seq_len(n), options)
   names(out) <- names(X)
   out
 }
@@ -124,16 +125,17 @@ check_cores <- function(cores) {
 in_worker <- function() is.finite(the$worker$budget)
 
 # In the session: errors as they are, and the random numbers of a map unless the caller wants the session's.
-map_alone <- function(each, n, seed) {
-  if (!seed) return(lapply(seq_len(n), each))
-  tryCatch(MapReduce(np = 0)$map(each, seq_len(n)), WorkerException = function(e) stop(e$reason))
+map_alone <- function(each, X, seed) {
+  if (!seed) return(lapply(X, each))
+  tryCatch(MapReduce(np = 0)$map(each, X), WorkerException = function(e) stop(reason_of(e)))
 }
 
 # A try-error in the place of what failed, and a warning that counts.
-map_lossy <- function(each, n, options) {
+map_lossy <- function(each, X, options) {
   if (!options$seed) each <- from_seed(each)
-  out <- do.call(MapReduce, c(options, on_error = "collect"))$map(each, seq_len(n))
-  failed <- which(vapply(out, inherits, NA, "WorkerException"))
+  out <- do.call(MapReduce, c(options, on_error = "collect"))$map(each, X)
+  failed <- which(vapply(out, is.object, NA))
+  failed <- failed[vapply(out[failed], inherits, NA, "WorkerException")]
   lost <- failed[vapply(out[failed], died, NA)]
   wrong <- length(failed) - length(lost)
   text <- c(if (wrong) sprintf(ngettext(wrong, "%d function call resulted in an error", "%d function calls resulted in an error"), wrong),
@@ -149,27 +151,34 @@ map_lossy <- function(each, n, options) {
 died <- function(e) identical(e$message, e$reason$message)
 
 # What try() would have given for the condition behind a WorkerException; for a death it is that exception itself.
-as_try_error <- function(e) try(stop(if (died(e)) e else e$reason), silent = TRUE)
+as_try_error <- function(e) try(stop(if (died(e)) e else reason_of(e)), silent = TRUE)
+
+# The condition behind a WorkerException; the call of the item's function is told as parallel and lapply() tell it.
+reason_of <- function(e) {
+  if (any(vapply(item_calls, identical, NA, conditionCall(e$reason)))) e$reason$call <- quote(FUN(X[[i]], ...))
+  e$reason
+}
+
+item_calls <- expression(func(item, ...), FUN(x, ...))
 
 # Each item begins with the generator as the session has it now.
 from_seed <- function(each) {
   force(each)
   seed <- get0(".Random.seed", envir = globalenv(), inherits = FALSE)
   if (is.null(seed)) return(each)
-  function(i) {
+  function(x) {
     assign(".Random.seed", seed, envir = globalenv())
-    each(i)
+    each(x)
   }
 }
 
-# Item i runs on the processors of affinity[[i]].
-pinned <- function(each, affinity) {
+# The function of i that runs item i on the processors of affinity[[i]].
+pinned <- function(each, X, affinity) {
   force(each)
-  if (is.null(affinity)) return(each)
   function(i) {
     before <- parallel::mcaffinity()
     on.exit(parallel::mcaffinity(before))
     parallel::mcaffinity(affinity[[i]])
-    each(i)
+    each(X[[i]])
   }
 }

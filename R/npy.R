@@ -14,7 +14,7 @@
 #' file before memory is asked for.
 #'
 #' A `.npz` archive gives a list of arrays by their names, read one by one. Members that are stored (`numpy.savez`) are read
-#' like files of their own; of deflated ones (`numpy.savez_compressed`) R's [unz()] unpacks the bytes, and their checksum is checked.
+#' like files of their own, R's [unz()] unpacks the bytes of deflated ones (`numpy.savez_compressed`); the checksums of both are checked.
 #'
 #' `write_npy()` writes to a temporary name beside `file` and renames it, like [tofile()]: at any time there is the old file or the whole
 #' new one. With `order = "C"` it needs memory for a second copy of `x` meanwhile. Names and dimnames are not written, as the format
@@ -129,12 +129,21 @@ read_npz <- function(file, members, np) {
                    sprintf("among the arrays of the archive: %s", paste(found$name, collapse = ", ")))
   read <- lapply(members, function(name) {
     m <- found[match(name, found$name), ]
-    tryCatch(if (m$method == 0) npy_at(file, zip_data(file, m), m$size, np) else read_deflated(file, m, np),
+    tryCatch(read_member(file, m, np),
              sharedmem_file_error = function(e)
                abort_file(file, sprintf("member '%s': %s", name, sub(sprintf("file '%s': ", file), "", conditionMessage(e), fixed = TRUE))))
   })
   names(read) <- members
   read
+}
+
+read_member <- function(file, m, np) {
+  at <- zip_data(file, m)
+  if (m$method != 0) return(read_deflated(file, m, np))
+  x <- npy_at(file, at, m$size, np)
+  if (is.null(x)) abort_file(file, "is an archive itself")
+  if (.Call(ffi_npy_crc, file, at, m$size) != m$crc) abort_file(file, "its bytes are damaged: they do not give its checksum")
+  x
 }
 
 # A deflated member: unz() unpacks it, piece by piece, into the array, or into scratch that is turned then.
@@ -190,6 +199,7 @@ zip_directory <- function(file) {
   end <- end[end + 21 <= length(tail)]
   if (!length(end)) zip_damaged(file)
   at <- end[length(end)] - 1
+  behind <- tail_at + at
   number <- function(k, n) zip_number(file, tail, at + k, n)
   directory <- list(count = number(10, 2), size = number(12, 4), at = number(16, 4))
   locator <- if (at >= 20) tail[at - 20 + 1:20]
@@ -198,8 +208,9 @@ zip_directory <- function(file) {
     if (!identical(record[1:4], as.raw(c(0x50, 0x4b, 6, 6)))) zip_damaged(file)
     large <- function(k) zip_number(file, record, k, 8)
     directory <- list(count = large(32), size = large(40), at = large(48))
+    behind <- zip_number(file, locator, 8, 8)
   }
-  if (directory$at + directory$size > size || directory$count * 46 > directory$size) zip_damaged(file)
+  if (directory$at + directory$size != behind || directory$count * 46 > directory$size) zip_damaged(file)
   c(directory, file_size = size)
 }
 
@@ -221,13 +232,15 @@ zip_members <- function(file) {
     m$entry <- rawToChar(name)
     m$method <- number(10, 2)
     m$crc <- number(16, 4)
-    if (number(8, 2) %% 2 == 1) abort_file(file, sprintf("member '%s' is encrypted", m$entry))
-    if (!m$method %in% c(0, 8) || (m$method == 0 && m$size != m$packed))
+    if (bitwAnd(number(8, 2), 0x2041) != 0) abort_file(file, sprintf("member '%s' is encrypted", m$entry))
+    if (!m$method %in% c(0, 8) || (m$method == 0 && m$size != m$packed) || bitwAnd(number(8, 2), 0x20) != 0 || number(6, 1) > 63)
       abort_file(file, sprintf("member '%s' is neither stored nor deflated", m$entry))
     at <<- at + 46 + sum(lengths)
     m
   })
+  if (at != length(bytes)) zip_damaged(file)
   column <- function(name, type) vapply(members, `[[`, type, name)
+  if (anyDuplicated(column("entry", ""))) zip_damaged(file)
   data.frame(entry = column("entry", ""), method = column("method", 0), crc = column("crc", 0), packed = column("packed", 0),
              size = column("size", 0), header = column("header", 0))
 }
@@ -251,9 +264,11 @@ zip_large <- function(file, m, extra) {
   m
 }
 
-# Where the bytes of a stored member begin.
+# Where the bytes of a member begin: behind a header of its own, which must name it too.
 zip_data <- function(file, m) {
-  local <- zip_bytes(file, m$header, 30)
-  if (zip_number(file, local, 0, 4) != 0x04034b50) zip_damaged(file)
-  m$header + 30 + zip_number(file, local, 26, 2) + zip_number(file, local, 28, 2)
+  name <- charToRaw(m$entry)
+  local <- zip_bytes(file, m$header, 30 + length(name))
+  if (zip_number(file, local, 0, 4) != 0x04034b50 || zip_number(file, local, 26, 2) != length(name) || !identical(local[-(1:30)], name))
+    zip_damaged(file)
+  m$header + 30 + length(name) + zip_number(file, local, 28, 2)
 }

@@ -11,7 +11,7 @@ library(sharedmem)
 for (file in c("harness", "figure", "floors", "peers")) source(sprintf("bench/%s.R", file))
 
 reading_order <- c("map", "heap", "results", "lock", "integral", "arrays", "arrays-memory", "argsort", "kernels", "region",
-                   "trace", "neighbours")
+                   "trace", "neighbours", "npy")
 there <- sub("^theme-(.*)\\.R$", "\\1", list.files("bench", "^theme-.*\\.R$"))
 there <- c(intersect(reading_order, there), setdiff(there, reading_order))
 out_dir <- if (length(options_given)) ".build/bench" else "bench"
@@ -36,7 +36,7 @@ run_theme <- function(theme, part, dll) {
 head_lines <- function() {
   packages <- c("sharedmem", "future.apply", "BiocParallel", "foreach", "doParallel", "doMC", "future", "pbmcapply", "bettermc", "mirai",
                 "mori",
-                "synchronicity", "interprocess", "filelock", "bigmemory", "ff", "shard", "SharedObject", "data.table")
+                "synchronicity", "interprocess", "filelock", "bigmemory", "ff", "shard", "SharedObject", "data.table", "RcppCNPy")
   here <- nzchar(vapply(packages, function(p) system.file(package = p), ""))
   versions <- vapply(packages[here], function(p) format(packageVersion(p)), "")
   pages <- "/sys/kernel/mm/transparent_hugepage/"

@@ -1,7 +1,7 @@
 /* arr_npy.c: see arr_npy.h.
  *
  * A cursor walks over the dictionary and never passes its end. Only what NumPy writes is taken: a dictionary with
- * exactly three keys, in any order, strings without escapes, integers with or without Python 2's L.
+ * exactly three keys, in any order, strings without escapes, integers with or without Python 2's L (but not in version 3).
  */
 #include "arr_npy.h"
 
@@ -14,6 +14,7 @@
 typedef struct {
   const char *at, *end;
   char *why;
+  bool longs; /* may integers end in L? */
 } cursor;
 
 static int refuse(char *why, const char *fmt, ...) {
@@ -106,23 +107,24 @@ static bool take_extent(cursor *c, int64_t *v) {
   const char *first = c->at;
   int64_t n = 0;
   while (c->at < c->end && *c->at >= '0' && *c->at <= '9' && n <= MOST_BYTES) n = n * 10 + (*c->at++ - '0');
-  if (c->at == first || n > MOST_BYTES) return false;
-  if (c->at < c->end && *c->at == 'L') c->at++;
+  if (c->at == first || n > MOST_BYTES || (*first == '0' && c->at > first + 1)) return false;
+  if (c->longs && c->at < c->end && *c->at == 'L') c->at++;
   *v = n;
   return true;
 }
 
 static int shape_value(cursor *c, sm_npy *h) {
-  if (!take(c, '(')) return damaged(c, "the shape is no tuple");
   h->ndim = 0;
-  while (!take(c, ')')) {
-    if (h->ndim > 0 && !take(c, ',')) return damaged(c, "the shape is no tuple");
-    if (h->ndim > 0 && take(c, ')')) return 0;
+  if (!take(c, '(')) return damaged(c, "the shape is no tuple");
+  if (take(c, ')')) return 0;
+  for (;;) {
     if (h->ndim == SM_NPY_NDIM) return refuse(c->why, "has more than %d extents", SM_NPY_NDIM);
     if (!take_extent(c, &h->dim[h->ndim])) return damaged(c, "an extent is no whole number from 0 to 2^52");
     h->ndim++;
+    bool comma = take(c, ',');
+    if (take(c, ')')) return comma || h->ndim > 1 ? 0 : damaged(c, "the shape is no tuple"); /* (3) is a number to Python */
+    if (!comma) return damaged(c, "the shape is no tuple");
   }
-  return 0;
 }
 
 static int descr_value(cursor *c, sm_npy *h) {
@@ -144,7 +146,9 @@ static int dictionary(cursor *c, sm_npy *h) {
   static const char *const key[] = {"descr", "fortran_order", "shape"};
   static int (*const value[])(cursor *, sm_npy *) = {descr_value, order_value, shape_value};
   unsigned seen = 0;
-  if (!take(c, '{')) return damaged(c, "it is no dictionary");
+  while (c->at < c->end && (*c->at == ' ' || *c->at == '\t')) c->at++;
+  if (c->at == c->end || *c->at != '{') return damaged(c, "it is no dictionary");
+  c->at++;
   while (!take(c, '}')) {
     const char *text;
     size_t n, k = 0;
@@ -158,7 +162,8 @@ static int dictionary(cursor *c, sm_npy *h) {
     int rc = value[k](c, h);
     if (rc < 0) return rc;
   }
-  blanks(c);
+  while (c->at < c->end && (*c->at == ' ' || *c->at == '\t')) c->at++;
+  while (c->at < c->end && *c->at == '\n') c->at++; /* to Python, blanks after the line's end are an indented line */
   if (seen != 7) return damaged(c, "descr, fortran_order or shape is missing");
   return c->at == c->end ? 0 : damaged(c, "something follows the dictionary");
 }
@@ -199,7 +204,7 @@ int sm_npy_read(const void *bytes, size_t n, uint64_t size, sm_npy *out, char *w
     return refuse(why, "ends within its header");
   }
   *out = (sm_npy){.offset = before + length, .swap = 1};
-  cursor c = {(const char *)p + before, (const char *)p + before + length, why};
+  cursor c = {(const char *)p + before, (const char *)p + before + length, why, p[6] < 3};
   int rc = dictionary(&c, out);
   return rc < 0 ? rc : measure(out, size - out->offset, why);
 }

@@ -149,6 +149,7 @@ SEXP ffi_argsort_run(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_read(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_file_write(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_npy_about(SEXP);
+SEXP ffi_npy_crc(SEXP, SEXP, SEXP);
 SEXP ffi_npy_dtype(SEXP);
 SEXP ffi_npy_marked(SEXP);
 SEXP ffi_npy_parse(SEXP, SEXP);
@@ -294,6 +295,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_file_read, 6),
     ROW(ffi_file_write, 4),
     ROW(ffi_npy_about, 1),
+    ROW(ffi_npy_crc, 3),
     ROW(ffi_npy_dtype, 1),
     ROW(ffi_npy_marked, 1),
     ROW(ffi_npy_parse, 2),

@@ -9,17 +9,13 @@
 
 #include "kern_threads.h"
 
-/* How memory that is read into comes to be there: back(ctx, offset, n) is called by the thread that then fills
- * these bytes; 0 or a negative code. */
-typedef int (*sm_file_back)(void *ctx, size_t offset, size_t n);
-
 /* What is read. */
 typedef struct {
   int fd;
   int64_t offset; /* in the file */
   size_t nbytes;
-  int swap;          /* bytes of a number whose order is turned round (1: none, 2, 4, 8) */
-  sm_file_back back; /* or NULL for memory that is there */
+  int swap;        /* bytes of a number whose order is turned round (1: none, 2, 4, 8) */
+  sm_back_fn back; /* or NULL for memory that is there */
   void *ctx;
 } sm_file_part;
 

@@ -37,6 +37,10 @@ void sm_stop_set(sm_stop *s, int code);
 /* True if the work is to be left. Cheap: one relaxed load; rank 0 also asks poll when it is time. */
 bool sm_stop_due(sm_stop *s, int rank);
 
+/* How memory that a kernel fills comes to be there: back(ctx, offset, n) is called before these bytes are touched; 0 or a
+ * negative code. */
+typedef int (*sm_back_fn)(void *ctx, size_t offset, size_t n);
+
 /* On how many threads a kernel runs, when it stops, and how it touches its data. */
 typedef struct {
   int np;

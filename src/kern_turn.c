@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#define SLICE ((size_t)1 << 20)
 #define TASK_BYTES ((int64_t)1 << 20)
 #define TILE_BYTES ((int64_t)16 << 10)
 
@@ -23,7 +24,8 @@ struct turn_job {
   turn_plane plane;
   int ndim;                                                                      /* axes longer than 1, at least 2 */
   int64_t dim[SM_TURN_NDIM], from_stride[SM_TURN_NDIM], to_stride[SM_TURN_NDIM]; /* in elements */
-  _Atomic int64_t next;
+  size_t nbytes;
+  _Atomic int64_t next; /* task, or slice to be backed */
 };
 
 typedef struct {
@@ -151,6 +153,18 @@ static void turn_work(void *arg, int rank, int np) {
   halve(j, &all, TASK_BYTES, each_task, &w);
 }
 
+/* The target's tiles are no runs of memory, so all of it is backed before, slice by slice. */
+static void back_work(void *arg, int rank, int np) {
+  turn_job *j = arg;
+  (void)np;
+  while (!sm_stop_due(j->stop, rank)) {
+    size_t at = (size_t)atomic_fetch_add(&j->next, 1) * SLICE;
+    if (at >= j->nbytes) return;
+    int rc = j->t->back(j->t->ctx, at, j->nbytes - at < SLICE ? j->nbytes - at : SLICE);
+    if (rc < 0) sm_stop_set(j->stop, rc);
+  }
+}
+
 int sm_turn_run(const sm_turn *t, const sm_work *work) {
   turn_job j = {.t = t, .stop = work->stop, .plane = plane_for(t)};
   int64_t n = 1;
@@ -165,6 +179,9 @@ int sm_turn_run(const sm_turn *t, const sm_work *work) {
     j.to_stride[k] = j.to_stride[k - 1] * j.dim[k - 1];
     j.from_stride[j.ndim - 1 - k] = j.from_stride[j.ndim - k] * j.dim[j.ndim - k];
   }
-  sm_work shared = sm_work_for(work, n * (int64_t)t->itemsize, 2 * TASK_BYTES);
-  return sm_threads_run(&shared, turn_work, &j);
+  j.nbytes = (size_t)n * t->itemsize;
+  sm_work shared = sm_work_for(work, (int64_t)j.nbytes, 2 * TASK_BYTES);
+  int rc = t->back ? sm_threads_run(&shared, back_work, &j) : 0;
+  atomic_store(&j.next, 0);
+  return rc < 0 ? rc : sm_threads_run(&shared, turn_work, &j);
 }

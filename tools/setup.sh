@@ -93,6 +93,7 @@ setup_check() {
   need_program pandoc pandoc
   need_program tidy tidy
   need_program qpdf qpdf
+  if [ "$(id -u)" = 0 ]; then need_program ip iproute2; fi # for tools/hosts.R
 }
 
 # The runtime of clang's sanitizers is a package of its own, named after clang's version.
@@ -115,18 +116,20 @@ setup_bench() {
   want_numpy
 }
 
-# What exists in one version only is fine as Debian has it; package future's classes for back ends are younger.
+# Debian's versions will do, but for package future, whose classes for back ends are younger, and what goes with it.
 setup_suites() {
   setup_test || return 1
-  want_packages foreach iterators doParallel doMC RUnit rngtools caret mlbench dplyr BiocParallel
+  want_packages foreach iterators doParallel doMC doRNG RUnit rngtools caret mlbench dplyr plyr glmnet lme4 boot pbapply BiocParallel furrr
+  ! debian || want_packages cli crayon prettyunits sessioninfo listenv digest pROC ipred doSNOW metafor mets rsample recipes \
+    spatstat.explore timereg robumeta
   suites=$top/.suites-lib
   mkdir -p "$suites"
   R_LIBS=$suites:$R_LIBS Rscript -e '
     if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
     wanted <- commandArgs(TRUE)[-1L]
     missing <- Filter(function(p) !dir.exists(file.path(commandArgs(TRUE)[1L], p)), wanted)
-    if (length(missing)) install.packages(missing, lib = commandArgs(TRUE)[1L], quiet = TRUE, Ncpus = 2)' \
-    "$suites" future future.apply furrr doFuture future.tests doRNG progressr
+    if (length(missing)) install.packages(missing, lib = commandArgs(TRUE)[1L], quiet = TRUE, Ncpus = 2, INSTALL_opts = "--no-docs")' \
+    "$suites" future future.apply doFuture future.tests progressr
 }
 
 for what in "$@"; do

@@ -12,6 +12,14 @@ static int refuse(void (*fn)(void *), void *ctx) {
   return SM_ECHANGED;
 }
 
+static _Atomic size_t backed;
+
+static int back(void *ctx, size_t offset, size_t n) {
+  if (ctx && offset > 0) return SM_ENOROOM;
+  backed += n;
+  return 0;
+}
+
 static void swap_bytes(uint8_t *p, size_t item, int width) {
   for (size_t at = 0; width > 1 && at < item; at += (size_t)width)
     for (int i = 0; i < width / 2; i++) {
@@ -42,7 +50,7 @@ static void turn(int ndim, const int64_t *dim, size_t item, int swap, int np) {
   size_t nbytes = (size_t)n * item;
   uint8_t *from = malloc(nbytes + 1), *to = malloc(nbytes + 1);
   for (size_t i = 0; i < nbytes; i++) from[i + 1] = (uint8_t)draw(); /* no alignment */
-  sm_turn t = {from + 1, to, ndim, dim, item, swap};
+  sm_turn t = {from + 1, to, ndim, dim, item, swap, NULL, NULL};
   sm_stop stop;
   sm_stop_init(&stop, never, NULL);
   check_case(sm_turn_run(&t, &(sm_work){np, &stop, NULL}) == 0 && right(&t, n), "turned", n, (int)item);
@@ -63,10 +71,15 @@ int main(void) {
   turn(0, NULL, 8, 1, 1);
   static const int64_t square[] = {2000, 2000};
   uint8_t *from = calloc(4000000, 1), *to = malloc(4000000);
-  sm_turn t = {from, to, 2, square, 1, 1};
+  sm_turn t = {from, to, 2, square, 1, 1, back, NULL};
   sm_stop stop;
   sm_stop_init(&stop, never, NULL);
   check(sm_turn_run(&t, &(sm_work){3, &stop, refuse}) == SM_ECHANGED, "memory that is no longer there");
+  sm_stop_init(&stop, never, NULL);
+  backed = 0;
+  check(sm_turn_run(&t, &(sm_work){3, &stop, NULL}) == 0 && backed == 4000000, "all of the target is backed once");
+  t.ctx = &t;
+  check(sm_turn_run(&t, &(sm_work){3, &stop, NULL}) == SM_ENOROOM, "memory that cannot be had");
   sm_stop_init(&stop, never, NULL);
   sm_stop_set(&stop, SM_EINTR);
   check(sm_turn_run(&t, &(sm_work){1, &stop, NULL}) == SM_EINTR, "a stop");

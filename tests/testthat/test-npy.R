@@ -179,7 +179,8 @@ test_that("what Python writes otherwise than NumPy's newest is taken: versions 2
   good(dict("\"=f8\""))
   good(dict("'f8'"))
   good(sprintf("{\"shape\":(3,),\"descr\":%s,\"fortran_order\":False}   ", d))
-  expect_identical(read_npy(npy_file(dict(d, shape = "(3)"), data = data))[], c(1, 2, 3))
+  for (shape in c("(3)", "(03,)", "3,")) file_error(read_npy(npy_file(dict(d, shape = shape), data = data)))
+  file_error(read_npy(npy_file(dict(d, shape = "(3L,)"), data = data, version = c(3, 0))))
 })
 
 test_that("a header that is damaged, cut off, or promises more than the file holds, is an error before memory is asked for", {
@@ -219,34 +220,6 @@ test_that("a header that is damaged, cut off, or promises more than the file hol
   file_error(read_npy(path))
   writeBin(c(npy_bytes(dict("'<f8'"), raw(24), c(2, 0))[1:8], as.raw(c(0, 0, 2, 0)), raw(200000)), path)
   file_error(read_npy(path))
-})
-
-test_that("headers with bytes changed, cut out and cut off by the thousand give an array inside the file or a classed error", {
-  seed <- as.integer(Sys.time()) %% 1e6
-  cat(sprintf("test-npy.R: seed %d\n", seed))
-  set.seed(seed)
-  whole <- npy_bytes(dict("'<f8'", "False", "(3, 2)"), raw(48))
-  path <- tempfile(fileext = ".npy")
-  on.exit(unlink(path))
-  read <- bad <- 0L
-  letters_of <- charToRaw("0123456789()[]{},:'\"<>|LTrueFalsfortran_order descr shape-iucbSUOVMm8\\")
-  for (i in 1:3000) {
-    b <- whole
-    for (k in seq_len(sample(3, 1))) {
-      at <- sample.int(length(b), 1)
-      switch(sample(5, 1), b[at] <- as.raw(sample(0:255, 1)), b[at] <- sample(letters_of, 1), b <- b[-at],
-             b <- append(b, sample(letters_of, 1), at), b <- b[seq_len(at)])
-      if (!length(b)) b <- raw(1)
-    }
-    writeBin(b, path)
-    x <- tryCatch(read_npy(path, np = 1), sharedmem_file_error = function(e) NULL)
-    if (is.null(x)) next
-    read <- read + 1L
-    y <- tryCatch(memmap(path), sharedmem_file_error = function(e) NULL)
-    bad <- bad + (nbytes(x) > length(b) || (!is.null(y) && !identical(suppressWarnings(y[]), suppressWarnings(x[]))))
-  }
-  expect_identical(bad, 0L)
-  expect_gt(read, 100L)
 })
 
 test_that("memmap() of a .npy file is the file itself, in R's order", {
@@ -329,29 +302,26 @@ test_that("archives give their arrays by name, stored and deflated alike", {
   expect_error(read_npy(mixed, members = "z"), class = "sharedmem_argument_error")
 })
 
-test_that("archives with bytes changed and cut off give the arrays, or a classed error", {
+test_that("an archive whose bytes, names or number of members do not fit each other is an error", {
   skip_without_numpy()
   path <- tempfile(fileext = ".npz")
   on.exit(unlink(path))
-  seed <- as.integer(Sys.time()) %% 1e6
-  cat(sprintf("test-npy.R: seed %d\n", seed))
-  set.seed(seed)
-  for (save in c("savez", "savez_compressed")) {
-    run_numpy(sprintf("np.%s(sys.argv[1], a=np.arange(40.), b=np.arange(6, dtype='i2').reshape(2, 3))", save), path)
-    whole <- readBin(path, "raw", 1e5)
-    bad <- 0L
-    for (i in 1:300) {
-      b <- whole
-      at <- sample.int(length(b), 2)
-      if (i %% 3 == 0) b <- b[seq_len(at[1L])] else b[at] <- as.raw(sample(0:255, 2))
-      writeBin(b, path)
-      x <- tryCatch(read_npy(path, np = 1), sharedmem_file_error = function(e) "refused")
-      # what is deflated has a checksum; only its name, shape or type can have changed
-      other <- save == "savez_compressed" && is.list(x) && identical(names(x), c("a", "b")) && !identical(x$a[], 0:39 + 0)
-      bad <- bad + (other || !is.list(x) && !identical(x, "refused"))
-    }
-    expect_identical(bad, 0L)
+  run_numpy("np.savez(sys.argv[1], a=np.arange(3.), b=np.arange(2))", path)
+  whole <- readBin(path, "raw", 1e5)
+  broken <- function(at, to) {
+    writeBin(replace(whole, at - 1L + seq_along(to), as.raw(to)), path)
+    file_error(read_npy(path))
   }
+  names_at <- grepRaw("b.npy", whole, all = TRUE, fixed = TRUE)
+  end <- length(whole) - 21L
+  broken(grepRaw(writeBin(1, raw()), whole, fixed = TRUE), 7)                       # an element: the checksum
+  broken(names_at[1L], charToRaw("c"))                                              # the member's own name
+  broken(names_at[2L], charToRaw("a"))                                              # the same name twice
+  broken(end + 8L, c(1, 0, 1, 0))                                                   # fewer members than the directory has
+  broken(end + 16L, xor(whole[end + 16L], as.raw(1)))                             # the directory elsewhere
+  writeBin(whole, path)
+  expect_length(read_npy(path), 2L)
+  expect_match(conditionMessage(file_error(memmap(path))), "read_npy")
 })
 
 test_that("bad arguments are errors that name them", {

@@ -125,3 +125,11 @@ test_that("workers of R's session and Python inside it write one array", {
   }))
   expect_identical(r, list(c(0L, 0L), matrix(rep(0:3 + 0, each = 100), 100)))
 })
+
+test_that("the example has R fill, NumPy transform and R read one array without a copy", {
+  r <- with_python(quote({
+    said <- utils::capture.output(source(system.file("examples", "numpy.R", package = "sharedmem"), local = new.env()))
+    answer(said)
+  }))
+  expect_match(r, "x\\[4, 9\\] is 6", all = FALSE)
+})

@@ -128,6 +128,30 @@ test_that("Python's workers and R's write one array at a time", {
   expect_identical(x[], outer(0:499, 1000 * (0:39), `+`))
 })
 
+test_that("Python's package sharedmem and R's write one array, each under its own lock and order", {
+  skip_if_not(on_linux)
+  skip_without_numpy()
+  python <- python_with_numpy()
+  skip_if_not(system2(python, c("-c", shQuote("import sharedmem")), stdout = FALSE, stderr = FALSE) == 0L,
+              "Python's package sharedmem is not installed (PYTHONPATH may name its folder)")
+  script <- tempfile(fileext = ".py")
+  on.exit(unlink(script))
+  writeLines(c("import sys, sharedmem", "import numpy as np", open_numpy,
+               "with sharedmem.MapReduce(np=2) as pool:", "    def work(j):", "        with pool.critical: a[0, 0] += 1",
+               "        a[1:, j] = 10 * j", "        return j", "    print(sum(pool.map(work, range(1, 40, 2))))"), script)
+  x <- empty(c(500, 40))
+  words <- as_words(shared_path(x))
+  said <- MapReduce(np = 2)$map(function(j) {
+    if (j == 0) return(system2(python, shQuote(c(script, words)), stdout = TRUE))
+    x[2:500, j] <- j
+    ""
+  }, c(0, seq(1, 39, by = 2)))
+  expect_identical(said[[1L]], "400")
+  expect_identical(x[1, 1], 20)
+  j <- 1:40
+  expect_identical(x[500, ], ifelse(j %% 2 == 1, j, 10 * (j - 1)) + 0)
+})
+
 test_that("what is no shared array is an argument error", {
   expect_identical(expect_error(shared_path(1:3), class = "sharedmem_argument_error")$arg, "x")
 })

@@ -4,17 +4,26 @@
 suites_dir <- Sys.getenv("SUITES_DIR", file.path(getwd(), ".build", "suites"))
 dir.create(suites_dir, recursive = TRUE, showWarnings = FALSE)
 
-# The unpacked source of a package as CRAN has it; fetched once.
+# The unpacked source of a package in the version that is installed, or where that cannot be had, as CRAN has it now; fetched once.
 source_of <- function(package) {
   path <- file.path(suites_dir, package)
   if (dir.exists(path)) return(path)
   if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) utils::chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
-  got <- utils::download.packages(package, suites_dir, type = "source", quiet = TRUE)
-  if (!nrow(got)) stop("could not fetch the source of ", package)
-  unpacking <- paste0(path, ".unpacking")
-  utils::untar(got[1L, 2L], exdir = unpacking)
+  unpacking <- tempfile(paste0(package, "-"), suites_dir)
+  dir.create(unpacking)
+  on.exit(unlink(unpacking, recursive = TRUE))
+  version <- if (nzchar(system.file(package = package))) utils::packageDescription(package)$Version
+  contrib <- utils::contrib.url(getOption("repos")[["CRAN"]], "source")
+  current <- utils::available.packages(contrib)[package, "Version"]
+  tarball <- file.path(unpacking, "source.tar.gz")
+  for (url in c(if (!is.null(version) && version != current) sprintf("%s/Archive/%s/%s_%s.tar.gz", contrib, package, package, version),
+                sprintf("%s/%s_%s.tar.gz", contrib, package, current))) {
+    got <- tryCatch(utils::download.file(url, tarball, quiet = TRUE) == 0L, error = function(e) FALSE, warning = function(w) FALSE)
+    if (got) break
+  }
+  if (!got) stop("could not fetch the source of ", package)
+  utils::untar(tarball, exdir = unpacking)
   file.rename(file.path(unpacking, package), path)
-  unlink(unpacking, recursive = TRUE)
   path
 }
 

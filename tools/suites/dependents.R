@@ -2,12 +2,14 @@
 # in the versions that are installed. A test that fails on ours alone counts as failed; one that fails on both, which an old version of the
 # package or a missing data set explains, as skipped.
 #
-#   Rscript tools/suites/dependents.R [PACKAGE...]
+#   Rscript tools/suites/dependents.R [PACKAGE... or 1, 2 or 3: a third of the quick ones]
 source("tools/suites/common.R")
 needed("foreach", "doParallel", "future", "testthat")
-packages <- c("caret", "plyr", "pROC", "rsample", "recipes", "mets", "metafor", "pbapply", "origami", "progressr", "doSNOW", "lme4",
-              "spatstat.explore", "ipred", "timereg", "robumeta", "vip", "pdp", "missForest", "bigstatsr")
-if (length(commandArgs(TRUE))) packages <- commandArgs(TRUE)
+quick <- c("plyr", "robumeta", "doSNOW", "ipred", "pbapply", "pROC")
+packages <- c(quick, "lme4", "caret", "rsample", "recipes", "mets", "metafor", "origami", "progressr", "spatstat.explore", "timereg",
+              "vip", "pdp", "missForest", "bigstatsr")
+told <- commandArgs(TRUE)
+if (length(told)) packages <- if (told[1L] %in% 1:3) quick[seq(as.integer(told[1L]), length(quick), by = 3L)] else told
 
 # Registrations of whoever registers a back end are led to the one under test.
 lead <- function(package, name, value) sprintf(
@@ -51,7 +53,9 @@ for (package in packages) {
     next
   }
   dir <- source_of(package)
+  start <- proc.time()[[3L]]
   runs <- lapply(profiles, function(profile) run_tests(package, profile, dir))
+  cat(sprintf("%s: %.0f s\n", package, proc.time()[[3L]] - start))
   if (is.null(runs$theirs)) {
     skipped(package, ": its tests do not run on doParallel and multicore")
     next

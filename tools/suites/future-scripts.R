@@ -1,7 +1,11 @@
 # The test scripts of future.apply and doFuture that go through all plans, with ours as the only one. A script counts as one test.
+#
+#   Rscript tools/suites/future-scripts.R [PACKAGE or SCRIPT...]
 source("tools/suites/common.R")
 needed("future", "future.apply", "doFuture", "doRNG")
-wanted <- commandArgs(TRUE)
+packages <- c("future.apply", "doFuture")
+wanted <- setdiff(commandArgs(TRUE), packages)
+if (any(packages %in% commandArgs(TRUE))) packages <- intersect(packages, commandArgs(TRUE))
 # by the name of its class, which the scripts compare with
 override <- c(
   'library(sharedmem)',
@@ -12,7 +16,7 @@ override <- c(
   '  assign("supportedStrategies", ours, envir = ns)',
   '})',
   'supportedStrategies <- function(...) "sharedmem"')
-for (package in c("future.apply", "doFuture")) {
+for (package in packages) {
   tests <- file.path(source_of(package), "inst", "testme")
   part <- function(folder) list.files(file.path(tests, folder), "\\.R$", full.names = TRUE)
   for (script in list.files(tests, "^test-.*\\.R$", full.names = TRUE)) {
