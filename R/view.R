@@ -9,6 +9,10 @@
 #' as the array's handle does, without a copy, and looks into the same memory there; `saveRDS()` and `save()` keep its values, and
 #' workers give back its values.
 #'
+#' Compiled code of R and of other packages takes it that a vector stays as it is during a call. While another process writes the same
+#' elements, give such code `x[]`, not a view: `order()` and `sort()` of a view that changes meanwhile can end R. The methods for `x`
+#' itself, `order(x)`, `sort(x)`, [argsort()], stand it.
+#'
 #' No copy is made for `f8`, `i4`, `c16` and `raw`. The other numeric dtypes and `b1` are converted on access; the
 #' first function that asks for the vector's address (most compiled code does) gets a full copy, which the view holds
 #' and shows from then on. `S<n>` is copied in full at the first access to an element. An `i8` is seen as double.

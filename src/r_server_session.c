@@ -224,7 +224,7 @@ static int begin(r_server *s, SEXP argv, SEXP envp) {
   if (rc == 0) rc = sm_socket_send_fd(s->proc.sock, fd, NULL);
   if (rc == 0) rc = sm_socket_send_fd(s->proc.sock, post[1], NULL);
   close(post[1]);
-  return rc;
+  return rc == SM_EGONE ? 0 : rc; /* it has ended already: the line says so, and its output why */
 }
 
 /* Start a server: argv and envp, character. */

@@ -94,6 +94,7 @@ setup_check() {
   need_program pandoc pandoc
   need_program tidy tidy
   need_program qpdf qpdf
+  if [ "$(id -u)" = 0 ]; then need_program ip iproute2; fi # for tools/hosts.R
 }
 
 # The runtime of clang's sanitizers is a package of its own, named after clang's version.

@@ -8,25 +8,25 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
 short='foreach dorng runit biocparallel future future-tests mclapply-users programs'
-long=(future-scripts:future.apply future-scripts:doFuture furrr r-parallel dependents:1 dependents:2 dependents:3)
+turns=(future-scripts:future.apply future-scripts:doFuture furrr r-parallel dependents:1 dependents:2 dependents:3)
 R_LIBS=$PWD/.suites-lib:$PWD/.lib${R_LIBS:+:$R_LIBS}
 export R_LIBS
 results=$PWD/.build/suites
 mkdir -p "$results"
 
 if [ -n "${ONLY:-}" ]; then suites=$ONLY
-elif [ -n "${ALL:-}" ]; then suites="${long[*]} $short"
-else suites="${long[$(($(date +%s) / 86400 % ${#long[@]}))]} $short"
+elif [ -n "${ALL:-}" ]; then suites="future-scripts furrr r-parallel dependents $short"
+else suites="${turns[$(($(date +%s) / 86400 % ${#turns[@]}))]} $short"
 fi
 
 run() {
-  local start=$SECONDS status
-  rm -f "$results/$1.counts"
+  local start=$SECONDS script=${1%%:*} out=$results/${1//:/-} status
+  rm -f "$out.counts"
   # shellcheck disable=SC2046
-  COUNTS=$results/$1.counts timeout 1500 Rscript --no-init-file "tools/suites/${1%%:*}.R" $(tr : ' ' <<<"${1#"${1%%:*}"}") \
-    </dev/null >"$results/$1.log" 2>&1
+  COUNTS=$out.counts timeout 3000 Rscript --no-init-file "tools/suites/$script.R" $(tr : ' ' <<<"${1#"$script"}") \
+    </dev/null >"$out.log" 2>&1
   status=$?
-  echo "$status $((SECONDS - start))" >"$results/$1.status"
+  echo "$status $((SECONDS - start))" >"$out.status"
 }
 
 for suite in $suites; do
@@ -35,15 +35,16 @@ for suite in $suites; do
 done
 wait
 for suite in $suites; do
-  read -r status seconds <"$results/$suite.status"
+  out=$results/${suite//:/-}
+  read -r status seconds <"$out.status"
   echo "--- $suite: $seconds s"
-  grep -E '^(FAILED|waived)' "$results/$suite.log"
-  if [ -s "$results/$suite.counts" ]; then
+  grep -E '^(FAILED|waived)' "$out.log"
+  if [ -s "$out.counts" ]; then
     # shellcheck disable=SC2046
-    add $(cat "$results/$suite.counts")
-    tail -n 1 "$results/$suite.log"
+    add $(cat "$out.counts")
+    tail -n 1 "$out.log"
   else
-    tail -n 20 "$results/$suite.log"
+    tail -n 20 "$out.log"
     failed "$suite: status $status"
   fi
 done

@@ -239,6 +239,9 @@ test_that("an i8 past 2^53 warns when read as double, and 2^53 itself does not",
   expect_warning(x[1], "2\\^53")
   expect_warning(x[], "2\\^53")
   expect_identical(as.character(bit64::as.integer64(x)), c("9007199254740993", "-9223372036854775807"))
+  warn <- getOption("warn")
+  expect_identical(names(table(x)), names(table(suppressWarnings(x[])))) # it turns warnings into errors, and leaves them so
+  expect_identical(getOption("warn"), warn)
   x[] <- 2^53
   expect_silent(x[])
 })

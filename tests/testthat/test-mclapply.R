@@ -19,6 +19,11 @@ test_that("an item that fails is a try-error in its own place, with and without 
     expect_identical(conditionMessage(attr(r$b, "condition")), "no good")
     expect_match(r$b, "^Error in FUN\\(X\\[\\[i\\]\\], \\.\\.\\.\\) : no good\n$")
   }
+  r <- quietly(sharedmem::mclapply(1:2, function(i, text) stop(text), text = "nor this", mc.cores = 2))
+  expect_match(r[[1L]], "^Error in FUN\\(X\\[\\[i\\]\\], \\.\\.\\.\\) : nor this\n$")
+  for (cores in 1:2)
+    expect_identical(sharedmem::mclapply(list(a = NULL, b = quote(x), c = 1:2), typeof, mc.cores = cores),
+                     list(a = "NULL", b = "symbol", c = "integer"))
   w <- warned(sharedmem::mclapply(1:3, function(i) stop("x"), mc.cores = 2))
   expect_s3_class(w, "sharedmem_lost_warning")
   expect_identical(c(w$errors, w$lost), c(3L, 0L))

@@ -2,13 +2,14 @@
 # in the versions that are installed. A test that fails on ours alone counts as failed; one that fails on both, which an old version of the
 # package or a missing data set explains, as skipped.
 #
-#   Rscript tools/suites/dependents.R [PACKAGE... or 1, 2 or 3: a third of them]
+#   Rscript tools/suites/dependents.R [PACKAGE... or 1, 2 or 3: a third of the quick ones]
 source("tools/suites/common.R")
 needed("foreach", "doParallel", "future", "testthat")
-packages <- c("caret", "plyr", "pROC", "rsample", "recipes", "mets", "metafor", "pbapply", "origami", "progressr", "doSNOW", "lme4",
-              "spatstat.explore", "ipred", "timereg", "robumeta", "vip", "pdp", "missForest", "bigstatsr")
+quick <- c("plyr", "robumeta", "doSNOW", "ipred", "pbapply", "pROC")
+packages <- c(quick, "lme4", "caret", "rsample", "recipes", "mets", "metafor", "origami", "progressr", "spatstat.explore", "timereg",
+              "vip", "pdp", "missForest", "bigstatsr")
 told <- commandArgs(TRUE)
-if (length(told)) packages <- if (told[1L] %in% 1:3) packages[seq(as.integer(told[1L]), length(packages), by = 3L)] else told
+if (length(told)) packages <- if (told[1L] %in% 1:3) quick[seq(as.integer(told[1L]), length(quick), by = 3L)] else told
 
 # Registrations of whoever registers a back end are led to the one under test.
 lead <- function(package, name, value) sprintf(
