@@ -29,10 +29,12 @@ export ASAN_OPTIONS UBSAN_OPTIONS
 MAKE="make -j2" R_MAKEVARS_USER=$PWD/.build/Makevars.asan R CMD INSTALL --no-docs --no-test-load --preclean \
   --clean -l "$lib" .build/sharedmem_*.tar.gz >.build/asan-install.log 2>&1 ||
   { failed "the package does not build with the sanitizers"; cat .build/asan-install.log; totals; exit; }
-# ps hangs in textdomain() now and then where the sanitizer's run-time is loaded into it
+# procps hangs in textdomain() now and then where the sanitizer's run-time is loaded into it
 mkdir -p .build/asan-bin
-printf '#!/bin/sh\nexec env -u LD_PRELOAD %s "$@"\n' "$(command -v ps)" >.build/asan-bin/ps
-chmod +x .build/asan-bin/ps
+for program in ps pkill pgrep; do
+  printf '#!/bin/sh\nexec env -u LD_PRELOAD %s "$@"\n' "$(command -v $program)" >.build/asan-bin/$program
+  chmod +x .build/asan-bin/$program
+done
 rm -f .build/counts-asan-r
 COUNTS=.build/counts-asan-r R_LIBS=$lib${R_LIBS:+:$R_LIBS} PATH=$PWD/.build/asan-bin:$PATH LD_PRELOAD=$runtime \
   Rscript tools/test.R --only="$only" --limit=600 >.build/asan.log 2>&1
