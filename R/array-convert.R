@@ -96,9 +96,10 @@ c.shared_array <- function(...) do.call(c, lapply(list(...), plain), quote = TRU
 #' @export
 rep.shared_array <- function(x, ...) rep(shared_values(x), ...)
 
-#' @rawNamespace S3method(rep.int, shared_array)
+# Not rep.int.shared_array: R CMD check takes that for a method of rep().
+#' @rawNamespace S3method(rep.int, shared_array, rep_int_shared)
 #' @noRd
-rep.int.shared_array <- function(x, times) rep.int(shared_values(x), times)
+rep_int_shared <- function(x, times) rep.int(shared_values(x), times)
 
 #' @rawNamespace S3method(rep_len, shared_array)
 #' @noRd
