@@ -300,6 +300,7 @@ void r_team_leave(bool quit) {
 static void exit_finalizer(SEXP x) {
   (void)x;
   if (r_here.of && r_here.pid == sm_pid()) r_team_leave(true);
+  sm_reap_join(); /* what a map has left to a thread ends before its session does */
 }
 
 SEXP ffi_team_guard_exit(void) {

@@ -330,3 +330,13 @@ test_that("each effect of a finished item happens once, whoever dies of what at 
     }
   }
 })
+
+test_that("a session that ends right after a map leaves no process behind, however long a worker's memory takes to go", {
+  skip_if_not(file.exists("/proc/self/stat"))
+  code <- paste("pids <- sharedmem::MapReduce(np = 2)$map(function(i) { kept <<- lapply(1:1e6, function(k) k + 0.5); Sys.getpid() }, 1:2)",
+                "cat(unlist(pids))", sep = "; ")
+  libs <- paste0("R_LIBS=", paste(.libPaths(), collapse = .Platform$path.sep))
+  out <- system2(file.path(R.home("bin"), "Rscript"), c("--vanilla", "-e", shQuote(code)), env = libs, stdout = TRUE)
+  left <- file.exists(file.path("/proc", strsplit(out, " ")[[1L]]))
+  expect_identical(left, c(FALSE, FALSE))
+})
