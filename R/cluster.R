@@ -160,7 +160,7 @@ node_is_dead <- function(node) {
 }
 
 # parallel::makeCluster(type = "SHAREDMEM"), where this R lets packages register types.
-register_cluster_type <- function() {
+register_cluster_type <- function(...) {
   register <- get0("registerClusterType", envir = asNamespace("parallel"), inherits = FALSE)
   if (is.function(register)) register("SHAREDMEM", function(spec, ...) make_shared_cluster(spec, ...))
 }

@@ -193,7 +193,7 @@ LostExceptionType <- function(message = "a worker's condition could not be seria
   structure(class = c("LostExceptionType", "sharedmem_warning", "warning", "condition"), list(message = message, call = NULL))
 
 # What stop("text") makes: nobody's methods are asked of it, where failures come by the thousand.
-is_plain_error <- function(cond) base::identical(class(cond), c("simpleError", "error", "condition")) && is.list(cond)
+is_plain_error <- function(cond) identical(class(cond), c("simpleError", "error", "condition")) && is.list(cond)
 
 # The message of a condition, also where the class has a broken conditionMessage().
 message_of <- function(cond) {
@@ -211,7 +211,7 @@ at_item <- function(item, label = NA_character_) if (is.na(item)) "" else paste(
 # What an item is to the user: its name, and its value where that is a single string or number, and not its place in the
 # sequence. A method of the user's for `[[` may do anything, so it is not called again.
 item_label <- function(sequence, names, item) {
-  if (is.null(names) && is.integer(sequence) && !is.object(sequence) && base::identical(sequence[[item]], as.integer(item)))
+  if (is.null(names) && is.integer(sequence) && !is.object(sequence) && identical(sequence[[item]], as.integer(item)))
     return(NA_character_)
   known <- is_shared(sequence) || (is.atomic(sequence) || is.list(sequence)) &&
     (!is.object(sequence) || inherits(sequence, c("data.frame", "factor", "Date", "POSIXct")))

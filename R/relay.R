@@ -47,7 +47,7 @@ own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "
 calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
   is_item <- vapply(calls[seq_len(last)], function(cl) base::identical(cl, item_call), NA)
   from <- if (any(is_item)) max(which(is_item)) else 1L
-  ours <- function(cl) base::identical(cl, quote(h(simpleError(msg, call)))) ||
+  ours <- function(cl) identical(cl, quote(h(simpleError(msg, call)))) ||
     is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% own_frames
   while (last > from && ours(calls[[last]])) last <- last - 1L
   calls <- calls[seq.int(from, last)]

@@ -36,9 +36,7 @@ constants <- list()
 trace_kinds <- character()
 
 .onLoad <- function(libname, pkgname) {
-  # other packages are met where they are loaded, and are not loaded for our sake
-  if (isNamespaceLoaded("parallel")) register_cluster_type()
-  setHook(packageEvent("parallel", "onLoad"), function(...) register_cluster_type())
+  when_loaded("parallel", register_cluster_type)
   the$worker$quit <- base::quit
   the$session$exit_guard <- .Call(ffi_team_guard_exit)
   # what every worker runs is read from the lazy-load database here, once, not in each of them
@@ -49,6 +47,11 @@ trace_kinds <- character()
     force(get(name, envir = ns))
   for (name in c("withCallingHandlers", "delayedAssign", "options", "environment"))
     force(get(name, envir = baseenv()))
-  if (isNamespaceLoaded("future")) register_future_methods()
-  setHook(packageEvent("future", "onLoad"), register_future_methods)
+  when_loaded("future", register_future_methods)
+}
+
+# Other packages are met where they are loaded, and are not loaded for our sake.
+when_loaded <- function(package, meet) {
+  if (isNamespaceLoaded(package)) meet()
+  setHook(packageEvent(package, "onLoad"), meet)
 }

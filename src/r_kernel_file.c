@@ -61,7 +61,9 @@ static void file_clean(void *arg) {
   sm_replace_drop(&c->file);
 }
 
-int r_file_back(void *seg, size_t offset, size_t n) { return sm_segment_back(seg, offset, n); }
+static int back_part(void *seg, size_t offset, size_t n) { return sm_segment_back(seg, offset, n); }
+
+sm_back_fn r_file_backing(const r_array *a) { return a->block ? NULL : back_part; }
 
 /* The number of elements to be read; raises what is wrong with the file's size. */
 static int64_t elements(const file_call *c, const struct stat *st) {
@@ -94,7 +96,7 @@ static SEXP read_body(void *arg) {
   SEXP x = PROTECT(r_array_new_bare(c->dtype, 1, &n, true));
   r_array *a = r_array_get(x, "x");
   size_t nbytes = (size_t)n * c->dtype.itemsize;
-  sm_file_part part = {c->fd, (int64_t)c->offset, nbytes, c->swap, a->block ? NULL : r_file_back, a->seg};
+  sm_file_part part = {c->fd, (int64_t)c->offset, nbytes, c->swap, r_file_backing(a), a->seg};
   int rc = sm_file_read(&part, a->data, &c->work);
   if (rc < 0) r_file_abort_code(c->path, rc);
   UNPROTECT(1);

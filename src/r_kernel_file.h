@@ -13,7 +13,7 @@ void r_file_abort_code(const char *path, int rc);
 /* Open a regular file for reading, without blocking, into *fd, which the caller's clean-up closes; raises for anything else. */
 void r_file_open(const char *path, int *fd, struct stat *st);
 
-/* Backs part of a new bare array; `seg` is its sm_segment. A sm_back_fn. */
-int r_file_back(void *seg, size_t offset, size_t n);
+/* What backs the parts of a new bare array, with its segment as context; NULL where its memory is there. */
+sm_back_fn r_file_backing(const r_array *a);
 
 #endif

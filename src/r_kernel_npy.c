@@ -72,7 +72,7 @@ static SEXP read_in_order(npy_call *c, const sm_npy *h) {
                        .offset = (int64_t)c->at + (int64_t)h->offset,
                        .nbytes = (size_t)h->length * h->dtype.itemsize,
                        .swap = h->swap,
-                       .back = a->block ? NULL : r_file_back,
+                       .back = r_file_backing(a),
                        .ctx = a->seg};
   int rc = sm_file_read(&part, a->data, &c->work);
   if (rc < 0) r_file_abort_code(c->path, rc);
@@ -95,7 +95,7 @@ static SEXP read_turned(npy_call *c, const sm_npy *h, const struct stat *before)
                .dim = h->dim,
                .itemsize = h->dtype.itemsize,
                .swap = h->swap,
-               .back = a->block ? NULL : r_file_back,
+               .back = r_file_backing(a),
                .ctx = a->seg};
   c->work.guard = sm_fault_guard;
   rc = sm_turn_run(&t, &c->work);
@@ -301,7 +301,7 @@ SEXP ffi_npy_turn(SEXP x, SEXP dtype, SEXP dim, SEXP how, SEXP np) {
                .dim = reversed ? extent : &length,
                .itemsize = d.itemsize,
                .swap = swap,
-               .back = a->block ? NULL : r_file_back,
+               .back = r_file_backing(a),
                .ctx = a->seg};
   sm_stop stop;
   sm_work work = r_kernel_work(&stop, np, v.fragile);
