@@ -222,6 +222,34 @@ test_that("a header that is damaged, cut off, or promises more than the file hol
   file_error(read_npy(path))
 })
 
+test_that("headers with bytes changed, cut out and cut off by the thousand give an array inside the file or a classed error", {
+  seed <- as.integer(Sys.time()) %% 1e6
+  cat(sprintf("test-npy.R: seed %d\n", seed))
+  set.seed(seed)
+  whole <- npy_bytes(dict("'<f8'", "False", "(3, 2)"), raw(48))
+  path <- tempfile(fileext = ".npy")
+  on.exit(unlink(path))
+  read <- bad <- 0L
+  letters_of <- charToRaw("0123456789()[]{},:'\"<>|LTrueFalsfortran_order descr shape-iucbSUOVMm8\\")
+  for (i in 1:3000) {
+    b <- whole
+    for (k in seq_len(sample(3, 1))) {
+      at <- sample.int(length(b), 1)
+      switch(sample(5, 1), b[at] <- as.raw(sample(0:255, 1)), b[at] <- sample(letters_of, 1), b <- b[-at],
+             b <- append(b, sample(letters_of, 1), at), b <- b[seq_len(at)])
+      if (!length(b)) b <- raw(1)
+    }
+    writeBin(b, path)
+    x <- tryCatch(read_npy(path, np = 1), sharedmem_file_error = function(e) NULL)
+    if (is.null(x)) next
+    read <- read + 1L
+    y <- tryCatch(memmap(path), sharedmem_file_error = function(e) NULL)
+    bad <- bad + (nbytes(x) > length(b) || (!is.null(y) && !identical(suppressWarnings(y[]), suppressWarnings(x[]))))
+  }
+  expect_identical(bad, 0L)
+  expect_gt(read, 100L)
+})
+
 test_that("memmap() of a .npy file is the file itself, in R's order", {
   path <- tempfile(fileext = ".npy")
   on.exit(unlink(path))
