@@ -10,6 +10,12 @@ add() {
   n_passed=$((n_passed + $1)) n_failed=$((n_failed + $2)) n_skipped=$((n_skipped + $3))
 }
 
+# of_the_day CHOICE...: one of them, another each day.
+of_the_day() {
+  shift $(($(date +%s) / 86400 % $#))
+  echo "$1"
+}
+
 # The closing line; the exit status of the script says whether all is well.
 totals() {
   [ -z "${COUNTS:-}" ] || echo "$n_passed $n_failed $n_skipped" >"$COUNTS"

@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
 short='foreach dorng runit biocparallel future future-tests mclapply-users programs'
-turns=(future-scripts:future.apply future-scripts:doFuture furrr r-parallel dependents:1 dependents:2 dependents:3)
+turn=$(of_the_day future-scripts:future.apply future-scripts:doFuture furrr r-parallel dependents:1 dependents:2 dependents:3)
 R_LIBS=$PWD/.suites-lib:$PWD/.lib${R_LIBS:+:$R_LIBS}
 export R_LIBS
 results=$PWD/.build/suites
@@ -16,7 +16,7 @@ mkdir -p "$results"
 
 if [ -n "${ONLY:-}" ]; then suites=$ONLY
 elif [ -n "${ALL:-}" ]; then suites="future-scripts furrr r-parallel dependents $short"
-else suites="${turns[$(($(date +%s) / 86400 % ${#turns[@]}))]} $short"
+else suites="$turn $short"
 fi
 
 run() {
