@@ -9,11 +9,12 @@
 # Runs `code` (braces, quoted braces, or lines of R source) in a fresh Rscript that has the package attached.
 # `vars`: a named list of values the code finds as variables. In the code `answer(x)` hands `x` back.
 # `env`: named character vector of environment variables. `grace`: seconds that processes of the
-# group may live on after the script before they count as left behind.
+# group may live on after the script before they count as left behind; none after a script that ended by itself, which
+# waits for what it forked, and ten after one that a signal ended, which could not.
 # Gives a list: status (exit code, NA if a signal or the limit ended it), signal (number, or NA),
 # stdout, stderr (lines), value (from answer()), elapsed (s), timed_out, left (pids that outlived
 # it), files (what it left in the directory that is its TMPDIR).
-run_script <- function(code, timeout = 60, env = character(), vars = list(), grace = 0,
+run_script <- function(code, timeout = 60, env = character(), vars = list(), grace = NULL,
                        package = TRUE) {
   source <- script_source(substitute(code), parent.frame())
   finish_script(start_source(source, timeout, env, vars, package), grace)
@@ -92,7 +93,7 @@ script_pid <- function(handle) {
 script_ended <- function(handle) any(file.exists(file.path(handle$dir, c("status", "late"))))
 
 # Waits for a script, ends what is left of its group, and gives the list described at run_script().
-finish_script <- function(handle, grace = 0) {
+finish_script <- function(handle, grace = NULL) {
   at <- function(name) file.path(handle$dir, name)
   lines <- function(name) if (file.exists(at(name))) readLines(at(name), warn = FALSE) else character()
   on.exit({
@@ -105,9 +106,10 @@ finish_script <- function(handle, grace = 0) {
   timed_out <- !file.exists(at("status"))
   # run.sh itself is still there for a moment after it has told the status
   if (!timed_out) wait_until(!handle$pgid %in% group_members(handle$pgid), 5)
-  if (!timed_out && grace > 0) wait_until(length(group_members(handle$pgid)) == 0L, grace)
   status <- if (timed_out) NA_integer_ else as.integer(lines("status"))
   signal <- if (!is.na(status) && status > 128L) status - 128L else NA_integer_
+  if (is.null(grace)) grace <- if (is.na(signal)) 0 else 10
+  if (!timed_out && grace > 0) wait_until(length(group_members(handle$pgid)) == 0L, grace)
   list(status = if (is.na(signal)) status else NA_integer_, signal = signal,
        stdout = lines("stdout"), stderr = lines("stderr"),
        value = if (file.exists(at("value.rds"))) readRDS(at("value.rds")),
