@@ -197,7 +197,7 @@ region_unwind <- function(id) {
 owner_error <- function(e, ptr, id) {
   if (!.Call(ffi_region_fail, ptr)) region_unwind(id)
   calls <- calls_of_region(sys.calls(), sys.nframe() - 2L)
-  stop(WorkerException(e, calls, NA_integer_, 0L, Sys.getpid()))
+  raise_failure(WorkerException(e, calls, NA_integer_, 0L, Sys.getpid()))
 }
 
 # From the braces to the handler that asks, without both.
