@@ -34,6 +34,11 @@
 #' [make_shared_cluster()] for `parLapply()`, [registerDoSharedmem()] for foreach, `plan(sharedmem::sharedmem)` for
 #' [future][sharedmem-future].
 #'
+#' @section Workers elsewhere:
+#' [ClusterBackend()] runs a map on mirai's daemons, on this machine or on others (`vignette("cluster")`: SSH, Slurm, PBS).
+#' [fork_server()] is a clean process that workers are forked from where the session must not fork, as in RStudio and Positron;
+#' [fork_daemons()] forks daemons for mirai, purrr, crew and tune that share packages and data.
+#'
 #' @section Options:
 #' All are set by `options()`.
 #'

@@ -93,11 +93,10 @@ static void matrix_check(const index_src *s) {
     }
 }
 
-/* a:b and seq_len(n) are compact in R: first, last and length say it all, unless C code has expanded one
- * and may have written to it. The class is taken from sequences made here. */
-static bool take_compact(sm_axis *a, int64_t extent, SEXP i) {
+/* Is it a:b, seq_len(n) or the like, which R keeps as first, last and length? The class is taken from sequences made here. */
+static bool is_sequence(SEXP i) {
   static SEXP known_int = NULL, known_real = NULL;
-  if (!ALTREP(i) || DATAPTR_OR_NULL(i) != NULL) return false;
+  if (!ALTREP(i)) return false;
   if (!known_int) {
     SEXP one = PROTECT(Rf_ScalarReal(1)), ten = PROTECT(Rf_ScalarReal(10)), far = PROTECT(Rf_ScalarReal(3e9));
     SEXP a1 = PROTECT(Rf_lang3(Rf_install(":"), one, ten)), a2 = PROTECT(Rf_lang3(Rf_install(":"), one, far));
@@ -105,10 +104,16 @@ static bool take_compact(sm_axis *a, int64_t extent, SEXP i) {
     R_PreserveObject(known_real = Rf_eval(a2, R_BaseEnv));
     UNPROTECT(5);
   }
-  bool is_int = TYPEOF(i) == INTSXP && ALTREP(known_int) && ALTREP_CLASS(i) == ALTREP_CLASS(known_int);
-  bool is_real = TYPEOF(i) == REALSXP && ALTREP(known_real) && ALTREP_CLASS(i) == ALTREP_CLASS(known_real);
+  SEXP known = TYPEOF(i) == INTSXP ? known_int : TYPEOF(i) == REALSXP ? known_real : R_NilValue;
+  return ALTREP(known) && ALTREP_CLASS(i) == ALTREP_CLASS(known);
+}
+
+/* A sequence is counted and not read, unless C code has expanded it and may have written to it. */
+static bool take_compact(sm_axis *a, int64_t extent, SEXP i) {
+  if (!is_sequence(i) || DATAPTR_OR_NULL(i) != NULL) return false;
+  bool is_int = TYPEOF(i) == INTSXP;
   R_xlen_t n = XLENGTH(i);
-  if ((!is_int && !is_real) || n == 0) return false;
+  if (n == 0) return false;
   double first = is_int ? INTEGER_ELT(i, 0) : REAL_ELT(i, 0), last = is_int ? INTEGER_ELT(i, n - 1) : REAL_ELT(i, n - 1);
   if (!(first >= 1 && first < (double)extent + 1 && last >= 1 && last < (double)extent + 1)) return false;
   sm_axis_range(a, extent, (int64_t)first - 1, last >= first ? 1 : -1, (int64_t)n);
@@ -158,12 +163,8 @@ SEXP r_private_vector(SEXP v) {
 }
 
 /* A subscript is read more than once: bounds are checked in one pass and trusted in the next. An ALTREP vector may lie in
- * memory that others write, so it is copied first. Compact sequences, which are counted and not read, stay. */
-static SEXP private_subscript(SEXP i) {
-  sm_axis axis;
-  bool number = TYPEOF(i) == INTSXP || TYPEOF(i) == REALSXP;
-  return number && take_compact(&axis, INT64_MAX - 1, i) ? i : r_private_vector(i);
-}
+ * memory that others write, so it is copied first. A sequence never does: R expands it into its own heap. */
+static SEXP private_subscript(SEXP i) { return is_sequence(i) ? i : r_private_vector(i); }
 
 static index_src *new_src(SEXP i) {
   index_src *s = (index_src *)R_alloc(1, sizeof *s);

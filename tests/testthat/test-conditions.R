@@ -68,7 +68,8 @@ test_that("last_error() is the last failure raised, with the calls in the worker
   inner <- function(i) stop(paste("bad", i))
   raise <- list(function() MapReduce(np = 2)$map(function(i) inner(i), 1), function() MapReduce(np = 0)$map(function(i) inner(i), 2),
                 function() background(function(i) inner(i), 3)$wait(),
-                function() { p <- Parallel(num_threads = 2); with(p, if (p$rank == 1) inner(4) else p$barrier()) })
+                function() { p <- Parallel(num_threads = 2); with(p, if (p$rank == 1) inner(4) else p$barrier()) },
+                function() { p <- Parallel(num_threads = 2); with(p, if (p$rank == 0) inner(5) else p$barrier()) })
   for (k in seq_along(raise)) {
     e <- tryCatch(raise[[k]](), WorkerException = identity)
     expect_identical(last_error(), e)
@@ -76,5 +77,5 @@ test_that("last_error() is the last failure raised, with the calls in the worker
     expect_true(any(grepl("inner", last_error()$traceback)))
   }
   MapReduce(np = 2, on_error = "collect")$map(function(i) inner(9), 1)
-  expect_identical(conditionMessage(last_error()$reason), "bad 4")
+  expect_identical(conditionMessage(last_error()$reason), "bad 5")
 })
