@@ -32,46 +32,78 @@ run_served <- function(server, pool, job, np) {
 
 # A process of the server's becomes the template of a map. told: what it is to run; state: the environment of a pool, or NULL.
 serve_map <- function(server, map, told, np, n, state) {
-  served <- start_served(server, list(if (is.null(state)) new.env() else state))
+  told$shape <- c(np, n, .Call(ffi_map_shape, map))
+  serve_team(server, map, told, list(if (is.null(state)) new.env() else state), if (told$kind == "background") told$func)
+}
+
+# The same for whatever has a team. shared: environments that the job's process has, too, as job_shared() makes them. early: a function
+# whose variables go at once, since the session will not wait while it runs.
+serve_team <- function(server, of, told, shared, early = NULL) {
+  served <- start_served(server, shared, told$kind)
   ok <- FALSE
   on.exit(if (!ok) end_served(served))
-  told$streams <- .Call(ffi_job_streams, map)
-  told$shape <- c(np, n, .Call(ffi_map_shape, map))
+  told$streams <- .Call(ffi_job_streams, of)
   told$session <- session_state()
-  if (told$kind == "background") told$variables <- mentioned_variables(told$func, served$scopes[[1L]])
+  if (!is.null(early)) told$variables <- mentioned_variables(early, served$scopes[[1L]], shared)
   .Call(ffi_job_give, served$ptr, told, served$known)
-  .Call(ffi_job_hand, served$ptr, map, told$streams)
+  .Call(ffi_job_hand, served$ptr, of, told$streams)
   answer <- .Call(ffi_job_answer, served$ptr)
   if (is.null(answer)) abort_server(server, "the fork server could not start a process for the work")
   if (!is.null(answer$error)) abort_class("sharedmem_server_error", paste0("the fork server cannot run this: ", answer$error))
-  .Call(ffi_job_adopt, served$ptr, map, answer$pid)
+  .Call(ffi_job_adopt, served$ptr, of, answer$pid)
   ok <- TRUE
   served
 }
 
 # ---- in the process of a job ----
 
-# Becomes the template of the session's map, which it does not return from.
+# Becomes the template of the session's map, region or cluster, which it does not return from.
 serve_job <- function(id) {
   tryCatch({
     about <- .Call(ffi_job_take, NULL)
-    state <- list2env(list(map = NULL, trace = NULL, seed = NULL, item = NA_real_, local = new_local(0L)), parent = emptyenv())
-    known <- c(list(state), adopt_search(about$search, about$packages))
-    told <- .Call(ffi_job_take, known)
+    shared <- job_shared(about$kind)
+    told <- .Call(ffi_job_take, c(shared, adopt_search(about$search, about$packages)))
     adopt_session(told$session)
     list2env(lapply(told$variables, unpack), globalenv())
-    main <- job_main(told, state)
-    state$map <- .Call(ffi_job_join, told$shape, told$output, told$streams)
+    job <- switch(about$kind, region = job_region(told, shared), cluster = job_cluster(told, shared[[1L]]), job_map(told, shared[[1L]]))
+    .Call(ffi_job_dress, job$of, told$streams)
   }, error = function(e) {
     .Call(ffi_job_reply, list(error = message_of(e)))
     .Call(ffi_job_take, NULL) # until the session has closed the line
   })
   .Call(ffi_job_reply, list(pid = Sys.getpid()))
-  .Call(ffi_job_serve, state$map, main, worker_jumped)
+  .Call(ffi_job_serve, job$of, job$main, job$jumped)
 }
 
-# What each worker evaluates.
-job_main <- function(told, state) {
+# Environments that stand for the session's: the state of a pool; of a region, itself and its variables; a cluster.
+job_shared <- function(kind) {
+  new <- function(class = NULL) structure(new.env(parent = emptyenv()), class = class)
+  switch(kind, region = list(new(), new("sharedmem_region"), new("sharedmem_variables")), cluster = list(new()),
+         list(list2env(list(map = NULL, trace = NULL, seed = NULL, item = NA_real_, local = new_local(0L)), parent = emptyenv())))
+}
+
+job_map <- function(told, state) {
+  main <- map_main(told, state)
+  state$map <- .Call(ffi_job_join, told$shape, told$output)
+  list(of = state$map, main = main, jumped = worker_jumped)
+}
+
+job_region <- function(told, shared) {
+  for (i in seq_along(shared)) list2env(told$region[[i]], shared[[i]])
+  ptr <- .Call(ffi_region_join, told$nproc, .Call(ffi_job_memory), told$owner)
+  shared[[1L]]$ptr <- ptr
+  the$worker$budget <- told$budget
+  refuse_dead(eval(call("function", NULL, NULL), told$frame))
+  c(of = ptr, region_main(shared[[2L]], ptr, told$nproc, worker_plan(told$budget, FALSE, NULL), told$seeds, told$code, told$frame))
+}
+
+job_cluster <- function(told, cl) {
+  cl$ptr <- .Call(ffi_node_join, told$n, told$output, .Call(ffi_job_memory), told$owner)
+  list(of = cl$ptr, main = node_main(cl, worker_plan(told$budget, FALSE, NULL, told$threads), told$seeds), jumped = function() NULL)
+}
+
+# What each worker of a map evaluates.
+map_main <- function(told, state) {
   plan <- worker_plan(told$budget, told$collect, told$seed, told$threads)
   refuse_dead(told$func)
   if (told$kind == "background") {

@@ -15,8 +15,8 @@
 #' @param output What nodes print: `"relay"` brings it to the session while it waits for them, `"inherit"` leaves them the session's
 #'   stdout and stderr, `"discard"` drops it.
 #' @param threads Whole number, or `NULL`: threads of BLAS and OpenMP in each node; see [MapReduce()].
-#' @return An object of class `sharedmem_cluster` and `cluster`: a list of nodes. Where the session cannot be forked, an error of class
-#'   `sharedmem_fork_error`.
+#' @return An object of class `sharedmem_cluster` and `cluster`: a list of nodes. Where the session cannot be forked, they are processes of
+#'   its [fork_server()]; where there can be none, an error of class `sharedmem_fork_error`.
 #' @source `makeForkCluster()` of R's package parallel.
 #' @seealso [mclapply()], [MapReduce()]
 #' @examples
@@ -31,25 +31,36 @@ make_shared_cluster <- function(n = NULL, output = "relay", threads = 1L) {
   n <- max(1L, resolve_np(check_np(n, "n", 1L)))
   check_choice(output, names(constants$output)[names(constants$output) != "spool"], "output")
   threads <- check_np(threads, "threads", 1L)
-  if (!fork_is_safe()) abort_class("sharedmem_fork_error", "the nodes of a cluster are forked, and this session cannot be")
+  server <- if (!fork_is_safe()) server_instead()
+  if (is.null(server) && !fork_is_safe())
+    abort_class("sharedmem_fork_error", "the nodes of a cluster are forked, and this session cannot be")
   cl <- new.env(parent = emptyenv())
-  cl$ptr <- .Call(ffi_node_new, n, constants$output[[output]])
+  cl$ptr <- .Call(ffi_node_new, n, constants$output[[output]], !is.null(server))
   cl$answers <- vector("list", n)
   cl$owed <- cl$stale <- integer(n) # answers that are to come from each node, and those among them for which nobody waits any more
-  plan <- worker_plan(max(1, floor(min(the$worker$budget, cpu_count()) / n)), FALSE, NULL, threads)
+  budget <- max(1, floor(min(the$worker$budget, cpu_count()) / n))
   seeds <- member_seeds(map_seed(FALSE), n)
-  main <- function(rank) {
-    worker_setup(plan)
-    set.seed(seeds[rank + 1L])
-    node_loop(cl$ptr)
+  if (is.null(server)) {
+    collect_garbage_before_fork()
+    .Call(ffi_node_spawn, cl$ptr, node_main(cl, worker_plan(budget, FALSE, NULL, threads), seeds), function() NULL)
+  } else {
+    told <- list(kind = "cluster", n = n, output = constants$output[[output]], owner = Sys.getpid(), budget = budget, threads = threads,
+                 seeds = seeds)
+    cl$served <- serve_team(server, cl$ptr, told, list(cl))
+    reg.finalizer(cl, function(cl) end_served(cl$served))
+    .Call(ffi_node_spawn_served, cl$ptr)
   }
-  collect_garbage_before_fork()
-  .Call(ffi_node_spawn, cl$ptr, main, function() NULL)
   nodes <- lapply(seq_len(n), function(i) structure(class = "sharedmem_node", list(cluster = cl, rank = i, host = "localhost")))
   structure(nodes, class = c("sharedmem_cluster", "cluster"))
 }
 
 # ---- in a node ----
+
+node_main <- function(cl, plan, seeds) function(rank) {
+  worker_setup(plan)
+  set.seed(seeds[rank + 1L])
+  node_loop(cl$ptr)
+}
 
 # Calls in parallel's protocol, until the one that says DONE.
 node_loop <- function(ptr) repeat {
@@ -100,7 +111,12 @@ recvOneData.sharedmem_cluster <- function(cl)
 closeNode.sharedmem_node <- function(node) invisible(NULL)
 
 #' @exportS3Method parallel::stopCluster
-stopCluster.sharedmem_cluster <- function(cl = NULL) invisible(.Call(ffi_node_end, cl[[1L]]$cluster$ptr))
+stopCluster.sharedmem_cluster <- function(cl = NULL) {
+  cluster <- cl[[1L]]$cluster
+  .Call(ffi_node_end, cluster$ptr)
+  if (!is.null(cluster$served)) end_served(cluster$served)
+  invisible(NULL)
+}
 
 #' @export
 print.sharedmem_cluster <- function(x, ...) {

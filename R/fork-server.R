@@ -1,9 +1,9 @@
 #' A clean process from which workers are forked
 #'
 #' Starts the session's fork server, a fresh R process that loads the session's packages and then waits. Workers of [MapReduce()],
-#' [background()], [mclapply()] and `plan(sharedmem::sharedmem)` are forked from it where the session itself cannot be forked, as in
-#' RStudio and Positron, and anywhere by `MapReduce(backend = ServerBackend)`. The first map that needs it starts it, which one message
-#' a session says; calling this beforehand loads packages and data ahead of time.
+#' [background()], [Parallel()], [mclapply()], [make_shared_cluster()] and `plan(sharedmem::sharedmem)` are forked from it where the
+#' session itself cannot be forked, as in RStudio and Positron, and those of maps anywhere by `MapReduce(backend = ServerBackend)`. What
+#' needs it first starts it, which one message a session says; calling this beforehand loads packages and data ahead of time.
 #'
 #' There is one a session. It ends with `$stop()`, and with the session, however that ends; its workers end with it. After its death
 #' the next map starts another. `fork_server()` with arguments replaces the one that runs.
@@ -32,8 +32,11 @@
 #' }
 #'
 #' The session answers while it waits for the map: `reduce` and handlers of conditions hold up a worker that fetches a variable
-#' meanwhile. A [background()] call is sent what its function mentions by name; for what it reaches in another way it waits
-#' until the session looks at it (`wait()`, `is_alive()`), or runs a map.
+#' meanwhile. A [background()] call is sent what its function mentions by name, and what may be an S3 method; for what it reaches in another
+#' way it waits until the session looks at it (`wait()`, `is_alive()`), or runs a map. So are the ranks of [Parallel()], with the
+#' variables of the function that the braces stand in; for what they reach in another way they wait until the session, which is rank 0,
+#' comes to a barrier, a loop's next item, a section, or the end. Nodes of [make_shared_cluster()] are answered while a call waits for them;
+#' they see the workspace as it was when the cluster was made.
 #'
 #' @param packages Character: packages to attach in the server when it starts, first one first. `NULL`: those that are attached in the
 #'   session. What the session attaches later is attached before the next map.
@@ -176,14 +179,14 @@ server_load <- function(server, packages) {
 
 # A process of the server's, told of the search path. An environment: ptr, id, scopes (where variables are fetched from), known
 # (environments that both ends have, those of `shared` first).
-start_served <- function(server, shared) {
+start_served <- function(server, shared, kind) {
   served <- new.env(parent = emptyenv())
   the$session$served_jobs <- served$id <- the$session$served_jobs + 1
   served$scopes <- session_scopes(server)
   served$known <- c(shared, lapply(served$scopes[-1L], `[[`, "env"))
   served$ptr <- .Call(ffi_job_new, server$ptr, list(type = "job", id = served$id), served$id)
   assign(job_key(served$id), served, envir = the$session$served)
-  .Call(ffi_job_give, served$ptr, list(search = describe_search(server, served$scopes), packages = server$packages),
+  .Call(ffi_job_give, served$ptr, list(kind = kind, search = describe_search(server, served$scopes), packages = server$packages),
         NULL)
   served
 }
@@ -297,18 +300,20 @@ home_among <- function(x, homes, seen, depth = 0L) {
   NULL
 }
 
-# Variables of the workspace that f mentions by name, and functions that it reaches by such names: for one who cannot be answered soon.
-# What could be refused is left to be asked for.
-mentioned_variables <- function(f, scope) {
+# Variables of the workspace that f mentions by name, and functions that it reaches by such names, and what may be an S3 method: for one
+# who cannot be answered soon. What could be refused is left to be asked for. shared: environments that are there, too.
+mentioned_variables <- function(f, scope, shared = list()) {
   found <- list()
-  queue <- list(f)
+  methods <- grep(".", ls(scope$values, all.names = TRUE), fixed = TRUE, value = TRUE)
+  methods <- Filter(is.function, mget(methods[!startsWith(methods, ".")], envir = scope$values))
+  queue <- list(f, as.function(list(as.call(c(list(quote(`{`)), lapply(names(methods), as.name)))), scope$values))
   while (length(queue)) {
     f <- queue[[1L]]
     queue <- queue[-1L]
     for (name in setdiff(all.names(body(f), unique = TRUE), c(names(found), ""))) {
       near <- environment(f)
       if (!identical(near, globalenv()) && is.function(g <- plain_value(name, near)) && !is.primitive(g)) queue <- c(queue, list(g))
-      if (!exists(name, envir = scope$values, inherits = FALSE) || !is_plain(scope$values[[name]])) next
+      if (!exists(name, envir = scope$values, inherits = FALSE) || !is_plain(scope$values[[name]], shared)) next
       found[[name]] <- tryCatch(scope_value(scope, name), error = function(e) NULL)
       if (is.function(found[[name]])) queue <- c(queue, list(found[[name]]))
     }
@@ -324,12 +329,22 @@ plain_value <- function(name, env) {
   if (missing(value)) NULL else value
 }
 
-# Functions of the workspace, vectors, and lists of these.
-is_plain <- function(x, depth = 0L) {
-  if (is.function(x)) return(!is.primitive(x) && identical(environment(x), globalenv()))
-  if (inherits(x, "connection")) return(FALSE)
-  if (is.list(x)) return(depth < 20L && all(vapply(unclass(x), is_plain, NA, depth + 1L)))
-  is.null(x) || is_shared(x) || is.atomic(x) || is.language(x)
+# Functions of the workspace and of packages, vectors, locks, shared environments, and lists of these; closures and environments that hold
+# no more than that, none of it a promise.
+is_plain <- function(x, shared = list(), depth = 0L) {
+  if (inherits(x, "connection") || depth > 20L) return(FALSE)
+  if (is_shared(x) || inherits(x, "sharedmem_lock")) return(TRUE)
+  if (is.function(x)) return(!is.primitive(x) && is_plain(environment(x), shared, depth + 1L))
+  if (is.environment(x)) {
+    if (identical(x, globalenv()) || identical(x, emptyenv()) || isNamespace(x) || startsWith(environmentName(x), "package:")) return(TRUE)
+    for (one in shared) if (identical(x, one)) return(TRUE)
+    names <- ls(x, all.names = TRUE)
+    if (!all(.Call(ffi_binding_kinds, names, x) %in% c("value", "locked"))) return(FALSE)
+    return(all(vapply(names, function(name) is_plain(plain_value(name, x), c(shared, list(x)), depth + 1L), NA)) &&
+             is_plain(parent.env(x), shared, depth + 1L))
+  }
+  if (is.list(x)) return(all(vapply(unclass(x), is_plain, NA, shared, depth + 1L)))
+  is.null(x) || is.atomic(x) || is.language(x)
 }
 
 # ---- large vectors ----

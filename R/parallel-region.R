@@ -52,7 +52,7 @@
 #' @param ... Clauses: [Shared()], [Private()], [Reduction()]. No two variables may have the same name.
 #' @param num_threads Whole number of at least 1: processes, the caller included. `NULL` means [cpu_count()]. A
 #'   region inside a worker or another region gets fewer, so that the machine is not oversubscribed. In debug mode
-#'   (see [set_debug()]) and where the session cannot be forked it is 1.
+#'   (see [set_debug()]) it is 1. Where the session cannot be forked, the other ranks are processes of its [fork_server()].
 #' @return An object of class `sharedmem_region` (an environment). Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `sharedmem.Parallel` of the Python package's 0.2 line; `#pragma omp parallel`, `for`, `single`, `critical`,
 #'   `ordered` and `barrier` of OpenMP.
@@ -137,25 +137,30 @@ region_run <- function(p, state, code, frame) {
   if (!is.null(state$ptr))
     abort_class("sharedmem_region_error", "this region runs already: a region inside it needs a Parallel() of its own")
   debug <- get_debug()
-  nproc <- if (debug || !fork_is_safe()) 1L else max(1L, resolve_np(state$requested))
+  nproc <- if (debug) 1L else max(1L, resolve_np(state$requested))
+  server <- if (nproc > 1L && !fork_is_safe()) server_instead()
+  if (is.null(server) && !fork_is_safe()) nproc <- 1L
   id <- the$session$regions <- the$session$regions + 1L
   budget <- the$worker$budget
-  ptr <- NULL
+  ptr <- served <- NULL
   on.exit({
     .Call(ffi_region_end, ptr)
+    if (!is.null(served)) end_served(served)
     state$ptr <- NULL
     the$worker$budget <- budget
     region_place(p, 0L, state$requested)
     variables_end(p$var)
   })
-  state$ptr <- ptr <- .Call(ffi_region_new, nproc, id)
+  state$ptr <- ptr <- .Call(ffi_region_new, nproc, id, !is.null(server))
   the$worker$budget <- max(1, floor(min(budget, state$requested) / nproc))
   variables_begin(p$var)
   region_place(p, 0L, nproc)
+  braces <- code
   if (!debug) code <- region_compile(code, frame)
   if (nproc > 1L) {
-    plan <- worker_plan(the$worker$budget, FALSE, map_seed(TRUE))
-    region_spawn(p, ptr, nproc, plan, code, frame)
+    seeds <- member_seeds(map_seed(TRUE), nproc)
+    if (is.null(server)) region_spawn(p, ptr, nproc, seeds, code, frame)
+    else served <- region_serve(server, p, state, ptr, nproc, seeds, code, braces, frame)
   }
   out <- withRestarts({
     withCallingHandlers({
@@ -236,9 +241,28 @@ region_agreement <- function(out, frames) {
 
 # ---- the members ----
 
-region_spawn <- function(p, ptr, nproc, plan, code, frame) {
-  seeds <- member_seeds(plan$seed, nproc)
-  plan["seed"] <- list(NULL)
+region_spawn <- function(p, ptr, nproc, seeds, code, frame) {
+  todo <- region_main(p, ptr, nproc, worker_plan(the$worker$budget, FALSE, NULL), seeds, code, frame)
+  collect_garbage_before_fork()
+  .Call(ffi_region_spawn, ptr, todo$main, todo$jumped)
+}
+
+# Members that the fork server forks. The session runs the braces itself, so what these mention goes with them.
+region_serve <- function(server, p, state, ptr, nproc, seeds, code, braces, frame) {
+  parts <- lapply(list(state, p, p$var), as.list.environment, all.names = TRUE)
+  parts[[1L]]["ptr"] <- list(NULL)
+  told <- list(kind = "region", region = parts, nproc = nproc, owner = Sys.getpid(), budget = the$worker$budget, seeds = seeds, code = code,
+               frame = frame)
+  served <- serve_team(server, ptr, told, list(state, p, p$var), as.function(list(braces), frame))
+  ok <- FALSE
+  on.exit(if (!ok) end_served(served))
+  .Call(ffi_region_spawn_served, ptr)
+  ok <- TRUE
+  served
+}
+
+# What a member evaluates, and what follows a jump to top level.
+region_main <- function(p, ptr, nproc, plan, seeds, code, frame) {
   suppressed <- c(0, 0)
   send <- function(type) function(value) .Call(ffi_region_send, ptr, constants$frame[[type]], value)
   relay <- function(cond, kind) relay_condition(cond, kind, send("condition"), function(kind) suppressed[kind] <<- suppressed[kind] + 1)
@@ -260,9 +284,8 @@ region_spawn <- function(p, ptr, nproc, plan, code, frame) {
     message = function(m) relay(m, 2L),
     progression = function(p) relay_progression(p, send("condition")))
   }
-  collect_garbage_before_fork()
   before <- geterrmessage()
-  .Call(ffi_region_spawn, ptr, main, function() fail(jump_reason(before), character()))
+  list(main = main, jumped = function() fail(jump_reason(before), character()))
 }
 
 # ---- loops ----

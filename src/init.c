@@ -52,8 +52,10 @@ SEXP ffi_remote_results(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_remote_stop(SEXP);
 SEXP ffi_map_spawn_served(SEXP);
 SEXP ffi_ordered(SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_node_new(SEXP, SEXP);
+SEXP ffi_node_join(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_node_new(SEXP, SEXP, SEXP);
 SEXP ffi_node_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_node_spawn_served(SEXP);
 SEXP ffi_node_end(SEXP);
 SEXP ffi_node_pids(SEXP);
 SEXP ffi_node_give(SEXP, SEXP, SEXP);
@@ -123,10 +125,12 @@ SEXP ffi_progress_wanted(SEXP);
 /* fork server */
 SEXP ffi_job_adopt(SEXP, SEXP, SEXP);
 SEXP ffi_job_answer(SEXP);
+SEXP ffi_job_dress(SEXP, SEXP);
 SEXP ffi_job_end(SEXP);
 SEXP ffi_job_give(SEXP, SEXP, SEXP);
 SEXP ffi_job_hand(SEXP, SEXP, SEXP);
-SEXP ffi_job_join(SEXP, SEXP, SEXP);
+SEXP ffi_job_join(SEXP, SEXP);
+SEXP ffi_job_memory(void);
 SEXP ffi_job_new(SEXP, SEXP, SEXP);
 SEXP ffi_job_reply(SEXP);
 SEXP ffi_job_serve(SEXP, SEXP, SEXP);
@@ -172,11 +176,13 @@ SEXP ffi_region_loop_begin(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_loop_claim(SEXP);
 SEXP ffi_region_loop_end(SEXP);
 SEXP ffi_region_loop_item(SEXP, SEXP);
-SEXP ffi_region_new(SEXP, SEXP);
+SEXP ffi_region_join(SEXP, SEXP, SEXP);
+SEXP ffi_region_new(SEXP, SEXP, SEXP);
 SEXP ffi_region_ordered(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_pids(SEXP);
 SEXP ffi_region_send(SEXP, SEXP, SEXP);
 SEXP ffi_region_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_region_spawn_served(SEXP);
 
 #define ROW(name, n) \
   { #name, (DL_FUNC)(void (*)(void))name, n }
@@ -206,10 +212,12 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_constants, 0),
     ROW(ffi_job_adopt, 3),
     ROW(ffi_job_answer, 1),
+    ROW(ffi_job_dress, 2),
     ROW(ffi_job_end, 1),
     ROW(ffi_job_give, 3),
     ROW(ffi_job_hand, 3),
-    ROW(ffi_job_join, 3),
+    ROW(ffi_job_join, 2),
+    ROW(ffi_job_memory, 0),
     ROW(ffi_job_new, 3),
     ROW(ffi_job_reply, 1),
     ROW(ffi_job_serve, 3),
@@ -244,8 +252,10 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_remote_results, 6),
     ROW(ffi_remote_stop, 1),
     ROW(ffi_map_spawn_served, 1),
-    ROW(ffi_node_new, 2),
+    ROW(ffi_node_join, 4),
+    ROW(ffi_node_new, 3),
     ROW(ffi_node_spawn, 3),
+    ROW(ffi_node_spawn_served, 1),
     ROW(ffi_node_end, 1),
     ROW(ffi_node_pids, 1),
     ROW(ffi_node_give, 3),
@@ -328,10 +338,12 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_region_loop_claim, 1),
     ROW(ffi_region_loop_end, 1),
     ROW(ffi_region_loop_item, 2),
-    ROW(ffi_region_new, 2),
+    ROW(ffi_region_join, 3),
+    ROW(ffi_region_new, 3),
     ROW(ffi_region_pids, 1),
     ROW(ffi_region_send, 3),
     ROW(ffi_region_spawn, 3),
+    ROW(ffi_region_spawn_served, 1),
     {NULL, NULL, 0},
 };
 

@@ -4,8 +4,9 @@
 
 #include "mem_filemap.h"
 #include "r_kernel.h"
-#include "r_map_template.h"
 #include "r_region.h"
+#include "r_team_template.h"
+#include "task_trace.h"
 
 typedef struct {
   const char *group, *name;

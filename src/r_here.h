@@ -21,7 +21,8 @@ typedef struct {
   int64_t item;                   /* -1 between items */
   sm_watch watch;                 /* the conditions that end its waits */
   sm_queue_slot_shm *slot;        /* where the owner reads which item runs; NULL in a member of a region */
-  pid_t awaited_by[R_HERE_DEPTH]; /* the processes that wait for this one to end: its owner, its owner's owner, ...; nawaited_by of them */
+  pid_t awaited_by[R_HERE_DEPTH]; /* the processes that wait for this one to end: its owner, its owner's owner, ...; nawaited_by of them, */
+  uint64_t awaited_ns[R_HERE_DEPTH]; /* and when each began to */
   int nawaited_by;
 } r_here_state;
 
@@ -30,12 +31,13 @@ extern r_here_state r_here;
 /* The rank of this process in `of`, or -1 if it is no member of it. */
 int r_here_rank(const void *of);
 
-/* In a new member, before r_here is set: fill in the processes that wait for it. owner: the process that has forked it, or 0 if that
- * process does not wait. */
-void r_here_set_awaited(r_here_state *now, pid_t owner);
+/* In a new member, before r_here is set: fill in the processes that wait for it. owner: whose team it is of, or 0 if that
+ * process does not wait; began_ns: when the team was made. */
+void r_here_set_awaited(r_here_state *now, pid_t owner, uint64_t began_ns);
 
-/* Does `pid` wait for this process to end? */
-bool r_here_awaited_by(pid_t pid);
+/* Will `pid`, which has held something since `since_ns`, hold it until this process has ended, because it waits for that? What the owner
+ * has taken later, in a rank of its own or in reduce(), it gives back. */
+bool r_here_awaited_by(pid_t pid, uint64_t since_ns);
 
 /* Around a wait of the running item for other processes: its time limit does not count the wait. */
 void r_here_pause(void);

@@ -17,8 +17,9 @@
 
 typedef struct {
   uint32_t magic;
-  _Atomic int32_t holder; /* pid of who holds the lock, or held it when it died; 0 for nobody */
-  uint64_t place[3];      /* the segment's id, and where in it the page lies */
+  _Atomic int32_t holder;    /* pid of who holds the lock, or held it when it died; 0 for nobody */
+  _Atomic uint64_t since_ns; /* when it got it */
+  uint64_t place[3];         /* the segment's id, and where in it the page lies */
   sm_lock_shm lock;
 } lock_page;
 
@@ -67,7 +68,7 @@ static int wait_for(lock_page *l) {
   int rc = SM_EAGAIN;
   while (rc == SM_EAGAIN) {
     pid_t holder = (pid_t)atomic_load(&l->holder);
-    if (r_here_awaited_by(holder))
+    if (r_here_awaited_by(holder, atomic_load(&l->since_ns)))
       r_abort("sharedmem_lock_error",
               "the lock is held by process %ld, which waits for this process to end: it cannot be entered in a map or region inside of it",
               (long)holder);
@@ -87,6 +88,7 @@ SEXP ffi_lock(SEXP call, SEXP op, SEXP args, SEXP env) {
   if (rc == SM_EAGAIN && held_here(l)) r_abort("sharedmem_lock_error", "the lock is entered twice: this process holds it already");
   if (rc == SM_EAGAIN) rc = wait_for(l);
   if (rc < 0) r_abort("sharedmem_lock_error", "lock: %s", sm_error_text(rc));
+  atomic_store(&l->since_ns, sm_clock_ns());
   atomic_store(&l->holder, (int32_t)sm_pid());
   return r_eval_section(true, env, leave, l);
 }

@@ -22,8 +22,8 @@ static struct {
 static int control_map(r_map *m) {
   m->mapped = m->nbytes;
   if (m->served) {
-    int rc = sm_segment_new(m->nbytes, &m->seg);
-    if (rc == 0) m->mem = m->seg->payload;
+    int rc = sm_segment_new(m->nbytes, &m->team.seg);
+    if (rc == 0) m->mem = m->team.seg->payload;
     return rc;
   }
   spare.settled = spare.settled || sm_reap_done();
@@ -39,9 +39,9 @@ static int control_map(r_map *m) {
 void r_map_unmap(r_map *m) {
   if (!m->mem) return;
   /* a template may leave workers dying */
-  if (m->seg) {
-    sm_segment_unref(m->seg);
-    m->seg = NULL;
+  if (m->team.seg) {
+    sm_segment_unref(m->team.seg);
+    m->team.seg = NULL;
   } else if (!spare.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
     spare.mem = m->mem;
     spare.nbytes = m->mapped;
@@ -81,7 +81,7 @@ static void point_at(r_map *m, const map_parts *parts) {
   m->ctl = (r_control_shm *)p;
   m->queue = (sm_queue_shm *)(p += parts->ctl);
   m->turn = (sm_turnstile_shm *)(p += parts->queue);
-  m->desks = (r_desk_shm *)(p += parts->turn);
+  m->team.desks = (r_desk_shm *)(p += parts->turn);
   r_team_set_rings(&m->team, p + parts->desks, m->ring_capacity, &m->ctl->team);
 }
 
@@ -100,8 +100,8 @@ int r_map_lay_out(r_map *m) {
 
 int r_map_lay_over(r_map *m) {
   map_parts parts = measure(m);
-  if (m->seg->nbytes < m->nbytes) return SM_EFORMAT;
-  m->mem = m->seg->payload;
+  if (m->team.seg->nbytes < m->nbytes) return SM_EFORMAT;
+  m->mem = m->team.seg->payload;
   point_at(m, &parts);
   return 0;
 }

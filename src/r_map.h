@@ -4,7 +4,7 @@
  *   r_control_shm | queue | turnstile | np desks of the template | np rings
  * Everything else in r_map is process-local. The external pointer's protected slot holds the list of results, which outlives a drive
  * that times out. A DEAD worker of a map that goes on (retries, collect) has a successor in the same rank, forked by the
- * template (r_map_template.h), which is the team's member np. In a served map (r_server.h) the template is a process that the owner
+ * template (r_team_template.h), which is the team's member np. In a served map (r_server.h) the template is a process that the owner
  * has not forked, and forks the first workers, too; the control memory then is a segment, and lies elsewhere in each of them.
  */
 #ifndef R_MAP_H
@@ -27,14 +27,6 @@ typedef struct {
 
 #define R_MAP_MAGIC 0x534D4D50u
 
-/* What the template is asked for and answers, one a rank. */
-typedef struct {
-  _Atomic int32_t command; /* r_template_command, taken by the template */
-  _Atomic int32_t pid;     /* of the worker spawned; negative code if that failed */
-  _Atomic int32_t status;  /* wait status once dead */
-  _Atomic int32_t dead;
-} r_desk_shm;
-
 /* What this process holds of the map's sections; see r_map_sync.c. */
 typedef struct {
   pid_t pid;
@@ -49,8 +41,7 @@ typedef struct r_map {
   int np; /* 0: everything runs in the owner */
   int64_t nitems;
   void *mem;
-  sm_segment *seg; /* behind it, in a map whose workers are no forks of the owner's (`served`); else NULL */
-  bool served;
+  bool served;   /* its workers are no forks of the owner's */
   size_t nbytes; /* used of it */
   size_t mapped;
   uint64_t spawned_ns; /* when its workers were; 0 before, and after their end */
@@ -59,17 +50,15 @@ typedef struct r_map {
   sm_queue_shm *queue;
   sm_turnstile_shm *turn;
   r_team team;
-  r_desk_shm *desks; /* np of them */
   uint64_t ring_capacity;
   uint8_t *delivered;        /* owner: items that have a result or have failed */
   int64_t first_undelivered; /* owner: all items below have been delivered */
   int64_t done;              /* owner: items delivered */
   int retries;
-  bool respawn;          /* a dead worker gets a successor, and results are published one by one */
-  double timeout_s;      /* of an item; Inf for none */
-  bool progress;         /* the owner's loop reports how far it is */
-  sm_trace_shm *trace;   /* a mapping of its own; NULL unless traced */
-  sm_segment *trace_seg; /* behind it, in a served map */
+  bool respawn;        /* a dead worker gets a successor, and results are published one by one */
+  double timeout_s;    /* of an item; Inf for none */
+  bool progress;       /* the owner's loop reports how far it is */
+  sm_trace_shm *trace; /* a mapping of its own, or in a served map the team's second segment; NULL unless traced */
   size_t trace_nbytes;
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */
   int trace_outer_rank;
@@ -90,7 +79,7 @@ void r_map_unmap(r_map *m);
 /* Lay out its control memory for np workers and nitems items. 0 or a negative code. */
 int r_map_lay_out(r_map *m);
 
-/* The same over memory that its owner, another process, has laid out: m->seg. */
+/* The same over memory that its owner, another process, has laid out: the team's segment. */
 int r_map_lay_over(r_map *m);
 
 #endif

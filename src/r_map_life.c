@@ -12,8 +12,8 @@
 #include "mem_arena.h"
 #include "mem_heap.h"
 #include "r_memory.h"
-#include "r_map_template.h"
 #include "r_map_trace.h"
+#include "r_team_template.h"
 #include "r_util.h"
 #include "r_map_worker.h"
 
@@ -25,7 +25,7 @@ void r_map_end(r_map *m) {
   sm_queue_stop(m->queue);
   if (m->spawned_ns > 0 && sm_clock_ns() - m->spawned_ns > WORKED_NS) sm_heap_forks_ended();
   m->spawned_ns = 0;
-  r_template_end(m);
+  r_template_end(&m->team);
   r_team_end(&m->team);
   for (int i = 0; i < m->np; i++) r_trace_lost(m, i, sm_queue_at(sm_queue_slot(m->queue, i), NULL));
 }
@@ -67,7 +67,8 @@ SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP names, SEXP retries, SEXP timeout, S
     m->respawn = Rf_asInteger(retries) != NA_INTEGER;
     m->retries = m->respawn ? Rf_asInteger(retries) : 0;
     m->timeout_s = Rf_asReal(timeout);
-    int rc = r_team_open(&m->team, m->np, (r_output_mode)Rf_asInteger(output));
+    m->team.run = r_worker_run;
+    int rc = r_team_open(&m->team, m, m->np, (r_output_mode)Rf_asInteger(output));
     if (rc == 0) rc = r_map_lay_out(m);
     if (rc < 0)
       r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a map of %d workers: %s", (double)m->nbytes, m->np, sm_error_text(rc));
@@ -96,7 +97,7 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   m->reserve = sm_heap_before_fork(m->np);
   m->spawned_ns = sm_clock_ns();
   int rc = r_team_begin_forks(&m->team);
-  if (rc == 0 && m->respawn) rc = r_template_spawn(m, main, jumped);
+  if (rc == 0 && m->respawn) rc = r_template_spawn(&m->team, main, jumped);
   int i = -1;
   while (rc == 0 && ++i < m->np && (i == 0 || !all_begun(m))) {
     rc = r_team_spawn(&m->team, i);
@@ -135,7 +136,7 @@ SEXP ffi_map_shape(SEXP ptr) {
 SEXP ffi_map_spawn_served(SEXP ptr) {
   r_map *m = r_map_get(ptr);
   int rc = 0, i = -1;
-  while (rc == 0 && ++i < m->np && (i == 0 || !all_begun(m))) rc = r_template_respawn(m, i);
+  while (rc == 0 && ++i < m->np && (i == 0 || !all_begun(m))) rc = r_template_respawn(&m->team, i);
   if (rc < 0) {
     r_map_end(m);
     r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc), fork_advice(rc));

@@ -10,12 +10,9 @@
 #include "r_map_supervise.h"
 
 #include <R.h>
-#include <errno.h>
-#include <signal.h>
-#include <unistd.h>
 
-#include "r_map_template.h"
 #include "r_map_trace.h"
+#include "r_team_template.h"
 #include "r_util.h"
 
 #define IDLE_DEATHS_MAX 8
@@ -28,13 +25,6 @@ typedef struct {
   int64_t running;   /* the one it was at, -1 */
   bool failed;       /* that one has no attempt left */
 } death;
-
-/* Its wait status, once it has been reaped. */
-static int take_status(r_drive *d, r_member *w, int rank) {
-  if (w->remote) return atomic_load(&d->m->desks[rank].dead) ? atomic_load(&d->m->desks[rank].status) : -1;
-  while (!sm_proc_wait(&w->proc, SM_SLICE_MS)) R_CheckUserInterrupt();
-  return w->proc.status;
-}
 
 static bool work_is_left(r_drive *d, int64_t lo, int64_t hi) { return lo < hi || sm_queue_left(d->m->queue) > 0; }
 
@@ -55,7 +45,7 @@ static void hand_on(r_drive *d, death *of) {
   while (of->first < end && m->delivered[of->first]) of->first++;
   if (of->first > end) of->first = end;
   int rc = sm_queue_assign(m->queue, of->rank, of->first, end, then, of->hi);
-  if (rc == 0 && !atomic_load(&m->queue->stop) && work_is_left(d, of->first, end)) rc = r_template_respawn(m, of->rank);
+  if (rc == 0 && !atomic_load(&m->queue->stop) && work_is_left(d, of->first, end)) rc = r_template_respawn(&m->team, of->rank);
   if (rc < 0) no_successor(d, rc, of);
 }
 
@@ -63,7 +53,7 @@ static void hand_on(r_drive *d, death *of) {
 static death examine(r_drive *d, int rank) {
   r_map *m = d->m;
   r_member *w = &m->team.member[rank];
-  death of = {rank, take_status(d, w, rank), w->proc.pid, 0, 0, -1, false};
+  death of = {rank, r_team_status(&m->team, rank), w->proc.pid, 0, 0, -1, false};
   int rc = sm_queue_inspect(m->queue, rank, &of.first, &of.hi, &of.running);
   if (rc < 0 || of.first < 0 || of.hi > m->nitems || of.first > of.hi || of.running >= of.hi || (of.running >= 0 && of.running < of.first))
     r_abort("sharedmem_channel_error", "the queue's slot %d is damaged", rank);
@@ -92,18 +82,11 @@ static void settle_death(r_drive *d, int rank) {
   UNPROTECT(1);
 }
 
-/* A successor whose template has died: its exit status will never be known. */
-static bool orphan_gone(r_map *m, const r_member *w) {
-  return !r_template_lives(m) && (w->chan.eof || (kill(w->proc.pid, 0) < 0 && errno == ESRCH));
-}
-
 bool r_supervise_deaths(r_drive *d) {
   bool any = false;
   r_map *m = d->m;
-  if (m->respawn || m->served) r_template_lives(m);
+  if (m->respawn || m->served) r_template_lives(&m->team);
   for (int i = 0; i < m->np && !d->failed; i++) {
-    r_member *w = &m->team.member[i];
-    if (w->remote && w->state == R_MEMBER_RUNNING && (atomic_load(&m->desks[i].dead) || orphan_gone(m, w))) w->ended = true;
     if (!r_team_has_died(&m->team, i)) continue;
     settle_death(d, i);
     any = true;
@@ -124,7 +107,7 @@ int r_supervise_timeouts(r_drive *d, int most) {
       continue;
     }
     w->doomed = item;
-    if (w->remote) r_template_kill(m, i);
+    if (w->remote) r_template_kill(&m->team, i);
     else sm_proc_kill(&w->proc);
   }
   return most;

@@ -33,8 +33,8 @@ SEXP ffi_trace_open(SEXP ptr, SEXP nranks, SEXP capacity) {
   size_t nbytes = sm_trace_nbytes(n, events);
   if (m->trace || nbytes == 0) r_abort("sharedmem_misuse_error", "cannot trace this map");
   void *mem = NULL;
-  int rc = m->served ? sm_segment_new(nbytes, &m->trace_seg) : sm_anon_map_lazy(nbytes, &mem);
-  if (rc == 0 && m->served) mem = m->trace_seg->payload;
+  int rc = m->served ? sm_segment_new(nbytes, &m->team.more) : sm_anon_map_lazy(nbytes, &mem);
+  if (rc == 0 && m->served) mem = m->team.more->payload;
   if (rc < 0) r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a trace: %s", (double)nbytes, sm_error_text(rc));
   m->trace = mem;
   m->trace_nbytes = nbytes;
@@ -45,9 +45,9 @@ SEXP ffi_trace_open(SEXP ptr, SEXP nranks, SEXP capacity) {
 void r_trace_close(r_map *m) {
   if (!m->trace) return;
   if (r_trace_target == m->trace) r_trace_attach(m->trace_outer, m->trace_outer_rank);
-  if (m->trace_seg) sm_segment_unref(m->trace_seg);
+  if (m->team.more) sm_segment_unref(m->team.more);
   else sm_anon_unmap(m->trace, m->trace_nbytes);
-  m->trace_seg = NULL;
+  m->team.more = NULL;
   m->trace = NULL;
 }
 

@@ -45,7 +45,8 @@ static void check_worker(void) {
   if (!in_worker()) r_abort("sharedmem_misuse_error", "not in a worker");
 }
 
-void r_worker_run(r_map *m, int rank, SEXP main, SEXP jumped) {
+void r_worker_run(void *map, int rank, SEXP main, SEXP jumped) {
+  r_map *m = map;
   sm_heap_tune_child(m->reserve);
   memset(&worker, 0, sizeof worker);
   worker.map = m;

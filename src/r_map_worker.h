@@ -5,6 +5,6 @@
 #include "r_map.h"
 
 /* In the child, straight after the fork: evaluates main(rank) and ends the process, whatever happens. Does not return. */
-void r_worker_run(r_map *m, int rank, SEXP main, SEXP jumped);
+void r_worker_run(void *map, int rank, SEXP main, SEXP jumped);
 
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "mem_segment.h"
+#include "r_team_template.h"
 #include "r_util.h"
 
 #define REGION_MAGIC 0x534D5247u
@@ -22,7 +23,8 @@
 static void region_free(r_region *r) {
   r_region_end(r);
   r_team_close(&r->team);
-  if (r->mem) sm_anon_unmap(r->mem, r->nbytes);
+  if (r->team.seg) sm_segment_unref(r->team.seg);
+  else if (r->mem) sm_anon_unmap(r->mem, r->nbytes);
   r->magic = 0;
   free(r);
 }
@@ -56,36 +58,58 @@ void r_region_take_place(r_region *r, int rank) {
   sm_schedule_open(&r->schedule, r->schedule.shm, rank);
 }
 
-static int lay_out(r_region *r) {
+/* Find the parts of a region in its memory: in a segment where there is `fd` (that of another process's region, to which it belongs
+ * then) or where it is served. */
+static int lay_out(r_region *r, bool served, int fd) {
   size_t ctl = r_team_align(sizeof *r->ctl), schedule = r_team_align(sm_schedule_nbytes(r->nproc));
-  r->nbytes = ctl + schedule + r_team_rings_nbytes(r->nproc, RING_CAPACITY);
-  int rc = sm_anon_map(r->nbytes, &r->mem);
+  size_t desks = r_team_align(sizeof(r_desk_shm) * (size_t)r->nproc);
+  r->nbytes = ctl + schedule + desks + r_team_rings_nbytes(r->nproc, RING_CAPACITY);
+  int rc = fd >= 0  ? sm_segment_adopt(fd, &r->team.seg)
+           : served ? sm_segment_new(r->nbytes, &r->team.seg)
+                    : sm_anon_map(r->nbytes, &r->mem);
   if (rc < 0) return rc;
-  uint8_t *p = r->mem;
+  if (r->team.seg && r->team.seg->nbytes < r->nbytes) return SM_EFORMAT;
+  uint8_t *p = r->team.seg ? r->team.seg->payload : r->mem;
   r->ctl = (r_region_shm *)p;
   r->schedule.shm = (sm_schedule_shm *)(p + ctl);
+  r->team.desks = (r_desk_shm *)(p + ctl + schedule);
+  r_team_set_rings(&r->team, p + ctl + schedule + desks, RING_CAPACITY, &r->ctl->team);
+  r->mem = p;
+  if (fd >= 0) return 0;
   sm_schedule_init(r->schedule.shm, r->nproc);
   sm_barrier_init(&r->ctl->barrier, r->nproc, sysconf(_SC_NPROCESSORS_ONLN) >= r->nproc);
-  r_team_set_rings(&r->team, p + ctl + schedule, RING_CAPACITY, &r->ctl->team);
   return sm_lock_init(&r->ctl->critical);
 }
 
-SEXP ffi_region_new(SEXP nproc, SEXP id) {
+/* A region, whose owner is this process or another one; see lay_out(). */
+static SEXP make(int nproc, int id, bool served, int fd, pid_t owner) {
   SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
   R_RegisterCFinalizerEx(ptr, region_finalize, FALSE);
   r_region *r = calloc(1, sizeof *r);
   if (!r) r_abort("sharedmem_memory_error", "cannot allocate a region");
   r->magic = REGION_MAGIC;
-  r->owner = sm_pid();
+  r->owner = owner;
   R_SetExternalPtrAddr(ptr, r);
-  r->nproc = Rf_asInteger(nproc);
-  r->id = Rf_asInteger(id);
-  int rc = r_team_open(&r->team, r->nproc, R_OUTPUT_SPOOL);
-  if (rc == 0) rc = lay_out(r);
+  r->nproc = nproc;
+  r->id = id;
+  r->team.run = r_region_run;
+  int rc = r_team_open(&r->team, r, r->nproc, R_OUTPUT_SPOOL);
+  r->team.owner = owner;
+  if (rc == 0) rc = lay_out(r, served, fd);
   if (rc < 0) r_abort("sharedmem_memory_error", "cannot map %.0f bytes for a region: %s", (double)r->nbytes, sm_error_text(rc));
-  r_region_take_place(r, 0);
+  if (owner == sm_pid()) r_region_take_place(r, 0);
   UNPROTECT(1);
   return ptr;
+}
+
+/* served: its members are to be no forks of this process. */
+SEXP ffi_region_new(SEXP nproc, SEXP id, SEXP served) {
+  return make(Rf_asInteger(nproc), Rf_asInteger(id), Rf_asLogical(served) == TRUE, -1, sm_pid());
+}
+
+/* In the process that is to be its template: the region of process `owner`, whose memory is behind a descriptor. */
+SEXP ffi_region_join(SEXP nproc, SEXP fd, SEXP owner) {
+  return make(Rf_asInteger(nproc), 0, true, Rf_asInteger(fd), (pid_t)Rf_asInteger(owner));
 }
 
 /* ---- failure ---- */
@@ -117,6 +141,7 @@ void r_region_end(r_region *r) {
   r_region_stop_sentinel(r);
   uint32_t none = 0;
   if (r_team_running(&r->team) > 0) atomic_compare_exchange_strong(&r->ctl->team.failed, &none, 1);
+  r_template_end(&r->team);
   r_team_end(&r->team);
 }
 

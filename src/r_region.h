@@ -1,9 +1,10 @@
 /* r_region.h: a parallel region: its shared memory, its team, and this process's place in it.
  *
  * Shared memory (MAP_SHARED, inherited by the fork), each part on its own cache line:
- *   r_region_shm | schedule | rings of ranks 0 ... nproc - 1 (the first is not used)
+ *   r_region_shm | schedule | desks of the template | rings of ranks 0 ... nproc - 1 (the first desk and ring are not used)
  * Rank 0 is the process that made the region (`owner`): it alone spawns, reads rings, kills, reaps and frees. The
- * others have the same struct by inheritance; `pid` is the process whose place the struct describes.
+ * others have the same struct by inheritance; `pid` is the process whose place the struct describes. In a served region (r_server.h) a
+ * process that the owner has not forked, the team's template, forks them; the memory then is a segment, and lies elsewhere in them.
  *
  * Failure: the team's `failed` is set once, by the first to fail or for a member that ended without closing its ring. Every wait
  * looks at it. A member that sees it ends; in the owner the R code of the region is left through its restart, also while it
@@ -34,6 +35,7 @@ typedef struct {
   int id; /* names the restart that leaves the region in the owner */
   void *mem;
   size_t nbytes;
+  size_t reserve; /* address space for each member's heap */
   r_region_shm *ctl;
   r_team team;
   sm_sentinel *sentinel; /* owner: what watches while it computes */
@@ -49,6 +51,9 @@ r_region *r_region_get(SEXP ptr, const char *what);
 
 /* Set the failure flag, if nobody has, and wake everybody. True where this call set it. */
 bool r_region_fail(r_region *r, int rank);
+
+/* What a member does right after its fork. Does not return. */
+void r_region_run(void *region, int rank, SEXP main, SEXP jumped);
 
 /* This process's place in the region: right after it was made, or in a member right after the fork. */
 void r_region_take_place(r_region *r, int rank);

@@ -4,6 +4,7 @@
 
 #include "mem_heap.h"
 #include "r_region.h"
+#include "r_team_template.h"
 #include "r_util.h"
 
 /* In the sentinel's thread: has a member that ended failed? rank i + 1. */
@@ -15,33 +16,53 @@ static bool member_ended(void *region, int i) {
 
 static void watch_members(r_region *r) {
   int *fds = (int *)R_alloc((size_t)r->nproc, sizeof *fds);
-  for (int i = 1; i < r->nproc; i++) fds[i - 1] = r->team.member[i].proc.pidfd;
+  for (int i = 1; i < r->nproc; i++) {
+    r_member *m = &r->team.member[i];
+    if (m->remote) m->proc.pidfd = sm_proc_open_pidfd(m->proc.pid);
+    fds[i - 1] = m->proc.pidfd;
+  }
   r->sentinel = sm_watch_start(&r->ctl->team.failed, fds, r->nproc - 1, member_ended, r);
 }
 
 static void nothing(void) {}
 
-/* Fork ranks 1, 2, ...: each evaluates main(rank), or jumped() after a jump to top level, and ends. */
-SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
-  r_region *r = r_region_get(ptr, "spawn");
-  size_t reserve = sm_heap_before_fork(r->nproc);
-  int rc = r_team_begin_forks(&r->team), i = 0;
-  while (rc == 0 && ++i < r->nproc) {
-    rc = r_team_spawn(&r->team, i);
-    if (rc == 1) {
-      sm_heap_tune_child(reserve);
-      r_region_take_place(r, i);
-      r_team_work w = {r, NULL, true, main, jumped, nothing};
-      r_team_work_as(&r->team, i, &w);
-    }
-  }
+void r_region_run(void *region, int rank, SEXP main, SEXP jumped) {
+  r_region *r = region;
+  sm_heap_tune_child(r->reserve);
+  r_region_take_place(r, rank);
+  r_team_work w = {r, NULL, true, main, jumped, nothing};
+  r_team_work_as(&r->team, rank, &w);
+}
+
+static void spawned(r_region *r, int rc, int at) {
   if (rc < 0) {
     r_region_end(r);
-    r_abort("sharedmem_fork_error", "cannot start process %d of %d: %s", i, r->nproc, sm_error_text(rc));
+    r_abort("sharedmem_fork_error", "cannot start process %d of %d: %s", at, r->nproc, sm_error_text(rc));
   }
   r_team_end_forks(&r->team);
   r->ticked_ns = sm_clock_ns();
   watch_members(r);
+}
+
+/* Fork ranks 1, 2, ...: each evaluates main(rank), or jumped() after a jump to top level, and ends. */
+SEXP ffi_region_spawn(SEXP ptr, SEXP main, SEXP jumped) {
+  r_region *r = r_region_get(ptr, "spawn");
+  r->reserve = sm_heap_before_fork(r->nproc);
+  int rc = r_team_begin_forks(&r->team), i = 0;
+  while (rc == 0 && ++i < r->nproc) {
+    rc = r_team_spawn(&r->team, i);
+    if (rc == 1) r_region_run(r, i, main, jumped); /* does not return */
+  }
+  spawned(r, rc, i);
+  return R_NilValue;
+}
+
+/* The same by the template that the region's team has been given. */
+SEXP ffi_region_spawn_served(SEXP ptr) {
+  r_region *r = r_region_get(ptr, "spawn");
+  int rc = 0, i = 0;
+  while (rc == 0 && ++i < r->nproc) rc = r_template_respawn(&r->team, i);
+  spawned(r, rc, i);
   return R_NilValue;
 }
 

@@ -7,6 +7,7 @@
 
 #include <R.h>
 
+#include "r_team_template.h"
 #include "r_util.h"
 
 void r_region_tend(r_region *r, SEXP ptr) {
@@ -21,8 +22,10 @@ void r_region_tend(r_region *r, SEXP ptr) {
   }
   for (int i = 1; i < r->nproc; i++)
     if (r_team_has_died(&r->team, i)) {
-      r->team.member[i].state = R_MEMBER_DEAD;
-      sm_proc_close(&r->team.member[i].proc);
+      r_member *m = &r->team.member[i];
+      m->state = R_MEMBER_DEAD;
+      if (m->remote) m->proc.status = r_team_status(&r->team, i);
+      sm_proc_close(&m->proc);
       r_region_fail(r, i);
     }
 }

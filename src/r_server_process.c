@@ -13,8 +13,9 @@
 
 #include "mem_heap.h"
 #include "proc_exec.h"
-#include "r_map_template.h"
+#include "r_map_worker.h"
 #include "r_server.h"
+#include "r_team_template.h"
 #include "r_util.h"
 
 static struct {
@@ -174,25 +175,26 @@ SEXP ffi_job_reply(SEXP value) {
   return R_NilValue;
 }
 
-static int join_map(r_map *m, SEXP streams, double trace_nbytes) {
-  int rc = sm_segment_adopt(next_fd(&own.job.in), &m->seg);
+static int join_map(r_map *m, double trace_nbytes) {
+  int rc = sm_segment_adopt(next_fd(&own.job.in), &m->team.seg);
   if (rc == 0) rc = r_map_lay_over(m);
   if (rc == 0 && trace_nbytes > 0) {
-    rc = sm_segment_adopt(next_fd(&own.job.in), &m->trace_seg);
-    if (rc == 0) rc = sm_trace_check((sm_trace_shm *)m->trace_seg->payload, (size_t)trace_nbytes);
-    if (rc == 0) m->trace = (sm_trace_shm *)m->trace_seg->payload;
+    rc = sm_segment_adopt(next_fd(&own.job.in), &m->team.more);
+    if (rc == 0) rc = sm_trace_check((sm_trace_shm *)m->team.more->payload, (size_t)trace_nbytes);
+    if (rc == 0) m->trace = (sm_trace_shm *)m->team.more->payload;
     m->trace_nbytes = (size_t)trace_nbytes;
-  }
-  for (R_xlen_t k = 0; rc == 0 && k < XLENGTH(streams); k++) {
-    int i = INTEGER_ELT(streams, k);
-    if (i < 0 || i >= 2 * m->np) return SM_EFORMAT;
-    m->team.member[i / 2].out[i % 2].end = next_fd(&own.job.in);
   }
   return rc;
 }
 
+/* The descriptor of a team's memory, which the session has handed over. */
+SEXP ffi_job_memory(void) {
+  check_server();
+  return Rf_ScalarInteger(next_fd(&own.job.in));
+}
+
 /* The session's map, in this process: shape is c(workers, items, 1 where workers have successors, bytes of the trace). */
-SEXP ffi_job_join(SEXP shape, SEXP output, SEXP streams) {
+SEXP ffi_job_join(SEXP shape, SEXP output) {
   check_server();
   SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
   r_map *m = calloc(1, sizeof *m);
@@ -203,22 +205,34 @@ SEXP ffi_job_join(SEXP shape, SEXP output, SEXP streams) {
   m->np = (int)REAL_ELT(shape, 0);
   m->nitems = (int64_t)REAL_ELT(shape, 1);
   m->respawn = REAL_ELT(shape, 2) != 0;
-  r_output_mode mode = (r_output_mode)Rf_asInteger(output);
-  int rc = r_team_open(&m->team, m->np, mode == R_OUTPUT_INHERIT ? R_OUTPUT_RELAY : mode);
+  m->team.run = r_worker_run;
+  int rc = r_team_open(&m->team, m, m->np, (r_output_mode)Rf_asInteger(output));
   m->team.owner = own.session;
-  if (rc == 0) rc = join_map(m, streams, REAL_ELT(shape, 3));
+  if (rc == 0) rc = join_map(m, REAL_ELT(shape, 3));
   if (rc < 0) r_abort("sharedmem_server_error", "the session's map cannot be had here: %s", sm_error_text(rc));
+  m->reserve = sm_heap_before_fork(m->np);
   R_SetExternalPtrAddr(ptr, m);
   UNPROTECT(1);
   return ptr;
 }
 
-/* Be the template of that map. Does not return. */
-SEXP ffi_job_serve(SEXP map, SEXP main, SEXP jumped) {
+/* The streams of its members: those of which ffi_job_streams() has told are handed over. */
+SEXP ffi_job_dress(SEXP of, SEXP streams) {
   check_server();
-  r_map *m = r_map_get(map);
-  m->reserve = sm_heap_before_fork(m->np);
-  r_template_serve(m, own.job.sock, main, jumped);
+  r_team *t = r_team_get(of);
+  if (t->output == R_OUTPUT_INHERIT) t->output = R_OUTPUT_RELAY; /* to the session's streams, which are none of this process's */
+  for (R_xlen_t k = 0; k < XLENGTH(streams); k++) {
+    int i = INTEGER_ELT(streams, k);
+    if (i < 0 || i >= 2 * t->n) r_abort("sharedmem_server_error", "the session's streams cannot be had here");
+    t->member[i / 2].out[i % 2].end = next_fd(&own.job.in);
+  }
+  return R_NilValue;
+}
+
+/* Be the template of that team. Does not return. */
+SEXP ffi_job_serve(SEXP of, SEXP main, SEXP jumped) {
+  check_server();
+  r_template_serve(r_team_get(of), own.job.sock, main, jumped);
   return R_NilValue;
 }
 

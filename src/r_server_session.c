@@ -1,7 +1,7 @@
 /* r_server_session.c: the session's side of a fork server; see r_server.h.
  *
  * Ownership: a server, a job and a guest (a process of a job that asks for variables) belong to the process that made them; in a fork of
- * it they are nobody's. A job's line socket becomes its map's, when the job has become the map's template.
+ * it they are nobody's. A job's line socket becomes its team's, when the job has become the team's template.
  * Errors: what a guest is sent is sent under a handler, since its asking must not fail what the session does.
  */
 #include <R.h>
@@ -15,8 +15,8 @@
 #include "chan_socket.h"
 #include "mem_file.h"
 #include "proc_exec.h"
-#include "r_map_template.h"
 #include "r_server.h"
+#include "r_team_template.h"
 #include "r_util.h"
 
 #define SERVER_MAGIC 0x534D5356u
@@ -373,40 +373,40 @@ SEXP ffi_job_give(SEXP ptr, SEXP value, SEXP known) {
 /* What it answers; NULL where it has ended. */
 SEXP ffi_job_answer(SEXP ptr) { return await(&job_get(ptr)->line); }
 
-/* The streams of a served map's workers, opened; which of their write ends are to be handed over: 2 * rank, + 1 for stderr. */
-SEXP ffi_job_streams(SEXP map) {
-  r_map *m = r_map_get(map);
-  int rc = r_team_begin_forks(&m->team);
+/* The streams of a served team, opened; which of their write ends are to be handed over: 2 * rank, + 1 for stderr. */
+SEXP ffi_job_streams(SEXP of) {
+  r_team *t = r_team_get(of);
+  int rc = r_team_begin_forks(t);
   if (rc < 0) r_abort("sharedmem_fork_error", "cannot open the workers' streams: %s", sm_error_text(rc));
-  SEXP out = PROTECT(Rf_allocVector(INTSXP, 2 * (R_xlen_t)m->np));
+  SEXP out = PROTECT(Rf_allocVector(INTSXP, 2 * (R_xlen_t)t->n));
   int n = 0;
-  for (int i = 0; i < 2 * m->np; i++)
-    if (m->team.member[i / 2].out[i % 2].end >= 0 || (m->team.output == R_OUTPUT_INHERIT && i < 2)) INTEGER(out)[n++] = i;
+  for (int i = 0; i < 2 * t->n; i++)
+    if (t->member[i / 2].out[i % 2].end >= 0 || (t->output == R_OUTPUT_INHERIT && i < 2)) INTEGER(out)[n++] = i;
   out = Rf_lengthgets(out, n);
   UNPROTECT(1);
   return out;
 }
 
-static int hand_over(r_job *j, r_map *m, SEXP streams) {
-  int rc = sm_socket_send_fd(j->line.sock, m->seg->fd, &interrupts);
-  if (rc == 0 && m->trace_seg) rc = sm_socket_send_fd(j->line.sock, m->trace_seg->fd, &interrupts);
+static int hand_over(r_job *j, r_team *t, SEXP streams) {
+  int rc = sm_socket_send_fd(j->line.sock, t->seg->fd, &interrupts);
+  if (rc == 0 && t->more) rc = sm_socket_send_fd(j->line.sock, t->more->fd, &interrupts);
   for (R_xlen_t k = 0; rc == 0 && k < XLENGTH(streams); k++) {
-    int i = INTEGER_ELT(streams, k), fd = m->team.output == R_OUTPUT_INHERIT ? i + 1 : m->team.member[i / 2].out[i % 2].end;
+    int i = INTEGER_ELT(streams, k), fd = t->output == R_OUTPUT_INHERIT ? i + 1 : t->member[i / 2].out[i % 2].end;
     rc = sm_socket_send_fd(j->line.sock, fd, &interrupts);
   }
   return rc;
 }
 
-/* Hand over what the job's process needs to be the map's template: descriptors of the control memory, the trace, the streams. */
-SEXP ffi_job_hand(SEXP ptr, SEXP map, SEXP streams) {
-  check_sent(hand_over(job_get(ptr), r_map_get(map), streams), "the job's process");
+/* Hand over what the job's process needs to be the team's template: descriptors of its memory, a trace, the streams. */
+SEXP ffi_job_hand(SEXP ptr, SEXP of, SEXP streams) {
+  check_sent(hand_over(job_get(ptr), r_team_get(of), streams), "the job's process");
   return R_NilValue;
 }
 
-/* The job's process, which has answered that it is ready, is the map's template from now on. */
-SEXP ffi_job_adopt(SEXP ptr, SEXP map, SEXP pid) {
+/* The job's process, which has answered that it is ready, is the team's template from now on. */
+SEXP ffi_job_adopt(SEXP ptr, SEXP of, SEXP pid) {
   r_job *j = job_get(ptr);
-  r_template_adopt(r_map_get(map), j->line.sock, (pid_t)Rf_asInteger(pid));
+  r_template_adopt(r_team_get(of), j->line.sock, (pid_t)Rf_asInteger(pid));
   j->line.sock = -1;
   return R_NilValue;
 }

@@ -25,7 +25,9 @@ const r_team_guests *r_team_guest = NULL;
 
 /* ---- making ---- */
 
-int r_team_open(r_team *t, int n, r_output_mode output) {
+int r_team_open(r_team *t, void *of, int n, r_output_mode output) {
+  t->of = of;
+  t->began_ns = sm_clock_ns();
   t->owner = sm_pid();
   t->n = n;
   t->output = output;
@@ -40,6 +42,13 @@ int r_team_open(r_team *t, int n, r_output_mode output) {
   t->next = teams;
   teams = t;
   return 0;
+}
+
+r_team *r_team_get(SEXP ptr) {
+  const void *at = TYPEOF(ptr) == EXTPTRSXP ? R_ExternalPtrAddr(ptr) : NULL;
+  for (r_team *t = teams; at && t; t = t->next)
+    if (t->of == at) return t;
+  r_abort_argument("team", Rf_type2char(TYPEOF(ptr)), "a map, region or cluster that runs");
 }
 
 size_t r_team_align(size_t n) { return (n + SM_CACHELINE - 1) / SM_CACHELINE * SM_CACHELINE; }
@@ -145,14 +154,6 @@ bool r_team_next_frame(r_team *t, int *rank, sm_frame *f, SEXP *value) {
     t->at++;
   }
   return false;
-}
-
-bool r_team_has_died(r_team *t, int rank) {
-  r_member *m = &t->member[rank];
-  sm_frame f;
-  if (m->state != R_MEMBER_RUNNING) return false;
-  if (!m->ended && !m->remote && m->proc.pidfd < 0) m->ended = sm_proc_poll(&m->proc);
-  return m->ended && sm_ring_peek(&m->chan.ring, &f) == 0 && !sm_ring_closed(&m->chan.ring);
 }
 
 int r_team_running(const r_team *t) {
@@ -316,8 +317,8 @@ void r_team_work_as(r_team *t, int rank, const r_team_work *w) {
   self.team = t;
   self.work = w;
   self.parent = getppid();
-  r_here_state now = {w->of, sm_pid(), rank, self.parent == t->owner, -1, {&t->shm->failed, orphan_check, NULL}, w->slot, {0}, 0};
-  r_here_set_awaited(&now, w->awaited ? t->owner : 0);
+  r_here_state now = {w->of, sm_pid(), rank, self.parent == t->owner, -1, {&t->shm->failed, orphan_check, NULL}, w->slot, {0}, {0}, 0};
+  r_here_set_awaited(&now, w->awaited ? t->owner : 0, t->began_ns);
   r_here = now;
   R_PreserveObject(ffi_team_guard_exit()); /* R runs the newest finalizer first, so before those of the owner's objects */
   SEXP arg = PROTECT(Rf_ScalarInteger(rank));

@@ -1,7 +1,7 @@
 /* r_team.h: processes that one process (the owner) has forked to work together: the workers of a map, the members of a region.
  *
- * Rank r is member[r]; member[n] is the template of a map with successors, which sends no frames. A member is a forked process, the
- * channel by which it sends, and the streams to which it prints.
+ * Rank r is member[r]; member[n] is the template (r_team_template.h) where there is one, which sends no frames. A member is a forked
+ * process, the channel by which it sends, and the streams to which it prints.
  *
  * States of a member, as the owner sees it: RUNNING -> DONE (it has closed its ring, and all frames have been read) or DEAD
  * (it ended without closing it). The ring decides, not the wait status.
@@ -18,6 +18,7 @@
 
 #include "proc_worker.h"
 #include "r_here.h"
+#include "mem_segment.h"
 #include "r_team_output.h"
 #include "r_wire_frame.h"
 
@@ -45,20 +46,36 @@ typedef struct {
 
 _Static_assert(sizeof(r_team_shm) == SM_CACHELINE, "r_team_shm layout");
 
+/* What a template (r_team_template.h) is asked for and answers, one a rank. */
+typedef struct {
+  _Atomic int32_t command; /* r_template_command, taken by the template */
+  _Atomic int32_t pid;     /* of the member spawned; negative code if that failed */
+  _Atomic int32_t status;  /* wait status once dead */
+  _Atomic int32_t dead;
+} r_desk_shm;
+
 typedef struct r_team {
+  void *of; /* the map, region or cluster whose team it is */
   pid_t owner;
   int n;
-  r_member *member; /* n + 1; NULL for a team of none */
+  r_member *member;       /* n + 1; NULL for a team of none */
+  r_desk_shm *desks;      /* n; where there may be a template */
+  sm_segment *seg, *more; /* behind its shared memory where its members are no forks of the owner's (r_server.h); else NULL */
+  void (*run)(void *of, int rank, SEXP main, SEXP jumped); /* what a member does that a template has forked */
   r_output_mode output;
   r_team_shm *shm;
-  int at, in_a_row; /* the member whose frames are being read, and the number of frames read from it in a row */
+  uint64_t began_ns; /* the clock when it was made */
+  int at, in_a_row;  /* the member whose frames are being read, and the number of frames read from it in a row */
   struct r_team *next;
 } r_team;
 
 /* ---- the owner's side ---- */
 
 /* Make n members without processes, and enter the team into the list by which forks close its descriptors. 0 or a negative code. */
-int r_team_open(r_team *t, int n, r_output_mode output);
+int r_team_open(r_team *t, void *of, int n, r_output_mode output);
+
+/* The open team of what is behind an external pointer. Raises an argument error. */
+r_team *r_team_get(SEXP ptr);
 
 /* Bytes of n rings one after the other, each on cache lines of its own, and the rings in `mem`, whose headers are zeroed here. */
 size_t r_team_align(size_t nbytes);
@@ -79,9 +96,6 @@ void r_team_take_place(r_team *t, int rank, int sock);
 /* Read the next complete frame of any running member, and release it. False where there is none; a member whose ring is closed
  * is DONE then. *value is not protected. Withdrawn frames and announcements of R's exit path are dealt with here. */
 bool r_team_next_frame(r_team *t, int *rank, sm_frame *f, SEXP *value);
-
-/* Has the process of this running member ended, with no frame of it unread? */
-bool r_team_has_died(r_team *t, int rank);
 
 /* Sleep until a member sends, prints or ends, at most timeout_ms; then print what members have printed. May raise an R error (from a
  * sink). */
@@ -117,7 +131,7 @@ void r_team_forget_all(const r_team *mine, int keep);
 typedef struct {
   const void *of;
   sm_queue_slot_shm *slot;
-  bool awaited; /* the owner does nothing else than wait until the team has ended */
+  bool awaited; /* the owner goes on with its own work when the team has ended */
   SEXP main, jumped;
   void (*last)(void);
 } r_team_work;

@@ -175,6 +175,115 @@ for (gui in c("RStudio", "Positron")) test_that(paste0("in a pretended ", gui, "
   expect_identical(value, list(1L, 2L, FALSE, c(2, 2, 2, 2)))
 })
 
+for (gui in c("RStudio", "Positron")) test_that(paste0("in a pretended ", gui, " regions and clusters have processes of the server"), {
+  value <- served({
+    k <- 10
+    `+.money` <- function(e1, e2) structure(class = "money", list(unclass(e1)[[1]] + unclass(e2)[[1]] + 0.5))
+    one <- structure(class = "money", list(1))
+    helper <- function(i) i * k
+    lock <- Lock()
+    x <- empty(4)
+    big <- runif(2e5)
+    hidden <- 7
+    p <- Parallel(Shared(count = 0, pid = integer(2), far = 0), Reduction("+", total = c(0, 0)), Private(own = 1), num_threads = 2)
+    before <- p$num_threads
+    with(p, {
+      p$var$pid[p$rank + 1L] <- Sys.getpid()
+      p$var$own <- p$var$own + p$rank
+      p$forloop(1:10, function(i) p$var$total <- p$var$total + c(helper(i), i^2))
+      lock(x[p$rank + 1] <- unclass(one + one)[[1]] + p$var$own + length(big))
+      p$critical(p$var$count <- p$var$count + 1)
+      if (p$rank == 1) p$var$far <- get(paste0("hid", "den"))
+      p$barrier()
+    })
+    inside <- function(step) {
+      base <- 100
+      q <- Parallel(Shared(n = 0L, order = numeric(6)), num_threads = 2)
+      with(q, q$forloop(1:6, schedule = "dynamic", ordered = TRUE, body = function(i, ordered) {
+        value <- base + i * step
+        ordered({ q$var$n <- q$var$n + 1L; q$var$order[q$var$n] <- value })
+      }))
+      q$var$order[]
+    }
+    told <- list(p$var$total, p$var$count, p$var$far, x[1:2] - length(big), length(unique(p$var$pid[])), p$var$pid[1] == Sys.getpid(),
+                 p$var$own, inside(2), p$num_threads == before)
+    cl <- make_shared_cluster(2)
+    y <- empty(4)
+    invisible(parallel::clusterApply(cl, 1:4, function(i, y) y[i] <- helper(i), y))
+    pids <- unlist(parallel::clusterCall(cl, Sys.getpid))
+    sums <- unlist(parallel::clusterCall(cl, function(v) sum(v), big)) == sum(big)
+    printed <- capture.output(parallel::clusterCall(cl, function() cat("a node\n")))
+    parallel::stopCluster(cl)
+    gone <- wait_until(!any(file.exists(file.path("/proc", pids))), 5)
+    answer(c(told, list(y[], any(pids == Sys.getpid()), sums, unique(printed[printed == "a node"]), gone,
+                        length(ls(asNamespace("sharedmem")$the$session$served)))))
+  }, vars = list(wait_until = wait_until), gui = gui)
+  expect_identical(value, list(c(550, 385), 2, 7, c(3.5, 4.5), 2L, TRUE, 1, 100 + 2 * (1:6), TRUE, c(10, 20, 30, 40), FALSE,
+                               c(TRUE, TRUE), "a node", TRUE, 0L))
+})
+
+test_that("errors, deaths and the end of the server in a region or a cluster are named, and descriptors go back", {
+  value <- served({
+    first <- fork_server()
+    server <- first$pid
+    p <- Parallel(num_threads = 2)
+    message_of <- function(expr) tryCatch(expr, WorkerException = function(e) list(class(e$reason)[1], e$rank, conditionMessage(e)))
+    bad <- message_of(with(p, if (p$rank == 1) stop("bad") else Sys.sleep(60)))
+    killed <- message_of(with(p, if (p$rank == 1) tools::pskill(Sys.getpid(), 9) else Sys.sleep(60)))
+    fds <- function() { gc(); length(list.files("/proc/self/fd")) }
+    round <- function() {
+      with(p, p$barrier())
+      message_of(with(p, if (p$rank == 1) stop("bad") else p$barrier()))
+      cl <- make_shared_cluster(2)
+      parallel::clusterCall(cl, function() 1)
+      parallel::stopCluster(cl)
+    }
+    round()
+    before <- fds()
+    for (i in 1:4) round()
+    left <- fds() - before
+    cl <- make_shared_cluster(2)
+    node <- message_of(parallel::clusterApply(cl, 1:2, function(i) if (i == 2) tools::pskill(Sys.getpid(), 9)))
+    parallel::stopCluster(cl)
+    ended <- message_of(with(p, if (p$rank == 1) { tools::pskill(server, 9); Sys.sleep(60) } else Sys.sleep(60)))
+    second <- fork_server()$pid
+    cl <- make_shared_cluster(2)
+    lost <- message_of(parallel::clusterApply(cl, 1:2, function(i) { tools::pskill(second, 9); Sys.sleep(60) }))
+    parallel::stopCluster(cl)
+    again <- message_of(with(p, { p$barrier(); p$rank }))
+    answer(list(bad[1:2], grepl("signal 9 (SIGKILL)", killed[[3]], fixed = TRUE), left, grepl("signal 9", node[[3]]), node[[2]], ended[[2]],
+                second != server, is.list(lost), again))
+  }, gui = "RStudio")
+  expect_identical(value, list(list("simpleError", 1L), TRUE, 0L, TRUE, 1L, 1L, TRUE, TRUE, 0L))
+})
+
+test_that("a region of the server's ends by Ctrl-C, and nothing of it or of a cluster is left by a session that is killed", {
+  script <- start_script({
+    options(sharedmem.fork = FALSE)
+    folder <- dirname(tempdir())
+    note <- function(name) { file.create(file.path(folder, paste0(name, Sys.getpid()))); NULL }
+    cl <- make_shared_cluster(2)
+    invisible(parallel::clusterCall(cl, note, "node-"))
+    p <- Parallel(num_threads = 2)
+    run <- function(name) with(p, { note(paste0(name, p$rank, "-")); repeat Sys.sleep(0.05) })
+    writeLines(as.character(fork_server()$pid), file.path(folder, "server"))
+    tryCatch(run("first"), interrupt = function(i) file.create(file.path(folder, "interrupted")))
+    run("second")
+  })
+  on.exit(finish_script(script))
+  folder <- file.path(script$dir, "tmp")
+  pid_of <- function(pattern) as.integer(sub(".*-", "", list.files(folder, pattern)))
+  expect_true(wait_until(length(pid_of("^first")) == 2L, 30))
+  tools::pskill(script$pid, tools::SIGINT)
+  expect_true(wait_until(file.exists(file.path(folder, "interrupted")), 10))
+  expect_true(wait_until(!file.exists(file.path("/proc", pid_of("^first1"))), 5))
+  expect_true(wait_until(length(pid_of("^second")) == 2L, 10))
+  pids <- c(as.integer(readLines(file.path(folder, "server"))), pid_of("^node"), pid_of("^second1"))
+  expect_true(all(file.exists(file.path("/proc", pids))))
+  tools::pskill(script$pid, tools::SIGKILL)
+  expect_true(wait_until(!any(file.exists(file.path("/proc", pids))), 5))
+})
+
 test_that("nothing is left by a session that is killed in a map", {
   script <- start_script({
     writeLines(as.character(fork_server()$pid), file.path(dirname(tempdir()), "server"))

@@ -176,3 +176,15 @@ test_that("a lock that is held by a process that waits for the one that asks is 
   for (k in 1:3) expect_match(r$value[[k]][[2]], sprintf("held by process %d", r$value[[5]]))
   expect_identical(r$value[[4]], "waited")
 })
+
+test_that("a lock that the session takes in a rank of its own, or in reduce(), is waited for", {
+  x <- full(1, 0)
+  lock <- Lock()
+  p <- Parallel(num_threads = 2)
+  with(p, for (i in 1:2000) lock(x[1] <- x[1] + 1))
+  MapReduce(np = 2)$map(function(i) lock(x[1] <- x[1] + 1), 1:2000, reduce = function(r) lock(x[1] <- x[1] + 1))
+  expect_identical(x[1], 8000)
+  expect_error(lock(with(p, if (p$rank == 1) lock(1))), "waits for this process to end")
+  inner <- function() lock(MapReduce(np = 2)$map(function(i) lock(1), 1))
+  expect_error(MapReduce(np = 2)$map(function(i) i, 1:2, reduce = function(r) inner()), "waits for this process to end")
+})
