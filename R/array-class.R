@@ -150,13 +150,23 @@ elements_asked <- function(compared) {
   f <- asking_function(n)
   depth <- Cstack_info()[["eval_depth"]]
   deparsing <- if (n == 0L) depth <= 3L
-               else list(f) %in% list(base::deparse, base::stop, base::warning) || prints_language(f, n)
+               else list(f) %in% list(base::stop, base::warning) || prints_language(f, n) || makes_label(f, n)
   if (compares(f)) sys.frame(n) else if (!deparsing) abort_bytes(f)
 }
 
 prints_language <- function(f, n) base::identical(f, base::print.default) && !is.atomic(sys.frame(n)$x)
 
 # The compiler inlines identical(), so that its caller asks; functions that may ask otherwise as well are refused.
+# Does f, whose frame is n, make a label? deparse() does: of a call, of what substitute() gives, or for a package. Else the user wants the
+# values as text.
+makes_label <- function(f, n) {
+  if (!base::identical(f, base::deparse)) return(FALSE)
+  if (is.language(sys.frame(n)$expr)) return(TRUE)
+  at <- sys.parents()[n]
+  while (at > 0L && base::identical(sys.function(at), base::deparse1)) at <- sys.parents()[n <- at]
+  "substitute" %in% all.names(sys.call(n)) || at > 0L && nzchar(package_of(sys.frame(at)))
+}
+
 compares <- function(f) {
   if (is.null(f) || base::identical(f, base::identical)) return(!is.null(f))
   called <- all.names(body(f))

@@ -44,7 +44,12 @@ as.raw.shared_array <- function(x) as.raw(shared_values(x))
 
 #' @rdname shared_array-convert
 #' @export
-as.character.shared_array <- function(x, ...) as.character(shared_values(x), ...)
+as.character.shared_array <- function(x, ...) {
+  text <- startsWith(dtype_code(x), "S")
+  if (text || "factor" %in% array_meta(x)$class) quote_column(sys.nframe(), x)
+  # a function of base R that found no is.character() keeps dims and names of what is
+  if (text && tests_text(sys.nframe())) shared_values(x) else as.character(shared_values(x), ...)
+}
 
 #' @rdname shared_array-convert
 #' @export
@@ -107,4 +112,7 @@ rep_len.shared_array <- function(x, length.out) rep_len(shared_values(x), length
 
 #' @rdname shared_array-convert
 #' @export
-levels.shared_array <- function(x) array_meta(x)$levels
+levels.shared_array <- function(x) {
+  go_on_with_values(x, sys.call(), sys.nframe())
+  array_meta(x)$levels
+}

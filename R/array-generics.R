@@ -95,8 +95,7 @@ persp.shared_array <- function(x, ...) {
 #' @rdname shared_array-generics
 #' @export
 is.matrix.shared_array <- function(x) {
-  # ts() is no generic, asks this first, and gives its argument another class: it goes on with the values
-  if (called_by(stats::ts, sys.nframe())) assign("data", plain(x), envir = parent.frame())
+  go_on_with_values(x, sys.call(), sys.nframe())
   length(dim(x)) == 2L
 }
 
@@ -107,6 +106,7 @@ is.array.shared_array <- function(x) {
     if (called_by(get(f, envir = baseenv()), sys.nframe()))
       abort_argument("x", "a shared array", "an ordinary array",
                      advice = sprintf("write %s(x[]), or %s(shared_view(x)), which does not copy", f, f))
+  go_on_with_values(x, sys.call(), sys.nframe())
   length(dim(x)) > 0L
 }
 
@@ -223,3 +223,21 @@ weighted.mean.shared_array <- function(x, w, ...) {
 #' @importFrom graphics hist
 #' @export
 hist.shared_array <- function(x, ...) graphics::hist(plain(x), ...)
+
+#' @rdname shared_array-generics
+#' @importFrom stats reorder relevel
+#' @export
+reorder.shared_array <- function(x, ...) stats::reorder(plain(x), ...)
+
+#' @rdname shared_array-generics
+#' @export
+relevel.shared_array <- function(x, ...) stats::relevel(plain(x), ...)
+
+# model.frame() asks this of each variable before it takes their bytes; `call` is the answer for any ordinary variable without a method.
+#' @importFrom stats makepredictcall
+#' @export
+makepredictcall.shared_array <- function(var, call) {
+  frame <- parent.frame()
+  if (package_of(frame) == "stats" && is.list(frame$variables)) frame$variables <- lapply(frame$variables, plain)
+  stats::makepredictcall(plain(var), call)
+}

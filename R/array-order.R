@@ -43,6 +43,13 @@ order.shared_array <- function(..., na.last = TRUE, decreasing = FALSE) base::or
 #' @exportS3Method bit64::rank
 rank.shared_array <- function(x, ...) rank_values(plain(x), ...)
 
+#' @exportS3Method bit64::match
+match.shared_array <- function(x, table, ...) bit64::match(plain(x), plain(table), ...)
+
+#' @rawNamespace S3method(bit64::`%in%`, shared_array, in_values)
+#' @noRd
+in_values <- function(x, table) bit64::`%in%`(plain(x), plain(table))
+
 rank_values <- function(x, ...) if (inherits(x, "integer64")) base::rank(int64_key(x), ...) else base::rank(x, ...)
 
 #' @rdname shared_array-order

@@ -36,6 +36,8 @@ set_meta <- function(meta, name, value) {
 
 #' @export
 names.shared_array <- function(x) {
+  answer <- names_asked(x, sys.nframe())
+  if (!is.null(answer)) return(answer)
   meta <- array_meta(x)
   if (!is.null(meta$names)) meta$names
   else if (length(dim(x)) == 1L) meta$dimnames[[1L]]

@@ -86,6 +86,7 @@ is.infinite.shared_array <- function(x) is.infinite(plain(x))
 #' @rdname shared_array-summary
 #' @export
 is.numeric.shared_array <- function(x) {
+  go_on_with_values(x, sys.call(), sys.nframe())
   code <- dtype_code(x)
   cls <- array_meta(x)$class
   !(code %in% c("b1", "c16", "raw") || startsWith(code, "S")) &&

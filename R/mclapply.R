@@ -27,7 +27,7 @@
 #' @param mc.preschedule,mc.cleanup `TRUE` or `FALSE`: accepted and without effect: items are always scheduled dynamically, and workers
 #'   always end with the call.
 #' @param mc.set.seed `TRUE` or `FALSE`: see above.
-#' @param mc.silent `TRUE` drops what workers print.
+#' @param mc.silent `TRUE` drops what workers print to their standard output.
 #' @param mc.cores Whole number of at least 1: workers.
 #' @param mc.allow.recursive `FALSE`: inside a worker everything runs in that worker.
 #' @param affinity.list `NULL` or a list as long as `X`: the processors on which each item may run, as in [parallel::mcaffinity()].
@@ -60,21 +60,22 @@ mclapply <- function(X, FUN, ..., mc.preschedule = TRUE, mc.set.seed = TRUE, mc.
   given <- list(retries = retries, timeout = timeout, progress = progress)
   given <- given[!c(missing(retries), missing(timeout), missing(progress))]
   theirs <- names(given) %in% names(formals(args(FUN)))
-  each <- if (any(theirs)) {
-    more <- c(list(...), given[theirs])
-    function(x) do.call(FUN, c(list(x), more), quote = TRUE)
-  } else if (...length()) {
-    list(...) # an error in an argument is the caller's
-    function(x) FUN(x, ...)
-  } else FUN
-  options <- c(list(np = max(1L, min(cores, n)), seed = mc.set.seed), given[!theirs])
-  if (mc.silent) options$output <- "discard"
+  FUN <- compiled(FUN, n > 2 * cores)
+  # the call is lapply()'s: what a function sees of it, and what it tells in an error, is what it would be there
+  lapply_call <- function(...) structure(function(i) FUN(X[[i]], ...),
+                                         inlined = list(frame = environment(), item = quote(i), call = quote(FUN(X[[i]], ...))))
+  if (any(theirs)) each <- do.call(lapply_call, c(list(...), given[theirs]), quote = TRUE)
+  else {
+    try_arguments(...)
+    each <- lapply_call(...)
+  }
+  if (!is.null(affinity.list)) each <- pinned(each, affinity.list)
+  if (mc.silent) each <- silenced(each)
+  i <- seq_len(n)
+  names(i) <- names(X)
   alone <- cores < 2L || n < 2L || (!isTRUE(mc.allow.recursive) && in_worker())
-  out <- if (alone && !any(!theirs)) map_alone(each, X, mc.set.seed)
-         else if (is.null(affinity.list)) map_lossy(each, X, options)
-         else map_lossy(pinned(each, X, affinity.list), seq_len(n), options)
-  names(out) <- names(X)
-  out
+  if (alone && all(theirs)) map_alone(each, i, mc.set.seed)
+  else map_lossy(each, i, c(list(np = max(1L, min(cores, n)), seed = mc.set.seed), given[!theirs]))
 }
 
 #' @rdname mclapply
@@ -82,14 +83,14 @@ mclapply <- function(X, FUN, ..., mc.preschedule = TRUE, mc.set.seed = TRUE, mc.
 pvec <- function(v, FUN, ..., mc.set.seed = TRUE, mc.silent = FALSE, mc.cores = getOption("mc.cores", 2L), mc.cleanup = TRUE) {
   if (!is.vector(v)) abort_argument("v", describe_value(v), "a vector")
   FUN <- match.fun(FUN)
-  cores <- min(check_cores(mc.cores), length(v))
-  if (cores < 2L) return(FUN(v, ...))
-  ends <- floor(seq_len(cores) * (length(v) / cores))
-  parts <- Map(function(from, to) v[seq.int(from, to)], c(0, ends[-cores]) + 1, ends)
-  out <- mclapply(parts, FUN, ..., mc.set.seed = mc.set.seed, mc.silent = mc.silent, mc.cores = cores)
-  out <- do.call(c, unname(out))
-  if (length(out) != length(v))
-    warn_class("sharedmem_lost_warning", "some results may be missing, folded or caused an error")
+  cores <- check_cores(mc.cores)
+  n <- length(v)
+  if (cores < 2L || n == 0L) return(FUN(v, ...))
+  # parallel's parts: the first ones are longer by one, and elements are alone where there are no more of them than workers
+  sizes <- rep(n %/% cores, cores) + (seq_len(cores) <= n %% cores)
+  parts <- if (n <= cores) as.list(unname(v)) else Map(function(to, size) v[seq.int(to - size + 1, to)], cumsum(sizes), sizes)
+  out <- do.call(c, mclapply(parts, FUN, ..., mc.set.seed = mc.set.seed, mc.silent = mc.silent, mc.cores = cores))
+  if (length(out) != n) warn_class("sharedmem_lost_warning", "some results may be missing, folded or caused an error")
   out
 }
 
@@ -103,10 +104,10 @@ mcmapply <- function(FUN, ..., MoreArgs = NULL, SIMPLIFY = TRUE, USE.NAMES = TRU
   n <- max(lengths(along))
   if (n && min(lengths(along)) == 0L)
     abort_argument("...", "vectors of length 0 and of other lengths", "vectors of which all or none have length 0")
-  pick <- function(i) lapply(along, function(x) x[[(i - 1L) %% length(x) + 1L]])
-  out <- mclapply(seq_len(n), function(i) do.call(FUN, c(pick(i), MoreArgs), quote = TRUE), mc.set.seed = mc.set.seed,
-                  mc.silent = mc.silent, mc.cores = mc.cores, affinity.list = affinity.list)
   first <- along[[1L]]
+  along <- lapply(along, function(x) if (length(x) == n) x else rep(x, length.out = n))
+  each <- function(i) .mapply(FUN, lapply(along, `[`, i), MoreArgs)[[1L]]
+  out <- mclapply(seq_len(n), each, mc.set.seed = mc.set.seed, mc.silent = mc.silent, mc.cores = mc.cores, affinity.list = affinity.list)
   if (USE.NAMES) names(out) <- if (is.null(names(first)) && is.character(first)) first else names(first)
   failed <- any(vapply(out, inherits, NA, "try-error"))
   if (identical(SIMPLIFY, FALSE) || failed) out else simplify2array(out, higher = identical(SIMPLIFY, "array"))
@@ -122,20 +123,20 @@ check_cores <- function(cores) {
   n
 }
 
-in_worker <- function() is.finite(the$worker$budget)
+# In a process of a team, or in one of background(), whose maps are not limited.
+in_worker <- function() is.finite(the$worker$budget) || identical(base::quit, quit_worker)
 
 # In the session: errors as they are, and the random numbers of a map unless the caller wants the session's.
-map_alone <- function(each, X, seed) {
-  if (!seed) return(lapply(X, each))
-  tryCatch(MapReduce(np = 0)$map(each, X), WorkerException = function(e) stop(reason_of(e)))
+map_alone <- function(each, i, seed) {
+  if (!seed) return(lapply(i, each))
+  tryCatch(MapReduce(np = 0)$map(each, i), WorkerException = function(e) stop(e$reason))
 }
 
 # A try-error in the place of what failed, and a warning that counts.
-map_lossy <- function(each, X, options) {
+map_lossy <- function(each, i, options) {
   if (!options$seed) each <- from_seed(each)
-  out <- do.call(MapReduce, c(options, on_error = "collect"))$map(each, X)
-  failed <- which(vapply(out, is.object, NA))
-  failed <- failed[vapply(out[failed], inherits, NA, "WorkerException")]
+  out <- do.call(MapReduce, c(options, on_error = "collect"))$map(each, i)
+  failed <- .Call(ffi_util_inheriting, out, "WorkerException")
   lost <- failed[vapply(out[failed], died, NA)]
   wrong <- length(failed) - length(lost)
   text <- c(if (wrong) sprintf(ngettext(wrong, "%d function call resulted in an error", "%d function calls resulted in an error"), wrong),
@@ -151,15 +152,7 @@ map_lossy <- function(each, X, options) {
 died <- function(e) identical(e$message, e$reason$message)
 
 # What try() would have given for the condition behind a WorkerException; for a death it is that exception itself.
-as_try_error <- function(e) try(stop(if (died(e)) e else reason_of(e)), silent = TRUE)
-
-# The condition behind a WorkerException; the call of the item's function is told as parallel and lapply() tell it.
-reason_of <- function(e) {
-  if (any(vapply(item_calls, identical, NA, conditionCall(e$reason)))) e$reason$call <- quote(FUN(X[[i]], ...))
-  e$reason
-}
-
-item_calls <- expression(func(item, ...), FUN(x, ...))
+as_try_error <- function(e) try(stop(if (died(e)) e else e$reason), silent = TRUE)
 
 # Each item begins with the generator as the session has it now.
 from_seed <- function(each) {
@@ -173,12 +166,24 @@ from_seed <- function(each) {
 }
 
 # The function of i that runs item i on the processors of affinity[[i]].
-pinned <- function(each, X, affinity) {
+pinned <- function(each, affinity) {
   force(each)
   function(i) {
     before <- parallel::mcaffinity()
     on.exit(parallel::mcaffinity(before))
     parallel::mcaffinity(affinity[[i]])
-    each(X[[i]])
+    each(i)
   }
 }
+
+# As parallel does it: what a worker writes to stdout goes nowhere, what it writes to stderr is told.
+silenced <- function(each) {
+  force(each)
+  function(...) {
+    if (in_worker()) .Call(ffi_output_silence, NULL)
+    each(...)
+  }
+}
+
+# Evaluates arguments once, before the fork. One that cannot be evaluated is the items' matter, if they ask for it.
+try_arguments <- function(...) tryCatch(list(...), error = function(e) NULL)

@@ -67,6 +67,7 @@ SEXP ffi_node_take(SEXP);
 SEXP ffi_node_reply(SEXP, SEXP);
 SEXP ffi_private_bytes(void);
 SEXP ffi_util_dress(SEXP, SEXP);
+SEXP ffi_util_inheriting(SEXP, SEXP);
 SEXP ffi_util_rebind(SEXP, SEXP, SEXP);
 SEXP ffi_output_silence(SEXP);
 SEXP ffi_rng_base(SEXP);
@@ -270,6 +271,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_node_reply, 2),
     ROW(ffi_private_bytes, 0),
     ROW(ffi_util_dress, 2),
+    ROW(ffi_util_inheriting, 2),
     ROW(ffi_util_rebind, 3),
     ROW(ffi_output_silence, 1),
     ROW(ffi_rng_base, 1),

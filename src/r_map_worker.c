@@ -253,10 +253,25 @@ static SEXP methodless_item(SEXP seq, int64_t i) {
   }
 }
 
+/* call: of the item, evaluated in frame, where the item has the name item_sym. env: the frame of worker_loop(). */
 typedef struct {
-  SEXP env, seq, item_sym, call, index_call;
+  SEXP env, seq, frame, item_sym, call, index_call;
   bool methodless;
 } item_caller;
+
+/* The call is `func(item, ...)` in worker_loop()'s frame, or the one that func's attribute "inlined" names: list(frame, item, call). */
+static item_caller caller_of(SEXP env, SEXP seq) {
+  item_caller c = {env, seq, env, Rf_install("item"), R_NilValue, R_NilValue, !Rf_isObject(seq)};
+  SEXP inlined = Rf_getAttrib(Rf_eval(Rf_install("func"), env), Rf_install("inlined"));
+  if (inlined == R_NilValue) {
+    c.call = Rf_lang3(Rf_install("func"), c.item_sym, R_DotsSymbol);
+  } else {
+    c.frame = r_list_get(inlined, "frame");
+    c.item_sym = r_list_get(inlined, "item");
+    c.call = r_list_get(inlined, "call");
+  }
+  return c;
+}
 
 static void bind_item(const item_caller *c, int64_t i) {
   SEXP v = c->methodless ? methodless_item(c->seq, i) : R_UnboundValue;
@@ -267,7 +282,7 @@ static void bind_item(const item_caller *c, int64_t i) {
     UNPROTECT(1);
   }
   PROTECT(v);
-  Rf_defineVar(c->item_sym, v, c->env);
+  Rf_defineVar(c->item_sym, v, c->frame);
   UNPROTECT(1);
 }
 
@@ -329,8 +344,8 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     worker.buffer = Rf_allocVector(VECSXP, 64);
     R_PreserveObject(worker.buffer);
   }
-  item_caller c = {env, seq, Rf_install("item"), R_NilValue, R_NilValue, !Rf_isObject(seq)};
-  c.call = PROTECT(Rf_lang3(Rf_install("func"), c.item_sym, R_DotsSymbol));
+  item_caller c = caller_of(env, seq);
+  PROTECT(c.call);
   c.index_call = PROTECT(Rf_lang3(R_Bracket2Symbol, Rf_install("sequence"), R_NilValue));
   begin_trace();
   r_kill_point(R_KILL_BEFORE_ITEMS);
@@ -346,7 +361,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     worker.traced_ns = r_trace_target ? sm_clock_ns() : 0; /* not `now`: the last item's end is traced after it */
     r_rng_begin_item(item);
     bind_item(&c, item);
-    SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));
+    SEXP value = PROTECT(R_forceAndCall(c.call, 1, c.frame));
     now = finish_item(item, value, sm_clock_ns());
     UNPROTECT(1);
   }

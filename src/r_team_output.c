@@ -86,10 +86,11 @@ void r_output_redirect(const r_stream own[2], const r_stream shared[2], r_output
   shut(&null);
 }
 
-/* In a worker: let every descriptor of these files lead to /dev/null from now on. */
+/* In a worker: let every descriptor of these files, or for NULL stdout, lead to /dev/null from now on. */
 SEXP ffi_output_silence(SEXP paths) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (R_xlen_t k = 0; null >= 0 && k < XLENGTH(paths); k++) {
+  if (null >= 0 && paths == R_NilValue) dup2(null, STDOUT_FILENO);
+  for (R_xlen_t k = 0; null >= 0 && k < Rf_xlength(paths); k++) {
     struct stat file, open_file;
     DIR *fds = stat(Rf_translateChar(STRING_ELT(paths, k)), &file) == 0 ? opendir("/dev/fd") : NULL;
     const struct dirent *e;

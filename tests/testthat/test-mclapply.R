@@ -95,6 +95,64 @@ test_that("bad arguments are argument errors", {
   expect_error(sharedmem::mcmapply(rep, 1:2, integer()), class = "sharedmem_argument_error")
 })
 
+test_that("random calls give what parallel's functions give, errors and what a function sees of its call included", {
+  seed <- as.integer(Sys.time()) %% 100000L
+  set.seed(seed)
+  pick <- function(x) x[[sample.int(length(x), 1L)]]
+  vectors <- list(1:7, c(a = 1, b = 2, c = 3), letters[1:4], list(1, "a", NULL, quote(x + y)), list(p = sum, q = NA), c(TRUE, NA), 3i + 1:3,
+                  as.raw(1:5), factor(c("u", "v", "u")), Sys.Date() + 0:2, data.frame(k = 1:2, l = c("x", "y")), expression(a + b, c), NULL,
+                  list(), character(), c(only = 1), quote(f(x, y)), list2env(list(a = 1)))
+  functions <- list(identity, list, class, length, "deparse", function(x, ...) nargs(), function(x) sys.call(),
+                    function(x) substitute(x), function(x, y) missing(y), function(x, mc) x, function(x) invisible(NULL),
+                    function(x) try(stop("mine"), silent = TRUE), function(x) eval(quote(x), parent.frame(0)))
+  told <- function(x) if (inherits(x, "try-error")) conditionMessage(attr(x, "condition")) else x # parallel's calls are FUN(X[[nexti]])
+  answer <- function(from, name, ...) tryCatch(suppressWarnings({
+    r <- getExportedValue(from, name)(...)
+    if (is.list(r)) lapply(r, told) else r
+  }), error = function(e) "error")
+  for (k in 1:60) {
+    n <- pick(2:3)
+    # parallel fails the share of a core without `mc.preschedule = FALSE`, and evaluates calls that are results with it
+    call <- switch(pick(1:4),
+      list("mclapply", pick(vectors), pick(functions), mc.cores = n),
+      list("mclapply", pick(vectors[1:9]), function(x) if (is.numeric(x)) x else stop("of ", x), mc.cores = n,
+           mc.preschedule = FALSE),
+      list("pvec", pick(vectors[c(1:5, 7:8, 16)]), pick(list(identity, length, rev, function(v) v[0L])), mc.cores = n),
+      list("mcmapply", pick(list(identity, paste, function(...) nargs(), function(...) sys.call()[-1L], function(...) stop("no"))),
+           pick(vectors[1:9]), pick(list(1:6, 2, c(k = "l"))), SIMPLIFY = pick(list(TRUE, FALSE, "array")),
+           USE.NAMES = pick(c(TRUE, FALSE)), mc.cores = n, mc.preschedule = FALSE))
+    results <- lapply(c("parallel", "sharedmem"), function(from) do.call(answer, c(from, call), quote = TRUE))
+    expect_identical(results[[2L]], results[[1L]], info = paste(c("seed", seed, "call", k, deparse(call)), collapse = " "))
+  }
+})
+
+test_that("an argument is evaluated once, before the fork; one that cannot be is an error of the items that ask for it", {
+  count <- 0
+  expect_identical(sharedmem::mclapply(1:4, function(i, y) i + y, y = { count <- count + 1; 1L }, mc.cores = 2), as.list(2:5))
+  expect_identical(count, 1)
+  r <- suppressWarnings(sharedmem::mclapply(1:3, function(i, y) if (i == 2) y else i, y = stop("late"), mc.cores = 2))
+  expect_identical(r[-2L], list(1L, 3L))
+  expect_match(r[[2L]], "late")
+})
+
+test_that("mc.silent drops stdout, of programs as well, and nothing else", {
+  run <- run_script({
+    library(sharedmem, warn.conflicts = FALSE)
+    noise <- function(i) {
+      print("out")
+      system("echo out")
+      message("told")
+      cat("error\n", file = stderr())
+      i
+    }
+    stopifnot(identical(mclapply(1:2, noise, mc.silent = TRUE, mc.cores = 2), list(1L, 2L)))
+    stopifnot(identical(unname(mccollect(mcparallel(noise(1), silent = TRUE))), list(1)))
+  })
+  expect_script_ok(run)
+  expect_false(any(grepl("out", run$stdout)))
+  for (text in c("told", "error")) expect_length(grep(text, run$stderr), 3L)
+})
+
 test_that("pvec() gives FUN(v) from parts, and warns where lengths do not add up", {
   for (n in c(0, 1, 2, 3, 7, 100)) for (cores in 1:4)
     expect_identical(sharedmem::pvec(seq_len(n), sqrt, mc.cores = cores), sqrt(seq_len(n)))

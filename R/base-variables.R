@@ -1,0 +1,87 @@
+# Functions of base R that ask of what kind their argument is. Their is.character(), is.factor(), is.logical() are no generics and say
+# FALSE of every handle, so that such a function would take the wrong branch: codes for a factor, unquoted text. But it asks something
+# that dispatches, too. There its own variable is given the values, and it goes on as with an ordinary vector.
+
+value_packages <- c("base", "stats", "utils", "graphics", "grDevices")
+
+# For a method of x, called as f(variable): the variable of the calling function, if that is one of these, becomes the values.
+# k: the method's frame. A replacement function (`$<-.data.frame`) keeps the handle.
+go_on_with_values <- function(x, call, k) {
+  at <- sys.parents()[k]
+  if (at == 0L || length(call) < 2L || !is.symbol(expr <- call[[2L]])) return()
+  frame <- sys.frame(at)
+  f <- sys.function(at)
+  if (!package_of(frame) %in% value_packages || !package_of(environment(f)) %in% value_packages) return() # eval() runs in any frame
+  called <- sys.call(at)[[1L]]
+  if (is.symbol(called) && grepl("<-", called, fixed = TRUE)) return()
+  name <- as.character(expr)
+  if (!is_shared(get0(name, frame, inherits = FALSE))) return()
+  rebind(name, plain(x), frame)
+  others_with_it(f, frame)
+}
+
+# A promise stays one, with its expression, which substitute() may be asked for.
+rebind <- function(name, value, frame) {
+  written <- eval(call("substitute", as.name(name)), frame)
+  if (!is.symbol(written) && !(is.call(written) && is.symbol(written[[1L]]))) return(assign(name, value, frame))
+  there <- new.env(parent = emptyenv())
+  if (is.symbol(written)) assign(as.character(written), value, there)
+  else assign(as.character(written[[1L]]), function(...) value, there)
+  eval(call("delayedAssign", name, written, there, frame), baseenv())
+}
+
+# Columns beside the one that was asked of, and what was found out of it before.
+others_with_it <- function(f, frame) {
+  if (identical(f, base::as.matrix.data.frame)) {
+    frame$X <- lapply(frame$X, plain)
+    frame$j.logic <- is.logical(frame$xj)
+    frame$all.logical <- all(vapply(frame$X[seq_len(frame$j)], is.logical, NA))
+  } else if (identical(f, base::rbind.data.frame)) {
+    frame$value <- lapply(frame$value, plain)
+    frame$allargs <- lapply(frame$allargs, unshare)
+  }
+}
+
+tests_text <- function(k) {
+  at <- sys.parents()[k]
+  at > 0L && package_of(sys.frame(at)) %in% value_packages && "is.character" %in% all.names(body(sys.function(at)))
+}
+
+# write.table() has chosen the columns that it quotes by is.character() and is.factor(), and makes text of x in its lapply() then.
+quote_column <- function(k, x) {
+  up <- sys.parents()
+  at <- up[k]
+  for (i in 1:2) if (at > 0L) at <- up[at]
+  if (at == 0L || !identical(sys.function(at), utils::write.table)) return()
+  frame <- sys.frame(at)
+  if (frame$qset) frame$quote <- union(frame$quote, which(vapply(frame$x, quoted, NA)))
+}
+
+quoted <- function(column) {
+  if (!is_shared(column)) return(is.character(column) || is.factor(column))
+  startsWith(dtype_code(column), "S") || "factor" %in% array_meta(column)$class
+}
+
+# names(x) is asked by functions that may be changed in the same way. Not NULL: the answer.
+names_asked <- function(x, k) {
+  at <- sys.parents()[k]
+  if (at == 0L) return(NULL)
+  f <- sys.function(at)
+  frame <- sys.frame(at)
+  if (identical(f, base::factor)) frame$x <- shared_values(x)
+  else if (identical(f, base::attr.all.equal)) compare_values(x, frame, at)
+  else if (identical(f, base::mapply) && frame$USE.NAMES && startsWith(dtype_code(x), "S") && is.null(array_meta(x)$names))
+    return(as.vector(shared_values(x))) # by which it names what it makes of a character vector
+  NULL
+}
+
+# all.equal(target, x): attr.all.equal() has compared modes and attributes of a handle so far.
+compare_values <- function(x, frame, k) {
+  if (!is_shared(frame$current)) return()
+  frame$current <- plain(x)
+  frame$ay <- attributes(frame$current)
+  frame$msg <- c(if (mode(frame$target) != mode(frame$current)) paste0("Modes: ", mode(frame$target), ", ", mode(frame$current)),
+                 if (length(frame$target) != length(x)) paste0("Lengths: ", length(frame$target), ", ", length(x)))
+  above <- sys.frame(sys.parents()[k])
+  if (package_of(above) == "base" && is_shared(get0("current", above, inherits = FALSE))) above$current <- frame$current
+}

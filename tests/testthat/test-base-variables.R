@@ -1,0 +1,111 @@
+# Functions of base R that take another branch for a handle than for a vector: is.factor() and its like are no generics.
+
+columns <- function() list(l = c(TRUE, NA, FALSE), s = c("a,b", "c\"d", NA), f = factor(c("u,v", "w", "u,v")), o = factor(c("x", "z", "y"),
+  ordered = TRUE), d = as.Date(c("2020-01-01", NA, "2021-02-03")), n = c(0.1, NA, 3), z = c(1i, 2, NA))
+
+frame_of <- function(columns) {
+  d <- data.frame(i = 3:1)
+  for (n in names(columns)) d[[n]] <- columns[[n]]
+  d
+}
+
+text_of <- function(expr) capture.output(expr)
+
+test_that("data frames with shared columns go through base R as those with ordinary ones", {
+  for (names in list("l", "s", c("l", "z"), c("s", "f", "d"), c("n", "l", "f"), c("o", "n"))) {
+    want <- frame_of(columns()[names])
+    d <- frame_of(copy(columns()[names]))
+    expect_true(is_shared(d[[2]]))
+    expect_identical(as.matrix(d), as.matrix(want))
+    expect_identical(t(d), t(want))
+    expect_identical(apply(d, 1, paste, collapse = "|"), apply(want, 1, paste, collapse = "|"))
+    expect_identical(rbind(d, d), rbind(want, want))
+    expect_identical(rbind(d, want), rbind(want, want))
+    expect_identical(do.call(rbind, split(d, d$i)), do.call(rbind, split(want, want$i)))
+    expect_identical(text_of(utils::write.csv(d)), text_of(utils::write.csv(want)))
+    expect_identical(text_of(utils::write.table(d, row.names = FALSE)), text_of(utils::write.table(want, row.names = FALSE)))
+    expect_identical(text_of(utils::write.csv(d, quote = FALSE)), text_of(utils::write.csv(want, quote = FALSE)))
+    expect_true(is_shared(d[[2]]))
+  }
+  m <- matrix(c("a", "b,c"), 1)
+  expect_identical(text_of(utils::write.csv(copy(m))), text_of(utils::write.csv(m)))
+})
+
+test_that("a formula takes a factor for a factor, text for text, and each weight for what it is", {
+  plain <- data.frame(y = c(2, 1, 4, 3, 7), f = factor(c("b", "a", "b", "c", "a")), s = c("p", "q", "p", "q", "q"),
+    l = c(TRUE, FALSE, NA, TRUE, FALSE), x = c(1, 2, 3, 4, 5.5), w = c(1, 2, 1, 2, 1), d = as.Date("2020-01-01") + 0:4)
+  d <- copy(plain)
+  for (f in list(y ~ f, y ~ s, y ~ l, y ~ f + x, x ~ ordered(f), y ~ poly(x, 2))) {
+    expect_equal(coef(lm(f, d)), coef(lm(f, plain)))
+    expect_equal(model.matrix(f, d), model.matrix(f, plain))
+    expect_equal(coef(lm(f, d, weights = w)), coef(lm(f, plain, weights = w)))
+    expect_identical(attr(terms(model.frame(f, d)), "dataClasses"), attr(terms(model.frame(f, plain)), "dataClasses"))
+  }
+  for (action in list(na.omit, na.pass, na.exclude))
+    expect_equal(unshare(model.frame(y ~ f + l + d, d, na.action = action)), model.frame(y ~ f + l + d, plain, na.action = action))
+  expect_equal(aggregate(y ~ f, d, sum), aggregate(y ~ f, plain, sum))
+  expect_equal(c(xtabs(~ f + s, d)), c(xtabs(~ f + s, plain)))
+  y <- d$y
+  f <- d$f
+  expect_equal(unname(coef(glm(y ~ f))), unname(coef(glm(y ~ f, data = plain))))
+  expect_equal(predict(lm(y ~ x, plain), plain[1:2, ]), predict(lm(y ~ x, d), plain[1:2, ]))
+})
+
+test_that("what a function of base R keeps for its own kind of vector, it keeps for a shared one", {
+  o <- factor(c("a", "c", "b"), ordered = TRUE)
+  x <- copy(o)
+  expect_identical(factor(x), o)
+  expect_identical(as.factor(x), as.factor(o))
+  expect_identical(factor(x, levels = c("c", "b", "a")), factor(o, levels = c("c", "b", "a")))
+  expect_identical(reorder(x, 3:1), reorder(o, 3:1))
+  expect_identical(relevel(copy(factor(c("a", "b"))), "b"), relevel(factor(c("a", "b")), "b"))
+  text <- matrix(c("ab", "b", "c", "d"), 2, dimnames = list(c("r", "s"), NULL))
+  s <- copy(text)
+  named <- copy(c(x = "p", y = "q"))
+  for (f in list(toupper, function(x) sub("a", "b", x), function(x) substr(x, 1, 1), function(x) chartr("a", "z", x), trimws, casefold))
+    expect_identical(f(s), f(text))
+  expect_identical(gsub("p", "z", named), gsub("p", "z", named[]))
+  expect_identical(as.character(named), c("p", "q"))
+  expect_identical(mapply(nchar, copy(c("a", "bb"))), mapply(nchar, c("a", "bb")))
+  expect_identical(Map(identity, copy(c("a", "bb"))), Map(identity, c("a", "bb")))
+  table <- matrix(1:4, 2, dimnames = list(c("a", "b"), NULL))
+  expect_identical(marginSums(copy(table), 1), marginSums(table, 1))
+  expect_identical(as.difftime(copy(c(1, 2)), units = "secs"), as.difftime(c(1, 2), units = "secs"))
+  expect_true(is_shared(named) && is_shared(x) && is_shared(s)) # the caller's are as they were
+})
+
+test_that("all.equal() compares what is expected with a shared array, too", {
+  for (v in list(c(1, 2.5, NA), c(a = 1, b = 2), matrix(1:4, 2), c("a", NA), c(TRUE, NA), 1i)) {
+    expect_identical(all.equal(v, copy(v)), TRUE)
+    expect_identical(all.equal(list(p = v), list(p = copy(v))), TRUE)
+  }
+  expect_identical(all.equal(c(1, 2), copy(c(1, 3))), all.equal(c(1, 2), c(1, 3)))
+  expect_identical(all.equal(c(1, 2), copy(c(a = 1, b = 2))), all.equal(c(1, 2), c(a = 1, b = 2)))
+  expect_identical(all.equal("a", copy(1:2)), all.equal("a", 1:2))
+})
+
+test_that("deparse() gives a label where a call holds a handle, and never zeros for values", {
+  x <- copy(c(1, 2))
+  user <- list2env(list(x = x), parent = globalenv())
+  for (code in expression(deparse(x), deparse(list(x)), deparse1(x), dput(x), dump("x", tempfile(), envir = environment())))
+    expect_error(eval(code, user), class = "sharedmem_elements_error")
+  expect_type(do.call(function(a) deparse(substitute(a)), list(x)), "character")
+  expect_type(do.call(function(a) deparse1(substitute(a)), list(x)), "character")
+  expect_equal(do.call(t.test, list(x))$statistic, t.test(x[])$statistic)
+})
+
+test_that("a function keeps the expression of an argument that has become values", {
+  x <- copy(c(1, 2, 5))
+  d <- list(x = x)
+  expect_identical(wilcox.test(x, exact = FALSE)$data.name, "x")
+  expect_identical(wilcox.test(d$x, exact = FALSE)$data.name, "d$x")
+  eval(quote(is.numeric(x)))
+  expect_true(is_shared(x))
+})
+
+test_that("bit64's match() takes shared integer64 by what they are", {
+  skip_if_not_installed("bit64")
+  v <- bit64::as.integer64(c("9007199254740993", NA, "3"))
+  expect_identical(bit64::match(copy(v), v), bit64::match(v, v))
+  expect_identical(bit64::`%in%`(copy(v), 3), bit64::`%in%`(v, 3))
+})
