@@ -5,7 +5,8 @@
 worker_error <- function(e, collect) {
   if (!collect || inherits(e, "StopProcessGroup")) .Call(ffi_worker_stop_all)
   n <- sys.nframe()
-  traceback <- tryCatch(calls_of_item(sys.calls(), n - 2L), error = function(e) character())
+  traceback <- tryCatch(calls_of_item(sys.calls(), n - 2L, quote(worker_items(frame, sequence, collect)), 2L),
+                        error = function(e) character())
   if (.Call(ffi_worker_returned)) list(unsendable(e), character()) else list(e, traceback)
 }
 

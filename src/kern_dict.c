@@ -1,8 +1,8 @@
 /* kern_dict.c: see kern_dict.h.
  *
  * A dictionary is a hash table of ids into a list of words. Id 0 is the word 0 and also marks an empty slot, so one
- * comparison with the word of the slot's id tells a hit. A share that meets more words than SM_DICT_MOST, or a word that
- * would have to lie far from its slot, stops all shares.
+ * comparison with the word of the slot's id tells a hit. A share that meets too many words, or a word that would have to lie
+ * far from its slot, stops all shares.
  */
 #include "kern_dict.h"
 
@@ -10,18 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_BITS 15 /* so many that words seldom meet: a wrong guess costs more than a farther cache */
-#define SLOTS (1 << SLOT_BITS)
 #define FAR 64 /* slots that a word may be away from its own */
 #define NONE UINT16_MAX
-#define SAMPLE 1024
-#define ALL (SM_DICT_MOST + 1)
+#define SAMPLE_NUMBERS 1024
+#define SAMPLE_TEXTS 8192 /* so many that 50,000 words show by their repeats */
 
 struct sm_dict_part {
-  uint16_t slot[SLOTS];
-  uint64_t word[ALL];
-  int64_t count[ALL];
-  uint16_t rank[ALL];
+  uint64_t *word; /* most + 1 */
+  int64_t *count;
+  uint16_t *rank;
+  uint16_t *slot; /* 1 << slot_bits: four a word at least, since a wrong guess costs more than a farther cache */
+  int most, slot_bits;
   int words;    /* entries beside the word 0 */
   int own;      /* how many of them this share met itself */
   int64_t runs; /* stretches of equal neighbours in this share */
@@ -41,7 +40,7 @@ typedef struct {
   _Atomic int many;
 } make_job;
 
-static inline uint32_t slot_of(uint64_t w) { return (uint32_t)((w * 0xD6E8FEB86659FD93u) >> (64 - SLOT_BITS)); }
+static inline uint32_t slot_of(uint64_t w, int bits) { return (uint32_t)((w * 0xD6E8FEB86659FD93u) >> (64 - bits)); }
 
 /* Word i, whatever its type is. */
 static inline uint64_t word_8(const void *words, int64_t i) {
@@ -58,7 +57,7 @@ static inline uint64_t word_4(const void *words, int64_t i) {
 
 /* Begin with no word but 0; what is not used is not touched. */
 static void begin(sm_dict_part *p) {
-  memset(p->slot, 0, sizeof p->slot);
+  memset(p->slot, 0, sizeof *p->slot << p->slot_bits);
   p->words = p->own = 0;
   p->runs = p->count[0] = 0;
   p->word[0] = 0;
@@ -66,11 +65,11 @@ static void begin(sm_dict_part *p) {
 
 /* The id of w, which is not the one in its own slot; a new one if w is not known, NONE if it cannot be had. */
 static uint16_t look_further(sm_dict_part *p, uint64_t w) {
-  uint32_t s = slot_of(w);
+  uint32_t s = slot_of(w, p->slot_bits), last = ((uint32_t)1 << p->slot_bits) - 1;
   int steps = 0;
-  for (; p->word[p->slot[s]] != w; s = (s + 1) & (SLOTS - 1), steps++) {
+  for (; p->word[p->slot[s]] != w; s = (s + 1) & last, steps++) {
     if (p->slot[s] != 0) continue;
-    if (p->words == SM_DICT_MOST || steps > FAR) return NONE;
+    if (p->words == p->most || steps > FAR) return NONE;
     p->word[++p->words] = w;
     p->count[p->words] = 0;
     return p->slot[s] = (uint16_t)p->words;
@@ -79,7 +78,7 @@ static uint16_t look_further(sm_dict_part *p, uint64_t w) {
 }
 
 static inline uint16_t id_of(sm_dict_part *p, uint64_t w) {
-  uint16_t id = p->slot[slot_of(w)];
+  uint16_t id = p->slot[slot_of(w, p->slot_bits)];
   return p->word[id] == w ? id : look_further(p, w);
 }
 
@@ -122,26 +121,46 @@ static bool merge(sm_dict *d) {
 }
 
 /* Sample pairs of neighbours: in sorted input repeats are adjacent, and a sample of single elements would miss them. */
-bool sm_dict_likely(const void *words, size_t width, int64_t n) {
-  uint64_t seen[4 * SAMPLE] = {0};
-  int distinct = 0;
-  if (n < 2 * SAMPLE) return false;
-  for (int64_t i = 0, step = n / (SAMPLE / 2); i < SAMPLE; i++) {
+bool sm_dict_likely(const void *words, size_t width, int64_t n, int most) {
+  uint64_t seen[4 * SAMPLE_TEXTS];
+  int size = most > SM_DICT_NUMBERS && n >= 8 * SAMPLE_TEXTS ? SAMPLE_TEXTS : SAMPLE_NUMBERS, distinct = 0;
+  uint32_t slots = 4 * (uint32_t)size;
+  if (n < 2 * size) return false;
+  memset(seen, 0, slots * sizeof *seen);
+  for (int64_t i = 0, step = n / (size / 2); i < size; i++) {
     int64_t at = (i >> 1) * step + (i & 1);
     uint64_t w = width == 8 ? word_8(words, at) : word_4(words, at);
-    uint32_t s = slot_of(w) % (4 * SAMPLE);
-    while (seen[s] && seen[s] != w) s = (s + 1) % (4 * SAMPLE);
+    uint32_t s = slot_of(w, 32) % slots;
+    while (seen[s] && seen[s] != w) s = (s + 1) % slots;
     distinct += seen[s] != w;
     seen[s] = w;
   }
-  return distinct <= SAMPLE - SAMPLE / 16;
+  return distinct <= size - size / (size == SAMPLE_TEXTS ? 20 : 16);
 }
 
-int sm_dict_make(const void *words, size_t width, int64_t n, const sm_work *work, sm_dict *d) {
+/* All shares' tables in one block behind the shares themselves. */
+static sm_dict_part *parts_new(int np, int most) {
+  int bits = 2;
+  while (1 << bits < 4 * most) bits++;
+  size_t all = (size_t)most + 1, each = all * (sizeof(uint64_t) + sizeof(int64_t) + sizeof(uint16_t)) + (sizeof(uint16_t) << bits);
+  each = (each + SM_CACHELINE - 1) / SM_CACHELINE * SM_CACHELINE;
+  sm_dict_part *parts = malloc((size_t)np * (sizeof *parts + each));
+  char *at = (char *)(parts + np);
+  for (int t = 0; parts && t < np; t++, at += each) {
+    sm_dict_part *p = &parts[t];
+    *p = (sm_dict_part){.word = (uint64_t *)(void *)at, .most = most, .slot_bits = bits};
+    p->count = (int64_t *)(void *)(p->word + all);
+    p->rank = (uint16_t *)(void *)(p->count + all);
+    p->slot = p->rank + all;
+  }
+  return parts;
+}
+
+int sm_dict_make(const void *words, size_t width, int64_t n, int most, const sm_work *work, sm_dict *d) {
   make_job j = {.words = words, .width = width, .dict = d, .stop = work->stop};
   *d = (sm_dict){.n = n, .np = work->np};
   d->ids = sm_scratch_new((size_t)n * sizeof *d->ids);
-  d->parts = malloc((size_t)d->np * sizeof *d->parts);
+  d->parts = parts_new(d->np, most);
   int rc = d->ids && d->parts ? sm_threads_run(work, make_work, &j) : -ENOMEM;
   if (rc == 0 && !j.many && merge(d)) {
     d->sorted = malloc((size_t)(d->parts[0].words + 1) * sizeof *d->sorted);
@@ -195,11 +214,10 @@ static int by_text(const void *a, const void *b) {
   return (x->key & 0xFF) == 0 ? 0 : strcmp(x->text + 8, y->text + 8);
 }
 
-/* Rank the m words that are there; all others have been marked by NONE. */
+/* Rank the m words that are there, sorted; all others have been marked by NONE. */
 static void rank_sorted(sm_dict *d, int m, int (*compare)(const void *, const void *), bool reverse) {
   uint16_t *rank = d->parts[0].rank;
   sm_dict_entry *all = d->sorted;
-  qsort(all, (size_t)m, sizeof *all, compare);
   d->ranks = 0;
   for (int i = 0; i < m; i++) {
     d->ranks += i == 0 || compare(&all[i - 1], &all[i]) != 0;
@@ -222,16 +240,16 @@ void sm_dict_rank_numbers(sm_dict *d, const sm_keys *k) {
     p->rank[i] = NONE;
     if (!sm_keys_missing(&word, 0)) d->sorted[m++] = (sm_dict_entry){sm_keys_at(&word, 0, 0), NULL, i};
   }
+  qsort(d->sorted, (size_t)m, sizeof *d->sorted, by_key);
   rank_sorted(d, m, by_key, false);
 }
 
-void sm_dict_rank_texts(sm_dict *d, const char *const *texts, bool decreasing) {
-  int m = 0;
-  for (int i = 0; i <= d->parts[0].words; i++) {
-    d->parts[0].rank[i] = NONE;
-    if (!texts[i]) continue;
-    sm_keys text = {SM_KEY_PTR, &texts[i], 1, 0, false};
-    d->sorted[m++] = (sm_dict_entry){sm_keys_at(&text, 0, 0), texts[i], i};
+void sm_dict_rank_texts(sm_dict *d, const char *const *texts, const int *order, int m, bool decreasing) {
+  memset(d->parts[0].rank, 0xFF, (size_t)(d->parts[0].words + 1) * sizeof(uint16_t)); /* NONE */
+  for (int i = 0; i < m; i++) {
+    const char *text = texts[order[i]];
+    sm_keys one = {SM_KEY_PTR, &text, 1, 0, false};
+    d->sorted[i] = (sm_dict_entry){sm_keys_at(&one, 0, 0), text, order[i]};
   }
   rank_sorted(d, m, by_text, decreasing);
 }

@@ -10,8 +10,12 @@
 
 #include "kern_keys.h"
 
-#define SM_DICT_MOST 8192 /* distinct words, 0 not counted */
-#define SM_DICT_STEP 512  /* shares begin at its multiples: sm_share(n, share, np, SM_DICT_STEP) */
+/* Distinct words, 0 not counted. A sort of numbers is soon faster than a dictionary that has left the nearest cache; a sort
+ * of texts is not. */
+#define SM_DICT_NUMBERS 8192
+#define SM_DICT_TEXTS 65534
+
+#define SM_DICT_STEP 512 /* shares begin at its multiples: sm_share(n, share, np, SM_DICT_STEP) */
 
 typedef struct sm_dict_part sm_dict_part;
 typedef struct sm_dict_entry sm_dict_entry;
@@ -27,13 +31,14 @@ typedef struct {
   bool in_order; /* ranks do not fall, and none is missing (false may be wrong) */
 } sm_dict;
 
-/* True if a sample of n words of `width` bytes (4 or 8) has so few distinct ones that sm_dict_make() is worth trying.
- * Touches the words: to be called from within sm_threads_one(). */
-bool sm_dict_likely(const void *words, size_t width, int64_t n);
+/* True if a sample of n words of `width` bytes (4 or 8) has so few distinct ones that sm_dict_make() for `most` of them is worth
+ * trying. Touches the words: to be called from within sm_threads_one(). */
+bool sm_dict_likely(const void *words, size_t width, int64_t n, int most);
 
-/* Make the dictionaries, a share for each thread of `work`. Gives 1 if there are few words, 0 if not (nothing is held
- * then), -ENOMEM or the stop's code. Scratch: 2 bytes an element and 256 KiB a thread, until sm_dict_free(). */
-int sm_dict_make(const void *words, size_t width, int64_t n, const sm_work *work, sm_dict *d);
+/* Make the dictionaries of up to `most` words (SM_DICT_NUMBERS or SM_DICT_TEXTS), a share for each thread of `work`. Gives 1 if there
+ * are few words, 0 if not (nothing is held then), -ENOMEM or the stop's code. Scratch, until sm_dict_free(): 2 bytes an element, and a
+ * thread 210 KiB or 1.6 MiB. */
+int sm_dict_make(const void *words, size_t width, int64_t n, int most, const sm_work *work, sm_dict *d);
 void sm_dict_free(sm_dict *d);
 
 /* The distinct words have the ids 1 to sm_dict_count(); id 0 is the word 0, which is always there. */
@@ -43,8 +48,9 @@ uint64_t sm_dict_word(const sm_dict *d, int id);
 /* Rank the entries as the numbers of k, whose elements they are. */
 void sm_dict_rank_numbers(sm_dict *d, const sm_keys *k);
 
-/* Rank the entries by texts, texts[i] of entry i (0 included; NULL: missing), in C-locale order or its reverse. */
-void sm_dict_rank_texts(sm_dict *d, const char *const *texts, bool decreasing);
+/* Rank the entries by texts, texts[i] of entry i (0 included; NULL: missing), in C-locale order or its reverse. order: the m entries
+ * that have a text, sorted by it. */
+void sm_dict_rank_texts(sm_dict *d, const char *const *texts, const int *order, int m, bool decreasing);
 
 /* How often each rank (the missing last: d->ranks + 1 counters) occurs in the share, added to count[]. */
 void sm_dict_tally(const sm_dict *d, int share, int64_t *count);

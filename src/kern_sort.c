@@ -271,7 +271,7 @@ static void sample_work(void *arg, int rank, int np) {
   const sm_keys *k = s->keys;
   bool up = false, down = false;
   (void)rank, (void)np;
-  if (!sm_dict_likely(k->data, sm_keys_width(k), k->n)) return;
+  if (!sm_dict_likely(k->data, sm_keys_width(k), k->n, SM_DICT_NUMBERS)) return;
   for (int64_t i = 1, step = k->n / SAMPLE; i < SAMPLE; i++) {
     int c = sm_keys_compare(k, (i - 1) * step, i * step);
     up |= c < 0;
@@ -288,7 +288,7 @@ static void take_ranks(sm_argsort_plan *plan) {
 /* Numbers by a dictionary, if they have one. */
 static int look_few(sm_argsort_plan *plan) {
   const sm_keys *k = &plan->keys;
-  int rc = sm_dict_make(k->data, sm_keys_width(k), k->n, &plan->work, &plan->dict);
+  int rc = sm_dict_make(k->data, sm_keys_width(k), k->n, SM_DICT_NUMBERS, &plan->work, &plan->dict);
   if (rc <= 0) return rc;
   plan->few = true;
   sm_dict_rank_numbers(&plan->dict, k);
@@ -322,21 +322,45 @@ typedef struct {
 static void pointer_work(void *arg, int rank, int np) {
   pointer_sample *s = arg;
   (void)rank, (void)np;
-  s->likely = sm_dict_likely(s->keys->data, sm_keys_width(s->keys), s->keys->n);
+  s->likely = sm_dict_likely(s->keys->data, sm_keys_width(s->keys), s->keys->n, SM_DICT_TEXTS);
 }
 
 int sm_argsort_look_pointers(const sm_keys *keys, const sm_work *work, sm_argsort_plan *plan) {
   pointer_sample seen = {keys, false};
   begin(plan, keys, work);
   int rc = sm_threads_one(&plan->work, pointer_work, &seen);
-  if (rc == 0 && seen.likely) rc = sm_dict_make(keys->data, sm_keys_width(keys), keys->n, &plan->work, &plan->dict);
+  if (rc == 0 && seen.likely) rc = sm_dict_make(keys->data, sm_keys_width(keys), keys->n, SM_DICT_TEXTS, &plan->work, &plan->dict);
   plan->few = rc == 1;
   return rc;
 }
 
-void sm_argsort_rank(sm_argsort_plan *plan, const char *const *texts) {
-  sm_dict_rank_texts(&plan->dict, texts, plan->keys.decreasing);
-  take_ranks(plan);
+/* The entries are distinct addresses, so sorting their texts makes no dictionary again. */
+int sm_argsort_rank(sm_argsort_plan *plan, const char *const *texts) {
+  int all = sm_dict_count(&plan->dict) + 1, m = 0;
+  int *entry = malloc((size_t)all * sizeof *entry), *order = malloc((size_t)all * sizeof *order);
+  const char **present = malloc((size_t)all * sizeof *present);
+  int rc = entry && order && present ? 0 : -ENOMEM;
+  for (int i = 0; rc == 0 && i < all; i++) {
+    if (!texts[i]) continue;
+    entry[m] = i;
+    present[m++] = texts[i];
+  }
+  sm_keys keys = {SM_KEY_PTR, present, m, 0, false};
+  sm_argsort_plan sub;
+  if (rc == 0) rc = sm_argsort_look(&keys, &plan->work, &sub);
+  if (rc == 0) {
+    rc = sm_argsort_run(&sub, SM_MISSING_LAST, (sm_places){SM_PLACE_I4, order});
+    sm_argsort_free(&sub);
+  }
+  for (int i = 0; rc == 0 && i < m; i++) order[i] = entry[order[i] - 1];
+  if (rc == 0) {
+    sm_dict_rank_texts(&plan->dict, texts, order, m, plan->keys.decreasing);
+    take_ranks(plan);
+  }
+  free(entry);
+  free(order);
+  free(present);
+  return rc;
 }
 
 /* Strings that the core can read: by their pointers, else by their bytes. */
@@ -345,10 +369,12 @@ static int look_texts(sm_argsort_plan *plan) {
   int rc = k.type == SM_KEY_PTR ? sm_argsort_look_pointers(&k, &plan->work, plan) : 0;
   if (rc < 0) return rc;
   if (rc > 0) {
-    const char *texts[SM_DICT_MOST + 1];
-    for (int i = 0; i <= sm_dict_count(&plan->dict); i++) texts[i] = (const char *)(uintptr_t)sm_dict_word(&plan->dict, i);
-    sm_argsort_rank(plan, texts);
-    return 0;
+    int all = sm_dict_count(&plan->dict) + 1;
+    const char **texts = malloc((size_t)all * sizeof *texts);
+    for (int i = 0; texts && i < all; i++) texts[i] = (const char *)(uintptr_t)sm_dict_word(&plan->dict, i);
+    rc = texts ? sm_argsort_rank(plan, texts) : -ENOMEM;
+    free(texts);
+    return rc;
   }
   plan->codes = sm_scratch_new((size_t)k.n * sizeof *plan->codes);
   if (!plan->codes) return -ENOMEM;

@@ -30,7 +30,7 @@ int sm_argsort_look(const sm_keys *keys, const sm_work *work, sm_argsort_plan *p
  * distinct: then sm_argsort_rank(plan, texts) must be given their texts, as sm_dict_rank_texts() takes them, before anything
  * else but sm_argsort_free(). Gives 0, with nothing held, if they are too many, and else as sm_argsort_look(). */
 int sm_argsort_look_pointers(const sm_keys *keys, const sm_work *work, sm_argsort_plan *plan);
-void sm_argsort_rank(sm_argsort_plan *plan, const char *const *texts);
+int sm_argsort_rank(sm_argsort_plan *plan, const char *const *texts);
 
 /* True if the permutation is 1, 2, ..., n. */
 bool sm_argsort_is_identity(const sm_argsort_plan *plan);

@@ -78,8 +78,8 @@ static SEXP argsort_body(void *arg) {
 
 static SEXP argsort_few(void *arg) {
   argsort_call *c = arg;
-  sm_argsort_rank(&c->plan, r_kernel_texts(&c->plan.dict));
-  return argsort_body(c);
+  c->rc = sm_argsort_rank(&c->plan, r_kernel_texts(&c->plan.dict));
+  return c->rc < 0 ? R_NilValue : argsort_body(c);
 }
 
 /* Sort once; c->rc is SM_ECHANGED if the data changed meanwhile. */

@@ -5,11 +5,15 @@
 
 #include "check.h"
 
-static int find(const void *words, size_t width, int64_t n, int np, sm_dict *f) {
+static int find_most(const void *words, size_t width, int64_t n, int most, int np, sm_dict *f) {
   sm_stop stop;
   sm_stop_init(&stop, NULL, NULL);
   sm_work work = {np, &stop, NULL};
-  return sm_dict_make(words, width, n, &work, f);
+  return sm_dict_make(words, width, n, most, &work, f);
+}
+
+static int find(const void *words, size_t width, int64_t n, int np, sm_dict *f) {
+  return find_most(words, width, n, SM_DICT_NUMBERS, np, f);
 }
 
 static uint16_t code_of(const sm_dict *f, int64_t i) {
@@ -43,12 +47,11 @@ static void check_ranks(const sm_dict *f, const sm_keys *k, const char *what, in
   free(count);
 }
 
-static void limits(void) {
+static void limits(int most, int64_t n) {
   static const int shares[] = {1, 2, 7};
-  int64_t n = 30000;
   uint64_t *x = malloc((size_t)n * sizeof *x);
   uint32_t *y = malloc((size_t)n * sizeof *y);
-  for (int64_t distinct = SM_DICT_MOST - 1; distinct <= SM_DICT_MOST + 1; distinct++)
+  for (int64_t distinct = most - 1; distinct <= most + 1; distinct++)
     for (int s = 0; s < 3; s++)
       for (int zero = 0; zero < 2; zero++) {
         for (int64_t i = 0; i < n; i++) {
@@ -59,8 +62,8 @@ static void limits(void) {
         }
         for (int64_t i = 0; i < distinct; i++) x[n - 1 - i] = (uint64_t)(i + 1) * 0x123456789u, y[n - 1 - i] = (uint32_t)(i + 1) * 77;
         sm_dict f;
-        int few = distinct <= SM_DICT_MOST, detail = (int)distinct * 10 + s;
-        check_at(find(x, 8, n, shares[s], &f) == few, "limit, 8 bytes", detail);
+        int few = distinct <= most, detail = (int)distinct * 10 + s;
+        check_at(find_most(x, 8, n, most, shares[s], &f) == few, "limit, 8 bytes", detail);
         if (few) {
           sm_keys k = {SM_KEY_I8, x, n, 0, s == 1};
           check_at(sm_dict_count(&f) == distinct, "number of words", detail);
@@ -68,7 +71,7 @@ static void limits(void) {
           check_ranks(&f, &k, "ranks at the limit, 8 bytes", detail);
           sm_dict_free(&f);
         }
-        check_at(find(y, 4, n, shares[s], &f) == few, "limit, 4 bytes", detail);
+        check_at(find_most(y, 4, n, most, shares[s], &f) == few, "limit, 4 bytes", detail);
         if (few) {
           sm_keys k = {SM_KEY_U4, y, n, 0, s == 1};
           sm_dict_rank_numbers(&f, &k);
@@ -151,9 +154,17 @@ static void texts(void) {
     sm_keys k = {SM_KEY_PTR, x, n, 0, dec};
     sm_dict f;
     check_at(find(x, sizeof *x, n, 2, &f) == 1, "few pointers", dec);
-    const char *t[SM_DICT_MOST + 1];
-    for (int i = 0; i <= sm_dict_count(&f); i++) t[i] = (const char *)(uintptr_t)sm_dict_word(&f, i);
-    sm_dict_rank_texts(&f, t, dec);
+    const char *t[12];
+    int order[12], m = 0;
+    for (int i = 0; i <= sm_dict_count(&f); i++) {
+      t[i] = (const char *)(uintptr_t)sm_dict_word(&f, i);
+      int at = m;
+      if (!t[i]) continue;
+      for (; at > 0 && strcmp(t[order[at - 1]], t[i]) > 0; at--) order[at] = order[at - 1];
+      order[at] = i;
+      m++;
+    }
+    sm_dict_rank_texts(&f, t, order, m, dec);
     check_at(f.ranks == 9, "equal texts of two pointers have one rank", f.ranks);
     check_ranks(&f, &k, "ranks of texts", dec);
     sm_dict_free(&f);
@@ -166,17 +177,23 @@ static void samples(void) {
   int64_t n = 100000;
   uint64_t *x = malloc((size_t)n * sizeof *x);
   for (int64_t i = 0; i < n; i++) x[i] = draw();
-  check_at(!sm_dict_likely(x, 8, n), "random words", n);
+  check_at(!sm_dict_likely(x, 8, n, SM_DICT_NUMBERS), "random words", n);
   for (int64_t i = 0; i < n; i++) x[i] = draw() % 1000;
-  check_at(sm_dict_likely(x, 8, n), "few words", n);
-  check_at(!sm_dict_likely(x, 8, 100), "too short", 100);
+  check_at(sm_dict_likely(x, 8, n, SM_DICT_NUMBERS), "few words", n);
+  check_at(!sm_dict_likely(x, 8, 100, SM_DICT_NUMBERS), "too short", 100);
   for (int64_t i = 0; i < n; i++) x[i] = (uint64_t)i / 50;
-  check_at(sm_dict_likely(x, 8, n), "few sorted words", n);
+  check_at(sm_dict_likely(x, 8, n, SM_DICT_NUMBERS), "few sorted words", n);
+  for (int64_t i = 0; i < n; i++) x[i] = draw() % 50000;
+  check_at(!sm_dict_likely(x, 8, n, SM_DICT_NUMBERS), "50000 words among numbers", n);
+  check_at(sm_dict_likely(x, 8, n, SM_DICT_TEXTS), "50000 words among texts", n);
+  for (int64_t i = 0; i < n; i++) x[i] = draw();
+  check_at(!sm_dict_likely(x, 8, n, SM_DICT_TEXTS), "random words among texts", n);
   free(x);
 }
 
 int main(void) {
-  limits();
+  limits(SM_DICT_NUMBERS, 30000);
+  limits(SM_DICT_TEXTS, 140000);
   collisions();
   doubles();
   order_is_seen();

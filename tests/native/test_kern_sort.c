@@ -209,7 +209,7 @@ static void few_values(void) {
   for (int s = 0; s < 4; s++)
     for (int t = 0; t < 7; t++)
       for (int shape = 0; shape < 6; shape++) {
-        int64_t n = lengths[s], most = shape < 3 ? SM_DICT_MOST - 1 + shape : shape == 3 ? 1000 : 7, step = n / 512;
+        int64_t n = lengths[s], most = shape < 3 ? SM_DICT_NUMBERS - 1 + shape : shape == 3 ? 1000 : 7, step = n / 512;
         uint8_t *x = malloc((size_t)n * 8);
         for (int64_t i = 0; i < n; i++) {
           uint64_t v = i < most ? (uint64_t)i : draw() % (uint64_t)most;
@@ -229,6 +229,23 @@ static void few_values(void) {
         sort_and_check((sm_keys){types[t], x, n, 0, false}, "few distinct values", t * 10 + shape);
         free(x);
       }
+}
+
+/* The same for texts, which their addresses tell, around their own limit. */
+static void few_texts(void) {
+  int64_t n = 150000;
+  char(*all)[12] = malloc((size_t)n * sizeof *all);
+  const char **p = malloc((size_t)n * sizeof *p);
+  for (int most = SM_DICT_TEXTS - 1; most <= SM_DICT_TEXTS + 2; most++) {
+    for (int64_t i = 0; i < n; i++) {
+      snprintf(all[i], sizeof *all, "%d", (int)(draw() % 100000));
+      p[i] = i < most ? all[i] : all[draw() % (uint64_t)most];
+      if (i >= most && draw() % 1000 == 0 && most % 2) p[i] = NULL;
+    }
+    sort_and_check((sm_keys){SM_KEY_PTR, p, n, 0, false}, "few distinct texts", most);
+  }
+  free(all);
+  free(p);
 }
 
 /* Prefixes of one another, longer and longer: the worst for recursion by bytes. */
@@ -277,6 +294,7 @@ int main(void) {
   integers();
   texts();
   few_values();
+  few_texts();
   nested_prefixes();
   interrupts();
   return report();
