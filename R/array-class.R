@@ -32,6 +32,10 @@
 #' `x[i] <- v` writes into the memory in your own code and in packages that know of shared arrays. In a function of any other package, base
 #' R's `replace(x, 1, 0)` or `pmax(x, 0)` among them, it works on a copy, and `x` stays as it was. [set_shared()] has the rule.
 #'
+#' `attributes(x)` shows the class of the handle alone, and what is set there beside names, dims and the attributes of a class (`levels`,
+#' `units`, `tzone`) stays with the handle: what the values have is `attributes(x[])`, `names(x)`, `dim(x)`, `dimnames(x)`, `levels(x)`.
+#' R keeps attributes of a vector where no class can answer for them.
+#'
 #' @section Its life:
 #' The memory returns to the system when the last handle in the last process is gone. Its name is in no directory, so nothing
 #' stays behind after `kill -9`. A handle that is sent to another process of the machine attaches there while the array is alive;
@@ -136,6 +140,13 @@ prepare_factor <- function(levels, value) {
 adopted_meta <- function(meta, names, dimnames) {
   meta <- set_meta(meta, "names", names)
   if (isFALSE(dimnames)) meta else set_meta(meta, "dimnames", dimnames)
+}
+
+# The same with one attribute of a class, unless it cannot be one.
+adopted_attribute <- function(meta, name, value) {
+  fits <- is.character(value) &&
+    if (name == "levels") length(value) >= length(meta$levels) && !anyDuplicated(value) else length(value) == 1L
+  if (fits && (name %in% names(meta) || name == "tzone" && "POSIXct" %in% meta$class)) set_meta(meta, name, as.vector(value)) else meta
 }
 
 # Called where C code, of R or of a package, asks for the elements of a handle as of a raw vector.

@@ -60,10 +60,15 @@ mclapply <- function(X, FUN, ..., mc.preschedule = TRUE, mc.set.seed = TRUE, mc.
   given <- list(retries = retries, timeout = timeout, progress = progress)
   given <- given[!c(missing(retries), missing(timeout), missing(progress))]
   theirs <- names(given) %in% names(formals(args(FUN)))
+  FUN <- compiled(FUN, n > 2 * cores)
   # the call is lapply()'s: what a function sees of it, and what it tells in an error, is what it would be there
-  each <- function(i) FUN(X[[i]], ...)
-  if (any(theirs)) each <- do.call(function(...) function(i) FUN(X[[i]], ...), c(list(...), given[theirs]), quote = TRUE)
-  else try_arguments(...)
+  lapply_call <- function(...) structure(function(i) FUN(X[[i]], ...),
+                                         inlined = list(frame = environment(), item = quote(i), call = quote(FUN(X[[i]], ...))))
+  if (any(theirs)) each <- do.call(lapply_call, c(list(...), given[theirs]), quote = TRUE)
+  else {
+    try_arguments(...)
+    each <- lapply_call(...)
+  }
   if (!is.null(affinity.list)) each <- pinned(each, affinity.list)
   if (mc.silent) each <- silenced(each)
   i <- seq_len(n)
@@ -131,8 +136,7 @@ map_alone <- function(each, i, seed) {
 map_lossy <- function(each, i, options) {
   if (!options$seed) each <- from_seed(each)
   out <- do.call(MapReduce, c(options, on_error = "collect"))$map(each, i)
-  failed <- which(vapply(out, is.object, NA))
-  failed <- failed[vapply(out[failed], inherits, NA, "WorkerException")]
+  failed <- .Call(ffi_util_inheriting, out, "WorkerException")
   lost <- failed[vapply(out[failed], died, NA)]
   wrong <- length(failed) - length(lost)
   text <- c(if (wrong) sprintf(ngettext(wrong, "%d function call resulted in an error", "%d function calls resulted in an error"), wrong),

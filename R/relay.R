@@ -44,9 +44,10 @@ jump_reason <- function(before) {
 own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "abort_argument_value", "abort_index", "abort_value")
 
 # The calls between the item's call and the handler that asks, as text; without our own frames.
-calls_of_item <- function(calls, last, item_call = quote(func(item, ...))) {
-  is_item <- vapply(calls[seq_len(last)], function(cl) base::identical(cl, item_call), NA)
-  from <- if (any(is_item)) max(which(is_item)) else 1L
+# That is the last call `after`, or the one so many frames behind it.
+calls_of_item <- function(calls, last, after = quote(func(item, ...)), behind = 0L) {
+  is_item <- vapply(calls[seq_len(last)], function(cl) base::identical(cl, after), NA)
+  from <- if (any(is_item)) min(max(which(is_item)) + behind, last) else 1L
   ours <- function(cl) identical(cl, quote(h(simpleError(msg, call)))) ||
     is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% own_frames
   while (last > from && ours(calls[[last]])) last <- last - 1L

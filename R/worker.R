@@ -5,7 +5,8 @@
 worker_error <- function(e, collect) {
   if (!collect || inherits(e, "StopProcessGroup")) .Call(ffi_worker_stop_all)
   n <- sys.nframe()
-  traceback <- tryCatch(calls_of_item(sys.calls(), n - 2L), error = function(e) character())
+  traceback <- tryCatch(calls_of_item(sys.calls(), n - 2L, quote(worker_items(frame, sequence, collect)), 2L),
+                        error = function(e) character())
   if (.Call(ffi_worker_returned)) list(unsendable(e), character()) else list(e, traceback)
 }
 
@@ -73,7 +74,8 @@ worker_items <- function(frame, sequence, collect) {
 worker_plan <- function(budget, collect, seed, threads = 1L) {
   the$worker$message_before <- geterrmessage()
   if (!is.null(threads)) .Call(ffi_threads_find)
-  list(budget = budget, collect = collect, seed = seed, seed_binding = seed_binding, threads = threads,
+  list(budget = budget, collect = collect, seed = seed, seed_binding = seed_binding,
+       parallel_state = parallel_state(), parallel_binding = parallel_binding, threads = threads,
        quit_function = quit_worker,
        on_error = quote({ options(error = quote(invisible(NULL))); setTimeLimit() }), relayed = c(0, 0), background = list(),
        devices = device_files(), sinks = sink.number() > 0L || sink.number(type = "message") != 2L)

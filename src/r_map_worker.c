@@ -25,7 +25,8 @@
 /* results in the first frame, and at least in each */
 #define FRAME_FIRST 64
 #define FRAME_MIN 4
-#define SIMPLE_DEPTH 8 /* lists within lists that simple() looks into */
+#define MOVED_MIN 131072 /* numbers */
+#define SIMPLE_DEPTH 8   /* lists within lists that simple() looks into */
 
 static struct {
   r_map *map; /* NULL in a process that is no worker */
@@ -81,6 +82,7 @@ SEXP ffi_worker_setup(SEXP the, SEXP plan) {
   SEXP threads = r_list_get(plan, "threads");
   if (threads != R_NilValue) r_threads_set(Rf_asInteger(threads));
   r_rng_install(r_list_get(plan, "seed"), r_list_get(plan, "seed_binding"));
+  r_rng_install_parallel(r_list_get(plan, "parallel_state"), r_list_get(plan, "parallel_binding"));
   return R_NilValue;
 }
 
@@ -232,7 +234,7 @@ static void return_item(int64_t item) {
   if (!sm_queue_return(r_here.slot)) sm_proc_end_self();
   r_trace_end(SM_TRACE_ITEM, item, worker.traced_ns);
   worker.traced_ns = 0;
-  sm_turnstile_pass(worker.map->turn, item);
+  sm_turnstile_pass(worker.map->turn, worker.map->turn_item + item);
   if (atomic_load_explicit(&worker.map->turn->used, memory_order_relaxed)) atomic_store(&worker.map->queue->single, 1);
 }
 
@@ -252,10 +254,25 @@ static SEXP methodless_item(SEXP seq, int64_t i) {
   }
 }
 
+/* call: of the item, evaluated in frame, where the item has the name item_sym. env: the frame of worker_loop(). */
 typedef struct {
-  SEXP env, seq, item_sym, call, index_call;
+  SEXP env, seq, frame, item_sym, call, index_call;
   bool methodless;
 } item_caller;
+
+/* The call is `func(item, ...)` in worker_loop()'s frame, or the one that func's attribute "inlined" names: list(frame, item, call). */
+static item_caller caller_of(SEXP env, SEXP seq) {
+  item_caller c = {env, seq, env, Rf_install("item"), R_NilValue, R_NilValue, !Rf_isObject(seq)};
+  SEXP inlined = Rf_getAttrib(Rf_eval(Rf_install("func"), env), Rf_install("inlined"));
+  if (inlined == R_NilValue) {
+    c.call = Rf_lang3(Rf_install("func"), c.item_sym, R_DotsSymbol);
+  } else {
+    c.frame = r_list_get(inlined, "frame");
+    c.item_sym = r_list_get(inlined, "item");
+    c.call = r_list_get(inlined, "call");
+  }
+  return c;
+}
 
 static void bind_item(const item_caller *c, int64_t i) {
   SEXP v = c->methodless ? methodless_item(c->seq, i) : R_UnboundValue;
@@ -266,7 +283,7 @@ static void bind_item(const item_caller *c, int64_t i) {
     UNPROTECT(1);
   }
   PROTECT(v);
-  Rf_defineVar(c->item_sym, v, c->env);
+  Rf_defineVar(c->item_sym, v, c->frame);
   UNPROTECT(1);
 }
 
@@ -294,15 +311,27 @@ static bool refill(void) {
   return rc > 0;
 }
 
+/* A long vector goes to the session of another process's map by one copy less where it lies in shared memory from here on. */
+static SEXP moved(SEXP value) {
+  const r_map *m = worker.map;
+  int type = TYPEOF(value);
+  bool numbers = type == REALSXP || type == INTSXP || type == CPLXSXP;
+  if (!m->spread || m->apart || !numbers || XLENGTH(value) < MOVED_MIN || Rf_isObject(value)) return value;
+  return r_call1("moved_result", value);
+}
+
 /* The clock afterwards: the next item begins then. */
-static uint64_t finish_item(int64_t item, SEXP value, uint64_t now) {
+static uint64_t finish_item(int64_t item, SEXP result, uint64_t now) {
   return_item(item);
+  SEXP value = PROTECT(moved(result));
   if (worker.map->respawn) {
     publish_result(item, value, now);
     leave_item(item + 1);
+    UNPROTECT(1);
     return sm_clock_ns();
   }
   buffer_result(item, value);
+  UNPROTECT(1);
   leave_item(worker.first);
   if (now - worker.flushed_ns <= FLUSH_NS && worker.buffered < worker.batch_target) return now;
   flush_results();
@@ -316,8 +345,8 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     worker.buffer = Rf_allocVector(VECSXP, 64);
     R_PreserveObject(worker.buffer);
   }
-  item_caller c = {env, seq, Rf_install("item"), R_NilValue, R_NilValue, !Rf_isObject(seq)};
-  c.call = PROTECT(Rf_lang3(Rf_install("func"), c.item_sym, R_DotsSymbol));
+  item_caller c = caller_of(env, seq);
+  PROTECT(c.call);
   c.index_call = PROTECT(Rf_lang3(R_Bracket2Symbol, Rf_install("sequence"), R_NilValue));
   begin_trace();
   r_kill_point(R_KILL_BEFORE_ITEMS);
@@ -333,7 +362,7 @@ SEXP ffi_worker_loop(SEXP env, SEXP seq) {
     worker.traced_ns = r_trace_target ? sm_clock_ns() : 0; /* not `now`: the last item's end is traced after it */
     r_rng_begin_item(item);
     bind_item(&c, item);
-    SEXP value = PROTECT(R_forceAndCall(c.call, 1, env));
+    SEXP value = PROTECT(R_forceAndCall(c.call, 1, c.frame));
     now = finish_item(item, value, sm_clock_ns());
     UNPROTECT(1);
   }

@@ -160,6 +160,18 @@ SEXP ffi_util_rebind(SEXP env, SEXP name, SEXP value) {
   return R_NilValue;
 }
 
+/* Which elements of a list inherit from the class. */
+SEXP ffi_util_inheriting(SEXP list, SEXP class) {
+  const char *name = CHAR(STRING_ELT(class, 0));
+  R_xlen_t n = Rf_xlength(list), found = 0;
+  for (R_xlen_t i = 0; i < n; i++) found += Rf_inherits(VECTOR_ELT(list, i), name);
+  SEXP out = PROTECT(Rf_allocVector(REALSXP, found));
+  for (R_xlen_t i = 0, k = 0; k < found; i++)
+    if (Rf_inherits(VECTOR_ELT(list, i), name)) REAL(out)[k++] = (double)i + 1;
+  UNPROTECT(1);
+  return out;
+}
+
 /* A value that nobody else has yet gets these attributes, itself: R's attributes<- would copy it where a variable refers to it. */
 SEXP ffi_util_dress(SEXP x, SEXP attributes) {
   SEXP names = PROTECT(Rf_getAttrib(attributes, R_NamesSymbol));
