@@ -14,8 +14,30 @@ export R_LIBS
 Rscript --vanilla -e 'quit(status = !(requireNamespace("pkgdown", quietly = TRUE) && packageVersion("pkgdown") >= "2.1"))' ||
   SM_LIB=$lib Rscript -e '
     if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
-    install.packages("pkgdown", lib = Sys.getenv("SM_LIB"), quiet = TRUE, Ncpus = 2)' ||
+    install.packages(c("pkgdown", "evaluate"), lib = Sys.getenv("SM_LIB"), quiet = TRUE, Ncpus = 2)' ||
   { echo "site: pkgdown cannot be installed" >&2; exit 1; }
+
+# pkgdown takes the scripts of its pages from a host that may be out of reach; npm has the same files. The one that npm has not, which lists
+# the headings of a page, has a small one of ours in its place.
+export R_USER_CACHE_DIR=$lib/cache
+scripts() { # NAME VERSION PACKAGE FILE...
+  local dir=$R_USER_CACHE_DIR/R/pkgdown/$1/$2 package=$3 archive
+  shift 3
+  [ -e "$dir/$1" ] && return
+  mkdir -p "$dir"
+  archive=$(cd "$dir" && npm pack --silent "$package" 2>/dev/null) || return 0
+  for file in "$@"; do tar -xzOf "$dir/$archive" "package/dist/$file" >"$dir/$file"; done
+  rm -f "$dir/$archive"
+}
+if command -v npm >/dev/null; then
+  scripts headroom 0.11.0 headroom.js@0.11.0 headroom.min.js jQuery.headroom.min.js
+  scripts clipboard.js 2.0.11 clipboard@2.0.11 clipboard.min.js
+  scripts search 1.0.0 fuse.js@6.4.6 fuse.min.js
+  scripts search 1.0.0 autocomplete.js@0.38.0 autocomplete.jquery.min.js
+  scripts search 1.0.0 mark.js@8.11.1 mark.min.js
+  mkdir -p "$R_USER_CACHE_DIR/R/pkgdown/bootstrap-toc/1.0.1"
+  cp tools/site-toc.js "$R_USER_CACHE_DIR/R/pkgdown/bootstrap-toc/1.0.1/bootstrap-toc.min.js"
+fi
 
 # A copy, in which links that lead to files of the sources lead to pages of the site.
 src=$top/.build/site-src
@@ -45,6 +67,8 @@ done
 rm -f "$src"/ARCHITECTURE.md "$src"/CONTRIBUTING.md "$src"/cran-comments.md
 Rscript --vanilla -e '
   options(pkgdown.internet = FALSE, cli.num_colors = 1L)
+  if (exists("cran_link", asNamespace("pkgdown"))) # it asks the network, whatever the option says
+    utils::assignInNamespace("cran_link", function(pkg) NULL, "pkgdown")
   pkgdown::build_site(commandArgs(TRUE)[1L], override = list(destination = commandArgs(TRUE)[2L]), preview = FALSE, install = FALSE,
                       new_process = FALSE)' "$src" "$top/.site" >.build/site.log 2>&1 ||
   { tail -n 30 .build/site.log; echo "site: pkgdown fails (.build/site.log)" >&2; exit 1; }
