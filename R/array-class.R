@@ -187,11 +187,20 @@ compares <- function(f) {
   "identical" %in% called && !any(c("for", "c", "unlist") %in% called)
 }
 
+evaluating <- c("eval", "evalq", "local", "try", "tryCatch", "withCallingHandlers", "suppressWarnings", "suppressMessages", "withVisible",
+                "source", "sys.source", "invisible", "identity", "force", "system.time", "capture.output", "print", "with", "within")
+
+is_export <- function(f, name) {
+  package <- package_of(environment(f))
+  nzchar(package) && !name %in% evaluating && name %in% getNamespaceExports(package) && base::identical(f, getExportedValue(package, name))
+}
+
 asking_function <- function(n) if (n > 0L) sys.function(n)
 
-# A function of a package is named; in the user's own it is `for`, `if` or the like that asks.
+# A function of a package is named. In the user's own, and where one of R's evaluates an expression of his, it is `for`, `if` or the like
+# that asks.
 abort_bytes <- function(f, call) {
-  by <- if (is.function(f) && is.name(call[[1L]]) && nzchar(package_of(environment(f)))) sprintf(", to %s()", as.character(call[[1L]]))
+  by <- if (is.function(f) && is.name(call[[1L]]) && is_export(f, as.character(call[[1L]]))) sprintf(", to %s()", as.character(call[[1L]]))
   abort_class("sharedmem_elements_error",
               if (list(f) %in% list(base::serialize, base::saveRDS, base::save))
                 "a shared array goes through streams of version 3 only: leave out `version`, or hand over unshare(x)"
