@@ -25,8 +25,9 @@
 #' Shared arrays of the session attach in daemons of the same machine. Elsewhere they are refused with an error of class
 #' `sharedmem_cluster_error` that names them: hand over `x[]`, or a file that both see. `pool$critical()` excludes the workers of all
 #' daemons on the
-#' session's machine and is refused on another; `pool$ordered()` is refused: what needs the order of items can be done with
-#' the results, which have it.
+#' session's machine, and `pool$ordered()` keeps the order of all items there; in a daemon on another machine both are refused: what needs
+#' the order of items can be done with the results, which have it. A map whose items have come to ordered sections ends when a daemon is
+#' lost, since the others wait for its items.
 #'
 #' @section When something dies:
 #' A worker's death is dealt with in its daemon, as at home: only the item that was running is lost or runs again. A lost daemon
@@ -300,20 +301,22 @@ cluster_header <- function(cl, agent) {
   o <- cl$job$options
   list(key = cl$load$key, seed = cl$run$seed, options = o[c("retries", "on_error", "timeout", "output", "threads", "trace")],
        session = options()[intersect(carried_options, names(options()))], packages = attached_packages(),
-       lock = if (agent$here) cluster_lock(cl))
+       common = if (agent$here) cluster_common(cl), rank0 = agent$rank0)
 }
 
 carried_options <- c("warn", "digits", "scipen", "OutDec", "contrasts", "na.action", "stringsAsFactors", "sharedmem.trace_events")
 
 attached_packages <- function() sub("^package:", "", grep("^package:", search(), value = TRUE))
 
-# A lock that daemons of this machine share.
-cluster_lock <- function(cl) {
-  if (is.null(cl$lock)) {
-    cl$lock <- empty(2^16, "raw") # a segment of its own, which others map directly
-    .Call(ffi_remote_lock, shared_view(cl$lock))
+# Locks and the order of items, which daemons of this machine share.
+cluster_common <- function(cl) {
+  if (is.null(cl$common)) {
+    # a segment of its own, which others map directly
+    cl$common <- full(max(2^16, .Call(ffi_remote_common_nbytes, cl$job$n)), as.raw(0), "raw")
+    cl$view <- shared_view(cl$common)
+    .Call(ffi_remote_common, cl$view, cl$job$n)
   }
-  cl$lock
+  cl$common
 }
 
 # ---- what daemons tell ----
@@ -323,8 +326,8 @@ take_event <- function(cl, agent, event) {
   map <- cl$run$map
   switch(event$type,
     results = {
-      if (isTRUE(event$moved)) event$value <- event$value[]
-      else if (event$handles) attach_arrays(event$value)
+      if (isTRUE(event$moved)) event$value <- if (event$one) unmove(event$value) else lapply(event$value, unmove)
+      if (event$handles) attach_arrays(event$value)
       .Call(ffi_remote_results, map, cl$job$reduce, event$first, event$count, event$one, event$value)
     },
     output = {
@@ -351,6 +354,8 @@ take_frame <- function(cl, agent, frame) {
   else cl$failure <- out
 }
 
+unmove <- function(value) if (inherits(value, "sharedmem_moved")) value[[1L]][] else value
+
 # Arrays in a result are held by their daemon until the answer to it.
 attach_arrays <- function(x) {
   if (is_shared_array(x)) tryCatch(.Call(ffi_array_touch, x), error = function(e) NULL)
@@ -365,6 +370,7 @@ finish_chunk <- function(cl, agent, finished) {
   cl$suppressed <- cl$suppressed + finished$suppressed
   if (!is.null(finished$trace)) cl$traces[[length(cl$traces) + 1L]] <- list(agent = agent, lo = chunk[1L], trace = finished$trace)
   if (isTRUE(finished$stopped)) cl$stopped <- TRUE
+  if (cl$stopped) .Call(ffi_remote_pass, cl$view, chunk[1L], chunk[2L])
   left <- .Call(ffi_remote_left, cl$run$map, chunk[1L], chunk[2L])
   if (length(left) && !cl$stopped && is.null(cl$failure))
     cl$failure <- cluster_condition(sprintf("the daemon on %s has not told of item %.0f", agent$host, left[1L]), host = agent$host)

@@ -20,7 +20,7 @@ agent_serve <- function(link, host) {
                      processors = processor_count())
   if (reply$kind != "welcome") return(list(state = "left", host = host))
   header <- reply$header
-  link$here <- !is.null(header$lock)
+  link$here <- !is.null(header$common)
   load <- agent_load(link, header)
   finished <- NULL
   repeat {
@@ -170,8 +170,7 @@ most_questions <- 8L
 
 # Results of one frame. Arrays among them live here until the session has attached to them: until the answer.
 agent_results <- function(link, lo, first, count, one, value) {
-  moved <- link$here && one && moves_well(value)
-  if (moved) value <- as_shared(value)
+  moved <- link$here && holds_moved(value, one)
   handles <- moved || may_hold_arrays(value)
   agent_tell(link, list(type = "results", first = first + lo - 1, count = count, one = one, value = value,
                         handles = handles, moved = moved))
@@ -179,8 +178,12 @@ agent_results <- function(link, lo, first, count, one, value) {
   agent_pump(link)
 }
 
-# Long vectors go to a session on this machine through shared memory, which costs less than a socket.
-moves_well <- function(x) typeof(x) %in% c("double", "integer", "complex") && is.null(attributes(x)) && length(x) >= 131072L
+# Called from C in a worker: a long vector goes to a session on this machine through shared memory, which costs less than a socket.
+moved_result <- function(x)
+  if (is.null(attributes(x))) tryCatch(structure(list(as_shared(x)), class = "sharedmem_moved"), error = function(e) x) else x
+
+holds_moved <- function(value, one)
+  if (one) inherits(value, "sharedmem_moved") else is.list(value) && any(vapply(value, inherits, NA, "sharedmem_moved"))
 
 may_hold_arrays <- function(x) is_shared_array(x) || is.list(x) && any(vapply(unclass(x), may_hold_arrays, NA))
 
@@ -239,7 +242,7 @@ run_chunk <- function(link, load, header, chunk) {
               n = chunk$hi - lo + 1, names = NULL, reduce = receive, here = FALSE, options = options, state = state,
               ready = TRUE, globals = load$globals,
               seed = .Call(ffi_rng_shift, header$seed, lo - 1), events = events,
-              part = list(lock = if (!is.null(header$lock)) shared_view(header$lock)))
+              part = list(common = if (!is.null(header$common)) shared_view(header$common), first = lo, rank0 = header$rank0))
   result <- with_session_settings(header, link, tryCatch(
     run_map(ProcessBackend, list(np = chunk$np), job),
     sharedmem_cluster_error = function(e) NULL))
@@ -272,7 +275,7 @@ chunk_items <- function(chunk) {
 with_session_settings <- function(header, link, expr) {
   old <- options(header$session)
   on.exit(options(old))
-  if (is.null(header$lock)) {
+  if (is.null(header$common)) {
     values <- options(sharedmem.serialize = "values") # another machine: an array in a result goes as its values
     on.exit(options(values), add = TRUE)
   }

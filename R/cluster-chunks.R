@@ -120,6 +120,10 @@ agent_lost <- function(cl, agent, why) {
   e <- daemon_death(agent, why, left)
   cl$gone[[length(cl$gone) + 1L]] <- e
   if (cl$stopped || !length(left)) return()
+  if (.Call(ffi_remote_is_ordered, cl$view)) {
+    cl$failure <- e
+    return()
+  }
   if (is.null(cl$attempts)) cl$attempts <- integer(cl$job$n)
   for (k in seq(1, length(left), by = 2)) {
     at <- left[k]:left[k + 1]

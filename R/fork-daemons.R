@@ -38,7 +38,7 @@ fork_daemons <- function(n, url = NULL, packages = NULL, data = NULL) {
   check_packages(packages)
   check_data(data)
   need_package("mirai", "fork_daemons()")
-  calls <- if (is.null(url)) daemon_calls(n) else rep(list(call("daemon", url)), n)
+  calls <- if (is.null(url)) daemon_calls(n) else rep(list(bquote(mirai::daemon(.(url)))), n)
   d <- new.env(parent = emptyenv())
   d$server <- start_server(if (!is.null(packages)) setdiff(packages, never_served), data)
   ok <- FALSE
@@ -81,6 +81,5 @@ print.sharedmem_daemons <- function(x, ...) {
 serve_daemon <- function(message) {
   .libPaths(message$paths)
   tryCatch(setwd(message$wd), error = function(e) NULL)
-  message$call[[1L]] <- getExportedValue("mirai", "daemon")
   eval(message$call, globalenv())
 }

@@ -3,7 +3,8 @@
 # A job is a list: func; each, a function that binds map()'s further arguments to a function, for calls with an item alone; star and
 # more, those arguments (bind_arguments()); sequence; n, its length; names; reduce; here, TRUE where the session is to run it itself;
 # options of the pool; state, the pool's environment of what changes. One that is part of another session's map has besides:
-# ready, its functions are compiled; globals, for the workspaces of workers; seed; events; part, a list with the lock of the whole.
+# ready, its functions are compiled; globals, for the workspaces of workers; seed; events; part, a list with what the parts of the
+# whole have in common, and where this one lies in it.
 
 # Run a job: a list of results, or an error. One method a back end, in a file of its own.
 run_map <- function(backend, pool, job) UseMethod("run_map")
@@ -20,7 +21,7 @@ open_job <- function(job, np, ranks = np, served = FALSE) {
              else 0L
   map <- .Call(ffi_map_new, np, as.double(job$n), job$names, retries, opts$timeout, constants$output[[opts$output]])
   job$state$map <- map
-  if (!is.null(job$part)) .Call(ffi_remote_part, map, job$part$lock)
+  if (!is.null(job$part)) .Call(ffi_remote_part, map, job$part$common, job$part$first, job$part$rank0)
   if (served) .Call(ffi_map_share, map)
   if (opts$trace) .Call(ffi_trace_open, map, ranks, getOption("sharedmem.trace_events", 0))
   if (opts$progress) .Call(ffi_progress_wanted, map)

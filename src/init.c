@@ -42,12 +42,15 @@ SEXP ffi_map_results(SEXP);
 SEXP ffi_map_shape(SEXP);
 SEXP ffi_map_share(SEXP);
 SEXP ffi_map_spawn(SEXP, SEXP, SEXP);
+SEXP ffi_remote_common(SEXP, SEXP);
+SEXP ffi_remote_common_nbytes(SEXP);
 SEXP ffi_remote_digest(SEXP);
 SEXP ffi_remote_done(SEXP);
 SEXP ffi_remote_item(SEXP, SEXP, SEXP);
 SEXP ffi_remote_left(SEXP, SEXP, SEXP);
-SEXP ffi_remote_lock(SEXP);
-SEXP ffi_remote_part(SEXP, SEXP);
+SEXP ffi_remote_is_ordered(SEXP);
+SEXP ffi_remote_part(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_remote_pass(SEXP, SEXP, SEXP);
 SEXP ffi_remote_results(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_remote_stop(SEXP);
 SEXP ffi_map_spawn_served(SEXP);
@@ -71,6 +74,7 @@ SEXP ffi_rng_base(SEXP);
 SEXP ffi_rng_shift(SEXP, SEXP);
 SEXP ffi_rng_stream(SEXP, SEXP);
 SEXP ffi_rng_swap(SEXP);
+SEXP ffi_rng_parallel(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_team_guard_exit(void);
@@ -244,12 +248,15 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_map_shape, 1),
     ROW(ffi_map_share, 1),
     ROW(ffi_map_spawn, 3),
+    ROW(ffi_remote_common, 2),
+    ROW(ffi_remote_common_nbytes, 1),
     ROW(ffi_remote_digest, 1),
     ROW(ffi_remote_done, 1),
     ROW(ffi_remote_item, 3),
     ROW(ffi_remote_left, 3),
-    ROW(ffi_remote_lock, 1),
-    ROW(ffi_remote_part, 2),
+    ROW(ffi_remote_is_ordered, 1),
+    ROW(ffi_remote_part, 4),
+    ROW(ffi_remote_pass, 3),
     ROW(ffi_remote_results, 6),
     ROW(ffi_remote_stop, 1),
     ROW(ffi_map_spawn_served, 1),
@@ -272,6 +279,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_rng_shift, 2),
     ROW(ffi_rng_stream, 2),
     ROW(ffi_rng_swap, 1),
+    ROW(ffi_rng_parallel, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
     ROW(ffi_team_guard_exit, 0),

@@ -81,6 +81,8 @@ static void point_at(r_map *m, const map_parts *parts) {
   m->ctl = (r_control_shm *)p;
   m->queue = (sm_queue_shm *)(p += parts->ctl);
   m->turn = (sm_turnstile_shm *)(p += parts->queue);
+  m->critical = &m->ctl->critical;
+  m->ordered = &m->ctl->ordered;
   m->team.desks = (r_desk_shm *)(p += parts->turn);
   r_team_set_rings(&m->team, p + parts->desks, m->ring_capacity, &m->ctl->team);
 }

@@ -67,9 +67,11 @@ typedef struct r_map {
   int64_t here_next; /* maps without workers: the item after the one that began last, */
   uint64_t here_ns;  /* when that began; 0 once it has returned */
   r_held held;
-  sm_lock_shm *critical; /* of critical sections, where that is the one of a map of which this one is a part; NULL: ctl's */
-  bool spread;           /* it is a part of a map that is spread over processes: it has no order, */
-  bool apart;            /* and this part no critical sections */
+  sm_lock_shm *critical, *ordered; /* of its sections: ctl's, or those of the map of which this one is a part */
+  int64_t turn_item;               /* what item 0 and rank 0 are to the turnstile: */
+  int turn_slot;                   /* more than 0 where that is the one of that map */
+  bool spread;                     /* it is a part of a map that is spread over processes, */
+  bool apart;                      /* on another machine than the rest: it has no sections */
 } r_map;
 
 /* The map behind its external pointer; raises an argument error for anything else. */

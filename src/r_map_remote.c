@@ -73,24 +73,70 @@ SEXP ffi_remote_left(SEXP ptr, SEXP from, SEXP to) {
   return out;
 }
 
-/* This map is a part of one that is spread over processes. memory: a raw vector over shared memory, large enough for a lock, in which
- * the lock of all parts lies; NULL for a part that cannot see it. The caller keeps it. */
-SEXP ffi_remote_part(SEXP ptr, SEXP memory) {
-  r_map *m = r_map_get(ptr);
-  m->spread = true;
-  const void *at = memory == R_NilValue ? NULL : DATAPTR_OR_NULL(memory); /* NULL where it would be a copy */
-  m->apart = at == NULL;
-  if (at && m->np > 0) m->critical = (sm_lock_shm *)(uintptr_t)at;
+/* What the parts of a map on one machine have in common, in a raw vector over shared memory. A turnstile follows. */
+typedef struct {
+  sm_lock_shm critical, ordered;
+  int64_t nitems;
+  uint8_t pad[SM_CACHELINE - 8];
+} common_shm;
+
+#define COMMON_SLOTS 256 /* ranks that are woken at once when their turn has come; further ones look now and then */
+
+static sm_turnstile_shm *turnstile_of(common_shm *c) { return (sm_turnstile_shm *)(c + 1); }
+
+static size_t common_nbytes(int64_t nitems) { return sizeof(common_shm) + sm_turnstile_nbytes(nitems, 2 * COMMON_SLOTS); }
+
+SEXP ffi_remote_common_nbytes(SEXP nitems) { return Rf_ScalarReal((double)common_nbytes((int64_t)Rf_asReal(nitems))); }
+
+/* NULL where the vector is none, or a copy. */
+static common_shm *common_in(SEXP memory, int64_t nitems) {
+  const void *at = TYPEOF(memory) == RAWSXP && (size_t)XLENGTH(memory) >= common_nbytes(nitems) ? DATAPTR_OR_NULL(memory) : NULL;
+  return (common_shm *)(uintptr_t)at;
+}
+
+/* Lay it out in zeroed memory. */
+SEXP ffi_remote_common(SEXP memory, SEXP nitems) {
+  int64_t n = (int64_t)Rf_asReal(nitems);
+  common_shm *c = common_in(memory, n);
+  if (!c) r_abort_argument("memory", Rf_type2char(TYPEOF(memory)), "shared memory for locks");
+  c->nitems = n;
+  sm_turnstile_init(turnstile_of(c), n, 2 * COMMON_SLOTS);
+  int rc = sm_lock_init(&c->critical);
+  if (rc == 0) rc = sm_lock_init(&c->ordered);
+  if (rc < 0) r_abort("sharedmem_memory_error", "cannot make a lock: %s", sm_error_text(rc));
   return R_NilValue;
 }
 
-/* A lock in a raw vector over shared memory. */
-SEXP ffi_remote_lock(SEXP memory) {
-  const void *at = TYPEOF(memory) == RAWSXP && XLENGTH(memory) >= (R_xlen_t)sizeof(sm_lock_shm) ? DATAPTR_OR_NULL(memory) : NULL;
-  if (!at) r_abort_argument("memory", Rf_type2char(TYPEOF(memory)), "shared memory for a lock");
-  int rc = sm_lock_init((sm_lock_shm *)(uintptr_t)at);
-  if (rc < 0) r_abort("sharedmem_memory_error", "cannot make a lock: %s", sm_error_text(rc));
+/* This map is a part of one that is spread over processes. memory: what its parts have in common; NULL for a part that cannot see it.
+ * The caller keeps it. first: its first item there, 1-based; rank0: its first rank there. */
+SEXP ffi_remote_part(SEXP ptr, SEXP memory, SEXP first, SEXP rank0) {
+  r_map *m = r_map_get(ptr);
+  common_shm *c = common_in(memory, 0);
+  int64_t before = (int64_t)Rf_asReal(first) - 1;
+  if (c && (!common_in(memory, c->nitems) || before < 0 || before + m->nitems > c->nitems)) c = NULL;
+  m->spread = true;
+  m->apart = c == NULL;
+  if (!c || m->np == 0) return R_NilValue;
+  m->critical = &c->critical;
+  m->ordered = &c->ordered;
+  m->turn = turnstile_of(c);
+  m->turn_item = before;
+  m->turn_slot = Rf_asInteger(rank0) % COMMON_SLOTS;
   return R_NilValue;
+}
+
+/* Items of the whole map from `from` to `to` will not come to their sections any more. */
+SEXP ffi_remote_pass(SEXP memory, SEXP from, SEXP to) {
+  common_shm *c = common_in(memory, 0);
+  for (int64_t i = (int64_t)Rf_asReal(from) - 1; c && i < (int64_t)Rf_asReal(to) && i < c->nitems; i++)
+    sm_turnstile_pass(turnstile_of(c), i);
+  return R_NilValue;
+}
+
+/* Has any item come to an ordered section? */
+SEXP ffi_remote_is_ordered(SEXP memory) {
+  common_shm *c = common_in(memory, 0);
+  return Rf_ScalarLogical(c && atomic_load(&turnstile_of(c)->used));
 }
 
 /* No further item starts. */

@@ -71,14 +71,14 @@ static void settle_death(r_drive *d, int rank) {
   w->state = R_MEMBER_DEAD;
   death of = examine(d, rank);
   SEXP status = PROTECT(Rf_ScalarInteger(of.status));
-  sm_turnstile_clear(m->turn, rank);
+  sm_turnstile_clear(m->turn, m->turn_slot + rank);
   r_trace_lost(m, rank, of.running);
   for (int k = 0; k < 2; k++) r_output_relay(&w->out[k], k, true); /* a successor writes to the same streams */
   const char *type = of.running >= 0 && w->doomed == of.running ? "timeout" : w->quit ? "quit" : "death";
   of.failed = of.running >= 0 && m->respawn && ++d->attempts[of.running] > m->retries;
   if (of.running < 0) d->idle_deaths++;
   if (!m->respawn || d->idle_deaths > IDLE_DEATHS_MAX || of.failed) r_deliver_failure(d, type, status, of.running, rank);
-  if (of.failed) sm_turnstile_pass(m->turn, of.running);
+  if (of.failed) sm_turnstile_pass(m->turn, m->turn_item + of.running);
   if (!d->failed) hand_on(d, &of);
   UNPROTECT(1);
 }

@@ -23,7 +23,7 @@ static r_held *held_of(r_map *m) {
 
 static r_map *section_map(SEXP ptr, const char *what) {
   if (TYPEOF(ptr) != EXTPTRSXP || !R_ExternalPtrAddr(ptr))
-    r_abort("sharedmem_lock_error", "%s() is used outside of a map: it works only inside `func`", what);
+    r_abort("sharedmem_lock_error", "%s() is used outside of a map of its pool: it works inside the `func` of that pool's map()", what);
   r_map *m = r_map_get(ptr);
   if (m->np > 0 && r_here_rank(m) < 0)
     r_abort("sharedmem_lock_error", "%s() is used outside of a worker: it works only inside `func`", what);
@@ -45,8 +45,6 @@ static int wait_for_lock(sm_lock_shm *l) {
   return rc;
 }
 
-static sm_lock_shm *critical_lock(r_map *m) { return m->critical ? m->critical : &m->ctl->critical; }
-
 static void critical_leave(void *map) {
   r_map *m = map;
   r_held *held = held_of(m);
@@ -54,7 +52,7 @@ static void critical_leave(void *map) {
   held->critical = false;
   r_trace_end(SM_TRACE_HOLD_CRITICAL, m->np > 0 ? r_here.item : m->here_next - 1, held->critical_ns);
   held->critical_ns = 0;
-  if (m->np > 0) sm_lock_unlock(critical_lock(m));
+  if (m->np > 0) sm_lock_unlock(m->critical);
 }
 
 /* .External2(ffi_critical, map): the caller's `expr`, inside. */
@@ -68,7 +66,7 @@ SEXP ffi_critical(SEXP call, SEXP op, SEXP args, SEXP env) {
             "critical() excludes the workers of one machine only, and this daemon runs on another than the session: "
             "let items return their parts and combine them in `reduce`, which runs in the session");
   uint64_t t0 = r_trace_begin(m->trace);
-  if (m->np > 0) check_waited(wait_for_lock(critical_lock(m)), "critical");
+  if (m->np > 0) check_waited(wait_for_lock(m->critical), "critical");
   held->critical = true;
   held->critical_ns = r_trace_end(SM_TRACE_WAIT_CRITICAL, m->np > 0 ? r_here.item : m->here_next - 1, t0);
   return r_eval_section(false, env, critical_leave, m);
@@ -82,8 +80,8 @@ static void ordered_leave(void *map) {
   r_trace_end(SM_TRACE_HOLD_ORDERED, held->through, held->ordered_ns);
   held->ordered_ns = 0;
   if (m->np == 0) return;
-  if (m->respawn) sm_lock_unlock(&m->ctl->ordered);
-  sm_turnstile_pass(m->turn, held->through);
+  if (m->respawn || m->spread) sm_lock_unlock(m->ordered);
+  sm_turnstile_pass(m->turn, m->turn_item + held->through);
 }
 
 /* .External2(ffi_ordered, map, item): likewise. item: of a map that runs in this process (1-based); unused in workers. */
@@ -91,10 +89,10 @@ SEXP ffi_ordered(SEXP call, SEXP op, SEXP args, SEXP env) {
   (void)call, (void)op;
   r_map *m = section_map(CADR(args), "ordered");
   r_held *held = held_of(m);
-  if (m->spread)
+  if (m->apart)
     r_abort("sharedmem_lock_error",
-            "ordered() has no meaning over several daemons, which would wait for each other's chunks: results come back "
-            "in the order of the items, so do what needs their order with those; or use ProcessBackend");
+            "ordered() keeps the order of one machine only, and this daemon runs on another than the session: results come back "
+            "in the order of the items, so do what needs their order with those");
   if (held->critical) r_abort("sharedmem_lock_error", "ordered() is entered from inside critical(): others could never pass");
   int64_t i = m->np > 0 ? r_here.item : (int64_t)Rf_asReal(CADDR(args)) - 1;
   if (i < 0) r_abort("sharedmem_lock_error", "ordered() is used outside of an item");
@@ -103,11 +101,11 @@ SEXP ffi_ordered(SEXP call, SEXP op, SEXP args, SEXP env) {
     uint64_t t0 = r_trace_begin(m->trace);
     atomic_store(&m->queue->single, 1);
     r_here_pause();
-    int rc = sm_turnstile_enter(m->turn, r_here_rank(m), i, &r_here.watch);
+    int rc = sm_turnstile_enter(m->turn, m->turn_slot + r_here_rank(m), m->turn_item + i, &r_here.watch);
     r_here_resume();
     check_waited(rc, "ordered");
     /* an item that runs again after its turn was used enters at once, but alone */
-    if (m->respawn) check_waited(wait_for_lock(&m->ctl->ordered), "ordered");
+    if (m->respawn || m->spread) check_waited(wait_for_lock(m->ordered), "ordered");
     held->ordered_ns = r_trace_end(SM_TRACE_WAIT_ORDERED, i, t0);
   }
   held->ordered = true;

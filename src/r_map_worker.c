@@ -25,7 +25,8 @@
 /* results in the first frame, and at least in each */
 #define FRAME_FIRST 64
 #define FRAME_MIN 4
-#define SIMPLE_DEPTH 8 /* lists within lists that simple() looks into */
+#define MOVED_MIN 131072 /* numbers */
+#define SIMPLE_DEPTH 8   /* lists within lists that simple() looks into */
 
 static struct {
   r_map *map; /* NULL in a process that is no worker */
@@ -81,6 +82,7 @@ SEXP ffi_worker_setup(SEXP the, SEXP plan) {
   SEXP threads = r_list_get(plan, "threads");
   if (threads != R_NilValue) r_threads_set(Rf_asInteger(threads));
   r_rng_install(r_list_get(plan, "seed"), r_list_get(plan, "seed_binding"));
+  r_rng_install_parallel(r_list_get(plan, "parallel_state"), r_list_get(plan, "parallel_binding"));
   return R_NilValue;
 }
 
@@ -232,7 +234,7 @@ static void return_item(int64_t item) {
   if (!sm_queue_return(r_here.slot)) sm_proc_end_self();
   r_trace_end(SM_TRACE_ITEM, item, worker.traced_ns);
   worker.traced_ns = 0;
-  sm_turnstile_pass(worker.map->turn, item);
+  sm_turnstile_pass(worker.map->turn, worker.map->turn_item + item);
   if (atomic_load_explicit(&worker.map->turn->used, memory_order_relaxed)) atomic_store(&worker.map->queue->single, 1);
 }
 
@@ -309,15 +311,27 @@ static bool refill(void) {
   return rc > 0;
 }
 
+/* A long vector goes to the session of another process's map by one copy less where it lies in shared memory from here on. */
+static SEXP moved(SEXP value) {
+  const r_map *m = worker.map;
+  int type = TYPEOF(value);
+  bool numbers = type == REALSXP || type == INTSXP || type == CPLXSXP;
+  if (!m->spread || m->apart || !numbers || XLENGTH(value) < MOVED_MIN || Rf_isObject(value)) return value;
+  return r_call1("moved_result", value);
+}
+
 /* The clock afterwards: the next item begins then. */
-static uint64_t finish_item(int64_t item, SEXP value, uint64_t now) {
+static uint64_t finish_item(int64_t item, SEXP result, uint64_t now) {
   return_item(item);
+  SEXP value = PROTECT(moved(result));
   if (worker.map->respawn) {
     publish_result(item, value, now);
     leave_item(item + 1);
+    UNPROTECT(1);
     return sm_clock_ns();
   }
   buffer_result(item, value);
+  UNPROTECT(1);
   leave_item(worker.first);
   if (now - worker.flushed_ns <= FLUSH_NS && worker.buffered < worker.batch_target) return now;
   flush_results();

@@ -134,7 +134,7 @@ setup_suites() {
     wanted <- commandArgs(TRUE)[-1L]
     missing <- Filter(function(p) !dir.exists(file.path(commandArgs(TRUE)[1L], p)), wanted)
     if (length(missing)) install.packages(missing, lib = commandArgs(TRUE)[1L], quiet = TRUE, Ncpus = 2, INSTALL_opts = "--no-docs")' \
-    "$suites" future future.apply doFuture future.tests progressr
+    "$suites" future future.apply doFuture future.tests progressr mirai purrr carrier
 }
 
 for what in "$@"; do

@@ -198,22 +198,45 @@ test_that("what a function reaches is sent once to each daemon, told where it is
   expect_true(r$value[[5L]])
 })
 
-test_that("shared arrays attach and critical excludes on this machine; ordered is refused", {
+test_that("on this machine shared arrays attach, critical excludes, and ordered keeps the order of all items", {
   r <- on_daemons({
     x <- empty(100)
     count <- full(1, 0)
     p <- pool(np = 2)
     out <- p$map(function(i) { x[i] <- i; for (k in 1:20) p$critical({ count[1] <- count[1] + 1 }); p$local$rank }, 1:100)
-    e <- tryCatch(p$map(function(i) p$ordered(i), 1:4), WorkerException = identity)
+    m <- full(1, 0)
+    order <- empty(200)
+    p$map(function(i) { if (i %% 7 == 0) return(i); Sys.sleep((i %% 3) / 1000); p$ordered({ m[1] <- m[1] + 1; order[m[1]] <- i }) }, 1:200)
+    kept <- pool(on_error = "collect")
+    failed <- kept$map(function(i) kept$ordered(switch(i, 1, stop("no"), tools::pskill(Sys.getpid(), 9), 4)), 1:4)
+    large <- p$map(function(i) if (i == 2) structure(rep(i, 2e5), names = NULL) else seq_len(2e5) + i, 1:4)
     made <- pool()$map(function(i) { y <- empty(3); y[] <- i; y }, 1:4)
     gc()
-    answer(list(x[], count[1], class(e$reason), lapply(made, function(y) y[])))
+    answer(list(x[], count[1], order[seq_len(m[1])], lapply(made, function(y) y[]), vapply(failed, inherits, NA, "WorkerException"),
+                lapply(large, function(v) list(is_shared(v), length(v), v[2e5]))))
   })
   expect_script_ok(r)
   expect_identical(r$value[[1L]], as.numeric(1:100))
   expect_identical(r$value[[2L]], 2000)
-  expect_true("sharedmem_lock_error" %in% r$value[[3L]])
+  expect_identical(r$value[[3L]], as.numeric(setdiff(1:200, 7 * 1:28)))
+  expect_identical(r$value[[5L]], c(FALSE, TRUE, TRUE, FALSE))
+  expect_equal(r$value[[6L]], lapply(1:4, function(i) list(FALSE, 2e5, if (i == 2) 2 else 2e5 + i)))
   expect_identical(r$value[[4L]], lapply(1:4, function(i) rep(as.numeric(i), 3)))
+})
+
+test_that("a daemon that is lost in a map with ordered sections ends it, since the others wait for its items", {
+  r <- on_daemons({
+    first <- mirai::mirai(Sys.getpid())[]
+    p <- pool(np = 1, retries = 1)
+    began <- proc.time()[[3]]
+    e <- tryCatch(p$map(function(i) p$ordered({ if (i == 20) tools::pskill(first, 9); Sys.sleep(0.01) }), 1:200), error = identity)
+    took <- proc.time()[[3]] - began
+    mirai::daemons(2)
+    before <- mirai::status()[c("connections", "daemons")]
+    answer(list(inherits(e, "WorkerException"), grepl("was lost", conditionMessage(e)), took < 20))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(TRUE, TRUE, TRUE))
 })
 
 test_that("a trace has the events of all daemons with their host, and progress counts", {
