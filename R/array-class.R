@@ -32,6 +32,10 @@
 #' `x[i] <- v` writes into the memory in your own code and in packages that know of shared arrays. In a function of any other package, base
 #' R's `replace(x, 1, 0)` or `pmax(x, 0)` among them, it works on a copy, and `x` stays as it was. [set_shared()] has the rule.
 #'
+#' `attributes(x)` shows the class of the handle alone, and what is set there beside names, dims and the attributes of a class (`levels`,
+#' `units`, `tzone`) stays with the handle: what the values have is `attributes(x[])`, `names(x)`, `dim(x)`, `dimnames(x)`, `levels(x)`.
+#' R keeps attributes of a vector where no class can answer for them.
+#'
 #' @section Its life:
 #' The memory returns to the system when the last handle in the last process is gone. Its name is in no directory, so nothing
 #' stays behind after `kill -9`. A handle that is sent to another process of the machine attaches there while the array is alive;
@@ -138,25 +142,34 @@ adopted_meta <- function(meta, names, dimnames) {
   if (isFALSE(dimnames)) meta else set_meta(meta, "dimnames", dimnames)
 }
 
-# Called where C code, of R or of a package, asks for the elements of a handle as of a raw vector.
-abort_elements <- function() abort_bytes(asking_function(sys.nframe() - 1L))
+# The same with one attribute of a class, unless it cannot be one.
+adopted_attribute <- function(meta, name, value) {
+  fits <- is.character(value) &&
+    if (name == "levels") length(value) >= length(meta$levels) && !anyDuplicated(value) else length(value) == 1L
+  if (fits && (name %in% names(meta) || name == "tzone" && "POSIXct" %in% meta$class)) set_meta(meta, name, as.vector(value)) else meta
+}
 
-# The same for all of its bytes. Gives the frame that compares by identical() (compared: C says that it is so), and NULL where R
-# deparses a call that holds a handle, as do.call() makes them: for a message, or for deferred warnings, which R prints at an evaluation
-# depth of 0 (3 with this call).
+# Called where C code, of R or of a package, asks for the elements of a handle as of a raw vector.
+abort_elements <- function() {
+  n <- sys.nframe() - 1L
+  abort_bytes(asking_function(n), sys.call(n))
+}
+
+# The same for all of its bytes. Gives the frame that compares by identical() (compared: whether C says so, NA if it cannot), and NULL
+# where R deparses a call that holds a handle, as do.call() makes them: for a message, or for deferred warnings, which R prints at an
+# evaluation depth of 0 (3 with this call).
 elements_asked <- function(compared) {
   n <- sys.nframe() - 1L
-  if (compared) return(sys.frame(n))
+  if (isTRUE(compared)) return(sys.frame(n))
   f <- asking_function(n)
   depth <- Cstack_info()[["eval_depth"]]
   deparsing <- if (n == 0L) depth <= 3L
                else list(f) %in% list(base::stop, base::warning) || prints_language(f, n) || makes_label(f, n)
-  if (compares(f)) sys.frame(n) else if (!deparsing) abort_bytes(f)
+  if (base::identical(f, base::identical) || is.na(compared) && compares(f)) sys.frame(n) else if (!deparsing) abort_bytes(f, sys.call(n))
 }
 
 prints_language <- function(f, n) base::identical(f, base::print.default) && !is.atomic(sys.frame(n)$x)
 
-# The compiler inlines identical(), so that its caller asks; functions that may ask otherwise as well are refused.
 # Does f, whose frame is n, make a label? deparse() does: of a call, of what substitute() gives, or for a package. Else the user wants the
 # values as text.
 makes_label <- function(f, n) {
@@ -167,18 +180,21 @@ makes_label <- function(f, n) {
   "substitute" %in% all.names(sys.call(n)) || at > 0L && nzchar(package_of(sys.frame(at)))
 }
 
+# Where C cannot say it: the compiler inlines identical(), so that its caller asks; functions that may ask otherwise as well are refused.
 compares <- function(f) {
-  if (is.null(f) || base::identical(f, base::identical)) return(!is.null(f))
+  if (is.null(f)) return(FALSE)
   called <- all.names(body(f))
   "identical" %in% called && !any(c("for", "c", "unlist") %in% called)
 }
 
 asking_function <- function(n) if (n > 0L) sys.function(n)
 
-abort_bytes <- function(f) {
+# A function of a package is named; in the user's own it is `for`, `if` or the like that asks.
+abort_bytes <- function(f, call) {
+  by <- if (is.function(f) && is.name(call[[1L]]) && nzchar(package_of(environment(f)))) sprintf(", to %s()", as.character(call[[1L]]))
   abort_class("sharedmem_elements_error",
               if (list(f) %in% list(base::serialize, base::saveRDS, base::save))
                 "a shared array goes through streams of version 3 only: leave out `version`, or hand over unshare(x)"
               else
-                "a shared array is no ordinary vector: hand over x[] (its values) or shared_view(x) (the same without a copy)")
+                paste0("a shared array is no ordinary vector: hand over x[] (its values) or shared_view(x) (the same without a copy)", by))
 }

@@ -1,3 +1,5 @@
+#' @name MapReduce
+#' @aliases ProcessBackend
 #' @rdname MapReduce
 #' @format NULL
 #' @export

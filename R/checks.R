@@ -6,7 +6,9 @@ check_choice <- function(x, choices, arg) {
 }
 
 check_flag <- function(x, arg) {
-  if (!is.logical(x) || length(x) != 1L || is.na(x)) abort_argument(arg, describe_value(x), "TRUE or FALSE")
+  if (!is.logical(x) || length(x) != 1L || is.na(x))
+    abort_argument(arg, describe_value(x), "TRUE or FALSE",
+                   advice = if (arg == "seed" && is.numeric(x)) "numbers are fixed by set.seed() before the map")
 }
 
 check_path <- function(file) {
@@ -22,7 +24,7 @@ check_whole <- function(x, arg, least) {
 check_np <- function(np, arg = "np", least = 0L) {
   if (is.null(np)) return(NULL)
   if (!is.numeric(np) || length(np) != 1L || is.na(np) || np < least || np != floor(np) || np > 1e5)
-    abort_argument(arg, describe_value(np), sprintf("NULL or a whole number of at least %d", least))
+    abort_argument(arg, describe_value(np), sprintf("NULL or a whole number from %d to 100000", least))
   as.integer(np)
 }
 

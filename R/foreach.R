@@ -145,7 +145,9 @@ dopar_pool <- function(settings, on_error) {
   bad <- which(!names %in% dopar_options)
   if (length(bad))
     abort_argument(if (nzchar(names[bad[1L]])) names[bad[1L]] else "...", describe_value(options[[bad[1L]]]),
-                   paste("one of the options", paste(dopar_options, collapse = ", "), "by name"))
+                   paste("one of the options", paste(dopar_options, collapse = ", "), "by name"),
+                   advice = if (names[bad[1L]] %in% names(option_aliases))
+                     sprintf("here this is `%s`", option_aliases[[names[bad[1L]]]]))
   # in a worker that has no others to itself, a fork would only wait for another process
   np <- if (is.finite(the$worker$budget) && resolve_np(settings$np) <= 1L) 0L else settings$np
   check_flag(if (is.null(options$seed)) TRUE else options$seed, "seed")

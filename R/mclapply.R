@@ -26,7 +26,7 @@
 #' @param MoreArgs,SIMPLIFY,USE.NAMES As in [mapply()].
 #' @param mc.preschedule,mc.cleanup `TRUE` or `FALSE`: accepted and without effect: items are always scheduled dynamically, and workers
 #'   always end with the call.
-#' @param mc.set.seed `TRUE` or `FALSE`: see above.
+#' @param mc.set.seed `TRUE` or `FALSE`: see the section on what differs from parallel.
 #' @param mc.silent `TRUE` drops what workers print to their standard output.
 #' @param mc.cores Whole number of at least 1: workers.
 #' @param mc.allow.recursive `FALSE`: inside a worker everything runs in that worker.

@@ -18,7 +18,7 @@
 #'
 #' Should the file become shorter while it is mapped, reading or writing what is no longer there is an error.
 #'
-#' @param path string: the file. `~` is expanded. Or an object of bigmemory, bigstatsr or filematrix, see above.
+#' @param path string: the file. `~` is expanded. Or an object of bigmemory, bigstatsr or filematrix.
 #' @param dtype string: the element type, see [empty()].
 #' @param shape numeric vector of extents, see [empty()], or `NULL` for all of the file from `offset` on as a plain vector.
 #' @param mode string: `"r"` to read only, `"r+"` to read and write, `"w+"` to make the file, or empty it, and write (all

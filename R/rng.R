@@ -9,6 +9,11 @@ map_seed <- function(seed)
 # In a worker, `.Random.seed` is an active binding until somebody looks; this is its function.
 seed_binding <- function(value) .Call(ffi_rng_touch, if (missing(value)) NULL else value)
 
+# The same for the variable by which parallel::mcparallel() hands streams to its children, and where that is.
+parallel_binding <- function(value) .Call(ffi_rng_parallel, if (missing(value)) NULL else value)
+
+parallel_state <- function() if (isNamespaceLoaded("parallel")) get0("RNGenv", asNamespace("parallel"), inherits = FALSE)
+
 # expr with the random numbers of an item; afterwards they are as they were.
 with_stream <- function(base, expr, item = 1) {
   old <- .Call(ffi_rng_swap, .Call(ffi_rng_stream, base, as.double(item)))

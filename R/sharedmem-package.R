@@ -17,7 +17,7 @@
 #'
 #' @section Arrays:
 #' [shared_array] says what one is and what shares or copies. Make one: [empty()], [full()], [copy()] (also [as_shared()]), [memmap()],
-#' [fromfile()], [read_npy()]. Read and write elements: [`x[i]`][shared_array-index], [atomic_add()], [set_shared()]. Get values out:
+#' [fromfile()], [read_npy()]. Read and write them: [elements][shared_array-index], [atomic_add()], [set_shared()]. Get values out:
 #' `x[]`, [shared_view()], [unshare()], `saveRDS(x)`, [tofile()], [write_npy()], [shared_path()]. Sort and search on several
 #' threads: [argsort()], [searchsorted()].
 #'

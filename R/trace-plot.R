@@ -4,7 +4,7 @@
 #'
 #' Items and waits too narrow for the device are drawn together, column by column: the filled height is the share of that
 #' moment spent in items, the hatched height on top of it the share spent waiting, what stays empty was idle. A dark
-#' line along the bottom of a lane is time inside a critical or ordered section, a magenta one garbage collection. The text beside a lane is
+#' line along the bottom of a lane is time inside a critical or ordered section, a red one garbage collection. The text beside a lane is
 #' the worker's busy time as a share of the map's. Where events found no room in the trace (see [sharedmem_trace]), the lane is dotted grey
 #' from there on.
 #'

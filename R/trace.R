@@ -20,8 +20,9 @@
 #' - `lost`: the item a worker was at when it died or the map was ended.
 #'
 #' @section Columns of the summary:
-#' Seconds of each worker, in `$workers`: `busy` (in items, without waits), `critical`, `ordered` and `ring` (waits), `overhead`
-#' (startup, dispatch and serialization), `idle` (the rest of the map's time); they add up to the map's time. Also: `items`,
+#' Seconds of each worker, in `$workers`: `busy` (in items, without waits), `lost` (in items that did not finish), `critical`, `ordered` and
+#' `ring` (waits), `overhead` (startup, dispatch and serialization), `idle` (the rest of the map's time); they add up to the map's time.
+#' Also: `items`,
 #' `gc` (part of busy and overhead), `tail` (the part of idle after the worker's last event while others were still
 #' at work), `cpu` (processor time of the worker), `starved` (time it could have run but no processor was free; Linux), `private_bytes`
 #' (memory that it did not share with the session when it ended). Load balance is the largest busy time over the mean: 1 is perfect.
@@ -34,7 +35,7 @@
 #'   `summary.sharedmem_trace`, a list with `elapsed` (seconds),
 #'   `np` (workers forked), `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`, `losses` (named seconds, over
 #'   all workers), `limit` (name of what limits the map, `"nothing"` if workers were busy most of the time), `reason` (text with the
-#'   numbers), `dropped` (number of events not kept one by one). Before the first map, and without `trace = TRUE`,
+#'   numbers), `lost` (runs of items that did not finish), `dropped` (number of events not kept one by one). Before the first map, and without `trace = TRUE`,
 #'   `pool$trace` is an object of class `sharedmem_no_trace`: printed it says why, and `plot()`, `summary()` and `as.data.frame()` of it
 #'   are errors of class `sharedmem_misuse_error`.
 #' @source No counterpart in the Python package.
@@ -167,9 +168,10 @@ worker_times <- function(trace) {
   serialize <- pmax(t[, "serialize"] - t[, "wait_ring"], 0)
   ring <- t[, "wait_ring"]
   overhead <- t[, "startup"] + t[, "dispatch"] + serialize
-  busy <- pmax(t[, "item"] + t[, "lost"] - critical - ordered, 0)
-  idle <- pmax(trace$elapsed - busy - critical - ordered - ring - overhead, 0)
-  data.frame(rank = seq_len(trace$np) - 1L, items = sums$n[, "item"], busy, critical, ordered, ring, overhead, idle,
+  lost <- t[, "lost"]
+  busy <- pmax(t[, "item"] - critical - ordered, 0)
+  idle <- pmax(trace$elapsed - busy - lost - critical - ordered - ring - overhead, 0)
+  data.frame(rank = seq_len(trace$np) - 1L, items = sums$n[, "item"], busy, lost, critical, ordered, ring, overhead, idle,
              tail = pmin(idle, max(last) - last), gc = t[, "gc"], startup = t[, "startup"], dispatch = t[, "dispatch"],
              serialize, cpu = trace$cpu, starved = trace$starved, private_bytes = trace$private_bytes)
 }
@@ -191,7 +193,7 @@ summary.sharedmem_trace <- function(object, ...) {
   room <- object$elapsed * object$np
   last <- last_ends(object)
   holds <- trace_totals(object)$total
-  losses <- c(critical = sum(w$critical), ordered = sum(w$ordered), tail = sum(w$tail), dispatch = 0, startup = sum(w$startup),
+  losses <- c(lost = sum(w$lost), critical = sum(w$critical), ordered = sum(w$ordered), tail = sum(w$tail), dispatch = 0, startup = sum(w$startup),
               serialization = sum(w$serialize), ring = sum(w$ring), collection = sum(w$gc),
               processor = sum(w$starved, na.rm = TRUE),
               session = max(0, object$elapsed - max(last)) * object$np)
@@ -199,7 +201,7 @@ summary.sharedmem_trace <- function(object, ...) {
   unborn <- sum(pmin(first_starts(object), w$idle))
   losses["startup"] <- losses[["startup"]] + unborn
   losses["dispatch"] <- sum(w$dispatch) + max(0, sum(w$idle) - unborn - losses[["tail"]] - losses[["session"]])
-  s <- list(elapsed = object$elapsed, np = object$np, nitems = object$nitems, workers = w,
+  s <- list(elapsed = object$elapsed, np = object$np, nitems = object$nitems, lost = sum(trace_totals(object)$n[, "lost"]), workers = w,
             busy = if (room > 0) sum(w$busy) / room else 0,
             balance = if (sum(w$busy) > 0) max(w$busy) / mean(w$busy) else 1,
             losses = losses, longest = longest_item(object), held = sum(holds[, "hold_critical"]),
@@ -221,6 +223,7 @@ trace_reason <- function(s) {
   longest <- sprintf("the longest item%s took %s", if (is.na(s$longest$item)) "" else sprintf(", %.0f,", s$longest$item),
                      format_seconds(s$longest$seconds))
   switch(s$limit,
+    lost = sprintf("lost items: %s went into items that did not finish, as their workers died or the map was ended", loss),
     critical = sprintf("the lock: workers waited %s for critical(), which was held during %s of the map", loss,
                        format_percent(s$held / s$elapsed)),
     ordered = sprintf("the order: workers waited %s for ordered(), which was in use during %s of the map", loss,
@@ -242,7 +245,11 @@ trace_reason <- function(s) {
 print.summary.sharedmem_trace <- function(x, ...) {
   cat(sprintf("Map of %s on %s: %s, busy %s, load balance %.2f\n", count_of(x$nitems, "item"), count_of(x$np, "worker"),
               format_seconds(x$elapsed), format_percent(x$busy), x$balance))
-  cat("Limited by ", x$reason, "\n\n", sep = "")
+  cat("Limited by ", x$reason, "\n", sep = "")
+  if (x$lost)
+    cat(sprintf("%s of items did not finish, as workers died or the map was ended: %s\n", count_of(x$lost, "run"),
+                format_seconds(sum(x$workers$lost))))
+  cat("\n")
   print(worker_table(x), row.names = FALSE, right = TRUE)
   if (nrow(x$workers) > 16L) cat("(the 5 most and the 5 least busy of", nrow(x$workers), "workers)\n")
   cat("\nSeconds and share of the map's time.")
@@ -259,7 +266,7 @@ print.summary.sharedmem_trace <- function(x, ...) {
 # One line a worker and one for all; long pools show their extremes.
 worker_table <- function(s) {
   w <- s$workers
-  times <- c("busy", "critical", "ordered", "ring", "overhead", "idle")
+  times <- c("busy", "lost", "critical", "ordered", "ring", "overhead", "idle")
   times <- times[times %in% c("busy", "idle", "overhead") | vapply(times, function(k) any(w[[k]] > 0), NA)]
   cell <- function(v, room) sprintf("%s %4s", format_seconds(v, fixed = TRUE), format_percent(v / room))
   rows <- seq_len(nrow(w))

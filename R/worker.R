@@ -74,7 +74,8 @@ worker_items <- function(frame, sequence, collect) {
 worker_plan <- function(budget, collect, seed, threads = 1L) {
   the$worker$message_before <- geterrmessage()
   if (!is.null(threads)) .Call(ffi_threads_find)
-  list(budget = budget, collect = collect, seed = seed, seed_binding = seed_binding, threads = threads,
+  list(budget = budget, collect = collect, seed = seed, seed_binding = seed_binding,
+       parallel_state = parallel_state(), parallel_binding = parallel_binding, threads = threads,
        quit_function = quit_worker,
        on_error = quote({ options(error = quote(invisible(NULL))); setTimeLimit() }), relayed = c(0, 0), background = list(),
        devices = device_files(), sinks = sink.number() > 0L || sink.number(type = "message") != 2L)

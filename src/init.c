@@ -74,6 +74,7 @@ SEXP ffi_rng_base(SEXP);
 SEXP ffi_rng_shift(SEXP, SEXP);
 SEXP ffi_rng_stream(SEXP, SEXP);
 SEXP ffi_rng_swap(SEXP);
+SEXP ffi_rng_parallel(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_team_guard_exit(void);
@@ -278,6 +279,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_rng_shift, 2),
     ROW(ffi_rng_stream, 2),
     ROW(ffi_rng_swap, 1),
+    ROW(ffi_rng_parallel, 1),
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
     ROW(ffi_team_guard_exit, 0),

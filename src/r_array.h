@@ -85,7 +85,7 @@ void r_array_check_writable(const r_array *a);
 const void *r_array_identical(SEXP x, SEXP frame);
 const void *r_array_zeros(size_t n);
 /* Does the C stack say that R's identical() asks? false where it cannot be read. */
-bool r_array_compared(void);
+int r_array_compared(void);
 
 /* ---- for the files that make handles ---- */
 

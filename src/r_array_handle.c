@@ -83,16 +83,52 @@ static SEXP alias_ptr(const r_array *from, int ndim, const int64_t *dim, bool ve
   return ptr;
 }
 
-/* Move dim, dimnames and names that R has set on handle x itself into a pointer of its own. */
+/* The attributes of a class that R may have set on a handle itself (attr(x, "tzone") <- "UTC"). */
+#define CLASS_ATTRIBUTES 3
+
+static SEXP class_attribute(int k) {
+  static const char *const name[CLASS_ATTRIBUTES] = {"levels", "units", "tzone"};
+  static SEXP symbol[CLASS_ATTRIBUTES];
+  if (!symbol[k]) symbol[k] = Rf_install(name[k]);
+  return symbol[k];
+}
+
+static bool class_changed(SEXP x) {
+  for (int k = 0; k < CLASS_ATTRIBUTES; k++)
+    if (Rf_getAttrib(x, class_attribute(k)) != R_NilValue) return r_array_meta_get(x, "class") != R_NilValue;
+  return false;
+}
+
+/* `meta` with those attributes, which leave the handle. */
+static SEXP adopt_class(SEXP x, SEXP meta) {
+  for (int k = 0; k < CLASS_ATTRIBUTES; k++) {
+    SEXP symbol = class_attribute(k), value = Rf_getAttrib(x, symbol);
+    if (value == R_NilValue) continue;
+    PROTECT(meta);
+    PROTECT(value);
+    meta = r_call3("adopted_attribute", meta, PROTECT(Rf_ScalarString(PRINTNAME(symbol))), value);
+    PROTECT(meta);
+    Rf_setAttrib(x, symbol, R_NilValue);
+    UNPROTECT(4);
+  }
+  return meta;
+}
+
+/* Move dim, dimnames, names and attributes of a class that R has set on handle x itself into a pointer of its own. */
 static r_array *adopt_shape(SEXP x, r_array *a) {
   SEXP dims = PROTECT(Rf_getAttrib(x, R_DimSymbol)), names = PROTECT(Rf_getAttrib(x, R_NamesSymbol));
-  if (dims != R_NilValue || names != R_NilValue) {
+  bool classed = class_changed(x);
+  if (dims != R_NilValue || names != R_NilValue || classed) {
     int64_t dim[R_ARRAY_MAX_NDIM];
     bool shaped = TYPEOF(dims) == INTSXP && XLENGTH(dims) <= R_ARRAY_MAX_NDIM;
     int ndim = shaped ? (int)XLENGTH(dims) : a->ndim;
     for (int i = 0; i < ndim; i++) dim[i] = shaped ? INTEGER_ELT(dims, i) : a->dim[i];
-    SEXP dimnames = PROTECT(Rf_getAttrib(x, R_DimNamesSymbol));
-    SEXP meta = PROTECT(r_call3("adopted_meta", r_array_meta(x), shaped ? R_NilValue : names, shaped ? dimnames : Rf_ScalarLogical(FALSE)));
+    SEXP dimnames = PROTECT(Rf_getAttrib(x, R_DimNamesSymbol)), meta = r_array_meta(x);
+    if (shaped || names != R_NilValue)
+      meta = r_call3("adopted_meta", meta, shaped ? R_NilValue : names, shaped ? dimnames : Rf_ScalarLogical(FALSE));
+    PROTECT(meta);
+    if (classed) meta = adopt_class(x, meta);
+    PROTECT(meta);
     SEXP ptr = PROTECT(alias_ptr(a, ndim, dim, a->vector && !shaped, meta));
     SEXP whole = R_altrep_data1(x) == r_array_ptr(x) ? ptr : r_array_handle(ptr); /* else x is R's wrapper of a handle */
     PROTECT(whole);
@@ -100,7 +136,7 @@ static r_array *adopt_shape(SEXP x, r_array *a) {
     Rf_setAttrib(x, R_NamesSymbol, R_NilValue);
     R_set_altrep_data1(x, whole);
     a = R_ExternalPtrAddr(ptr);
-    UNPROTECT(4);
+    UNPROTECT(5);
   }
   UNPROTECT(2);
   return a;

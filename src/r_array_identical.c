@@ -76,15 +76,17 @@ const void *r_array_identical(SEXP x, SEXP frame) {
   return bytes(!same, n);
 }
 
-bool r_array_compared(void) {
+int r_array_compared(void) {
 #ifdef CAN_LOOK_UP
   void *at[12]; /* this function, the Dataptr method, R's way to it, and lists that are compared */
   int n = backtrace(at, 12);
   Dl_info who;
   for (int i = 0; i < n; i++)
-    if (dladdr((char *)at[i] - 1, &who) && who.dli_sname && strcmp(who.dli_sname, "R_compute_identical") == 0) return true;
+    if (dladdr((char *)at[i] - 1, &who) && who.dli_sname && strcmp(who.dli_sname, "R_compute_identical") == 0) return 1;
+  return 0;
+#else
+  return NA_LOGICAL;
 #endif
-  return false;
 }
 
 const void *r_array_zeros(size_t n) { return bytes(false, n); }

@@ -23,7 +23,7 @@ static r_held *held_of(r_map *m) {
 
 static r_map *section_map(SEXP ptr, const char *what) {
   if (TYPEOF(ptr) != EXTPTRSXP || !R_ExternalPtrAddr(ptr))
-    r_abort("sharedmem_lock_error", "%s() is used outside of a map: it works only inside `func`", what);
+    r_abort("sharedmem_lock_error", "%s() is used outside of a map of its pool: it works inside the `func` of that pool's map()", what);
   r_map *m = r_map_get(ptr);
   if (m->np > 0 && r_here_rank(m) < 0)
     r_abort("sharedmem_lock_error", "%s() is used outside of a worker: it works only inside `func`", what);

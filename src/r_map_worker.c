@@ -82,6 +82,7 @@ SEXP ffi_worker_setup(SEXP the, SEXP plan) {
   SEXP threads = r_list_get(plan, "threads");
   if (threads != R_NilValue) r_threads_set(Rf_asInteger(threads));
   r_rng_install(r_list_get(plan, "seed"), r_list_get(plan, "seed_binding"));
+  r_rng_install_parallel(r_list_get(plan, "parallel_state"), r_list_get(plan, "parallel_binding"));
   return R_NilValue;
 }
 

@@ -27,7 +27,7 @@ typedef struct {
 } base_bytes;
 
 static struct {
-  bool seeded, assigned;
+  bool based, seeded, assigned;
   base_bytes base;
   int64_t item;
 } streams;
@@ -223,11 +223,44 @@ static void remove_binding(void) { R_removeVarFromFrame(seed_symbol(), R_GlobalE
 void r_rng_install(SEXP base, SEXP binding) {
   if (TYPEOF(base) != RAWSXP || XLENGTH(base) != (R_xlen_t)sizeof streams.base) return;
   memcpy(&streams.base, RAW_RO(base), sizeof streams.base);
+  streams.based = true;
   streams.seeded = can_assign();
   streams.assigned = R_EnvironmentIsLocked(R_GlobalEnv); /* a locked workspace allows an assignment, but no removal and no new binding */
   if (!streams.seeded || streams.assigned) return;
   remove_binding();
   R_MakeActiveBinding(seed_symbol(), binding, R_GlobalEnv);
+}
+
+/* parallel::mcparallel() takes its streams from a variable of package parallel, which all workers would have inherited alike. In a worker
+ * it is an active binding, too: each item begins with a hashed state that is none of the items'. */
+static struct {
+  int64_t item;
+  SEXP seed; /* what parallel has assigned during that item, or NULL */
+} forks;
+
+#define FORKS_FIRST (INT64_C(1) << 60)
+
+void r_rng_install_parallel(SEXP env, SEXP binding) {
+  if (!streams.based || TYPEOF(env) != ENVSXP || R_EnvironmentIsLocked(env)) return;
+  if (forks.seed) R_ReleaseObject(forks.seed);
+  forks.seed = NULL;
+  SEXP symbol = Rf_install("LEcuyer.seed");
+  R_removeVarFromFrame(symbol, env);
+  R_MakeActiveBinding(symbol, binding, env);
+}
+
+/* parallel reads that variable (value NULL) or assigns to it. */
+SEXP ffi_rng_parallel(SEXP value) {
+  if (forks.seed && (value != R_NilValue || forks.item != streams.item)) {
+    R_ReleaseObject(forks.seed);
+    forks.seed = NULL;
+  }
+  if (value != R_NilValue) {
+    R_PreserveObject(value);
+    forks.seed = value;
+    forks.item = streams.item;
+  }
+  return forks.seed ? forks.seed : stream_of(&streams.base, streams.item + FORKS_FIRST);
 }
 
 /* R code reads .Random.seed (value NULL) or assigns to it. */

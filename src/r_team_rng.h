@@ -10,6 +10,9 @@
 /* In a new worker: let items draw from states of this base (ffi_rng_base()). binding: the function of the active binding (R/rng.R). */
 void r_rng_install(SEXP base, SEXP binding);
 
+/* The same for the streams that parallel::mcparallel() takes. env: where that package keeps its state; anything else: it is not loaded. */
+void r_rng_install_parallel(SEXP env, SEXP binding);
+
 /* In a worker, at the start of an item. Does nothing until an item of this worker has drawn; costs one assignment from then on. */
 void r_rng_begin_item(int64_t item);
 

@@ -233,10 +233,10 @@ static void few_values(void) {
 
 /* The same for texts, which their addresses tell, around their own limit. */
 static void few_texts(void) {
-  int64_t n = 150000;
+  int64_t n = 70000;
   char(*all)[12] = malloc((size_t)n * sizeof *all);
   const char **p = malloc((size_t)n * sizeof *p);
-  for (int most = SM_DICT_TEXTS - 1; most <= SM_DICT_TEXTS + 2; most++) {
+  for (int most = SM_DICT_TEXTS; most <= SM_DICT_TEXTS + 1; most++) {
     for (int64_t i = 0; i < n; i++) {
       snprintf(all[i], sizeof *all, "%d", (int)(draw() % 100000));
       p[i] = i < most ? all[i] : all[draw() % (uint64_t)most];

@@ -88,3 +88,32 @@ test_that("assignments to classed arrays leave what base R leaves, or are refuse
     if (identical(got, "error")) expect_identical(x[], values[[name]])
   }
 })
+
+test_that("attributes of a class that R sets on a handle are those of its values, and leave other handles alone", {
+  t <- as.POSIXct(c(1e9, 0), origin = "1970-01-01", tz = "UTC")
+  x <- copy(t)
+  y <- x
+  attr(x, "tzone") <- "CET"
+  attr(t, "tzone") <- "CET"
+  expect_identical(x[], t)
+  expect_identical(format(x), format(t))
+  expect_identical(attr(y[], "tzone"), "UTC")
+  y[2] <- 60
+  expect_identical(as.double(x), c(1e9, 60))
+  f <- copy(factor(c("a", "b", "a")))
+  g <- structure(f, levels = c("p", "q"))
+  expect_identical(as.character(g), c("p", "q", "p"))
+  expect_identical(as.character(f), c("a", "b", "a"))
+  attr(f, "levels") <- "a" # fewer than there are codes
+  expect_identical(levels(f), c("a", "b"))
+  d <- copy(as.difftime(c(1, 2), units = "mins"))
+  attr(d, "units") <- "hours"
+  expect_identical(d[], as.difftime(c(1, 2), units = "hours"))
+  n <- copy(c(1, 2))
+  attr(n, "units") <- "m"
+  expect_identical(attr(n, "units"), "m")
+  expect_identical(n[], c(1, 2))
+  z <- copy(as.POSIXct(0, origin = "1970-01-01"))
+  attr(z, "tzone") <- "UTC"
+  expect_identical(attr(z[], "tzone"), "UTC")
+})

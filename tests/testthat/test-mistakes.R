@@ -255,3 +255,25 @@ test_that("matrix products of other packages' classes stay theirs, in whatever o
     expect_identical(r$value[[4L]], matrix(5))
   }
 })
+
+test_that("a section of a pool whose map does not run is told so", {
+  other <- MapReduce(np = 1)
+  e <- mistake(MapReduce(np = 1)$map(function(i) other$critical(i), 1))
+  expect_match(conditionMessage(e), "map of its pool", fixed = TRUE)
+})
+
+test_that("C code that asks for elements is named, and a function that mentions identical() gets no bytes", {
+  x <- copy(c(1, 2, 3))
+  expect_match(conditionMessage(mistake(which.max(x))), "to which.max()", fixed = TRUE)
+  expect_no_match(conditionMessage(mistake(for (i in x) i)), "to [a-z_]+\\(\\)$")
+  expect_true(identical(x, copy(x[])))
+  skip_if_not_installed("data.table")
+  d <- as_shared(data.frame(k = 1:3))
+  expect_s3_class(mistake(data.table::rbindlist(list(d, d))), "sharedmem_elements_error")
+})
+
+test_that("a number for `seed`, and `cores` for foreach, are told what to write", {
+  expect_match(conditionMessage(mistake(MapReduce(seed = 42))), "set.seed()", fixed = TRUE)
+  skip_if_not_installed("foreach")
+  expect_match(conditionMessage(mistake(registerDoSharedmem(cores = 2))), "`np`", fixed = TRUE)
+})

@@ -165,6 +165,24 @@ test_that("futures inside items draw what no other item's do", {
   expect_identical(anyDuplicated(unlist(lapply(c(2, 0), function(np) MapReduce(np = np)$map(inner, 1:6)))), 0L)
 })
 
+test_that("children that items fork by mcparallel() draw what no other item, and no other child, does", {
+  loadNamespace("parallel")
+  jobs <- function(i) {
+    own <- runif(1)
+    a <- parallel::mcparallel(runif(2))
+    b <- parallel::mcparallel(runif(2))
+    c(own, unlist(parallel::mccollect(list(a, b)), use.names = FALSE), runif(1), unlist(parallel::mclapply(1:2, function(j) runif(1), mc.cores = 2)))
+  }
+  old <- RNGkind("L'Ecuyer-CMRG")
+  set.seed(3)
+  parallel::mc.reset.stream() # all workers inherit this state of package parallel
+  got <- with_seed(3, MapReduce(np = 2)$map(jobs, 1:12))
+  expect_identical(anyDuplicated(unlist(got)), 0L)
+  expect_identical(with_seed(3, MapReduce(np = 3)$map(jobs, 1:12)), got)
+  RNGkind(old[1], old[2], old[3])
+  expect_identical(anyDuplicated(unlist(with_seed(3, MapReduce(np = 3)$map(jobs, 1:12)))), 0L)
+})
+
 test_that("draws, those in reduce too, and the generator afterwards are the same whoever runs the items", {
   run <- function(pool, n = 6, ...) {
     r <- pool$map(function(i) { x <- runif(1); rnorm(1); c(i, x) }, seq_len(n), ...)

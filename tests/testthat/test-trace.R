@@ -225,3 +225,13 @@ test_that("traced maps leave nothing behind", {
   expect_script_ok(r)
   expect_lt(r$value, 20)
 })
+
+test_that("a summary counts the items that were lost with their workers", {
+  pool <- MapReduce(np = 2, trace = TRUE, on_error = "collect")
+  pool$map(function(i) if (i %% 3 == 0) tools::pskill(Sys.getpid(), tools::SIGKILL) else i, 1:6)
+  s <- summary(pool)
+  expect_equal(s$lost, 2)
+  expect_gt(sum(s$workers$lost), 0)
+  expect_identical(sum(s$workers$items), 4)
+  expect_output(print(s), "2 runs of items did not finish")
+})
