@@ -14,7 +14,7 @@ invisible(file.copy(list.files(tests, full.names = TRUE), dir, recursive = TRUE)
 # In the process of the tests: code that a process of its own would be started for is run in a fork of the server.
 lead <- quote({
   suppressMessages(library(sharedmem))
-  server <- sharedmem:::start_server(packages, NULL)
+  server <- sharedmem:::start_server(setdiff(packages, "crew"), NULL) # crew loads nanonext
   fork <- function(code) {
     pid <- sharedmem:::start_daemon(str2lang(code), server)
     cat(pid, "\n", file = pids, append = TRUE)
