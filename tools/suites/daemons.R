@@ -31,7 +31,7 @@ lead_crew <- quote({
     process <- tryCatch(ps::ps_handle(pid), error = function(e) NULL)
     alive <- function() !is.null(process) && ps::ps_is_running(process)
     signal <- function(signal) alive() && tools::pskill(pid, signal)
-    list(is_alive = alive, get_pid = function() pid, kill = function() signal(9L), signal = signal)
+    list2env(list(is_alive = alive, get_pid = function() pid, kill = function() signal(9L), signal = signal))
   }
   crew::crew_class_launcher_local$set("public", "launch_worker", overwrite = TRUE, function(call) handle(fork(call)))
 })
@@ -55,8 +55,9 @@ run_tests <- function(file, packages) {
             saveRDS(test_file(.(file), package = .(package), load_package = "installed", reporter = "silent", stop_on_failure = FALSE),
                     .(answer))
           })
-  writeLines(unlist(lapply(list(bquote(packages <- .(packages)), bquote(pids <- .(pids)), lead, if (package == "crew") lead_crew, body), deparse)), script)
-  ran <- run_file(script, dir, env = env, timeout = 120)
+  code <- list(bquote(packages <- .(packages)), bquote(pids <- .(pids)), lead, if (package == "crew") lead_crew, body)
+  writeLines(unlist(lapply(code, deparse)), script)
+  ran <- run_file(script, dir, env = env, timeout = 300)
   c(ran, list(results = if (file.exists(answer)) readRDS(answer)))
 }
 
