@@ -30,7 +30,8 @@ test_that("parallel's functions give on our nodes what they give on parallel's o
     clusterMap(cl, function(a, b) a + b, c(x = 1, y = 2, z = 3), 4:6, .scheduling = "dynamic"), clusterCall(cl, function() stop("bad")),
     { clusterEvalQ(cl, kept <- 5); clusterEvalQ(cl, kept) },
     { x <- 42; clusterExport(cl, "x", environment()); clusterEvalQ(cl, x) },
-    clusterExport(cl, "no such name"), { clusterSetRNGStream(cl, 123); parSapply(cl, 1:6, function(i) rnorm(1)) }, clusterApply(cl, 1:4, rnorm),
+    clusterExport(cl, "no such name"),
+    { clusterSetRNGStream(cl, 123); parSapply(cl, 1:6, function(i) rnorm(1)) }, clusterApply(cl, 1:4, rnorm),
     { try(clusterApply(cl, 1:3, stop), silent = TRUE); clusterEvalQ(cl, 1 + 1) }, parLapply(cl[2], 1:3, identity), clusterEvalQ(cl, NULL),
     clusterEvalQ(cl, simpleError("x")), { setDefaultCluster(cl); on.exit(setDefaultCluster(NULL)); parLapply(NULL, 1:3, identity) })
   theirs <- parallel::makeForkCluster(2)
