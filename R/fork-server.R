@@ -161,8 +161,8 @@ loads_unserved <- function(package, lib, seen) {
   seen[[package]]
 }
 
-base_packages <- c("base", "compiler", "grDevices", "graphics", "grid", "methods", "parallel", "splines", "stats", "stats4", "tcltk", "tools",
-                   "utils")
+base_packages <- c("base", "compiler", "grDevices", "graphics", "grid", "methods", "parallel", "splines", "stats", "stats4", "tcltk",
+                   "tools", "utils")
 
 # Attached packages, lowest first; namespaces; the library of each.
 session_packages <- function() {
