@@ -13,7 +13,7 @@
 #' @param url Character: where the daemons dial in. `NULL`: at the address of the daemons that are set in this session, with the
 #'   settings (dispatcher, TLS, random streams) that mirai has for them.
 #' @param packages Character: packages to load and attach before the daemons are forked, first one first. `NULL`: those that are attached in
-#'   the session. mirai and nanonext are passed over.
+#'   the session. mirai and nanonext are passed over, and of those attached in the session what loads them (crew).
 #' @param data Named list, or `NULL`: objects that are in the global environment of each daemon.
 #' @return An object of class `sharedmem_daemons`: an environment with `pids`, `url` and `stop()`. Where no daemons are set and no
 #'   `url` is given, and where packages cannot be loaded, an error of class `sharedmem_server_error`; without package mirai one of class

@@ -26,10 +26,14 @@ server_main <- function() {
 load_packages <- function(message) {
   .libPaths(message$paths)
   failed <- character()
+  seen <- new.env()
   try_one <- function(package, attach) {
     lib <- c(unname(message$lib[package]), .libPaths())
+    lib <- lib[!is.na(lib)]
     tryCatch(suppressWarnings(suppressMessages({
-      loadNamespace(package, lib.loc = lib[!is.na(lib)])
+      if (!isNamespaceLoaded(package) && loads_unserved(package, lib, seen))
+        stop("it loads nanonext, which cannot be used in a forked process")
+      loadNamespace(package, lib.loc = lib)
       if (attach && !paste0("package:", package) %in% search()) attachNamespace(package)
     })), error = function(e) failed[[package]] <<- message_of(e))
   }

@@ -149,6 +149,21 @@ server_environment <- function() {
 # Packages that no fork server may load: NNG ends a process that uses it after a fork.
 never_served <- c("mirai", "nanonext")
 
+# Does a package load one of them, by its imports or theirs?
+loads_unserved <- function(package, lib, seen) {
+  if (package %in% never_served) return(TRUE)
+  if (!is.null(seen[[package]])) return(seen[[package]])
+  assign(package, FALSE, envir = seen)
+  about <- suppressWarnings(utils::packageDescription(package, lib.loc = lib, fields = c("Depends", "Imports")))
+  named <- if (is.list(about)) unlist(strsplit(unlist(about), ",", fixed = TRUE))
+  named <- setdiff(sub("^\\s*([A-Za-z0-9.]+).*$", "\\1", named[!is.na(named)]), c("R", base_packages))
+  assign(package, any(vapply(named, loads_unserved, NA, lib, seen)), envir = seen)
+  seen[[package]]
+}
+
+base_packages <- c("base", "compiler", "grDevices", "graphics", "grid", "methods", "parallel", "splines", "stats", "stats4", "tcltk",
+                   "tools", "utils")
+
 # Attached packages, lowest first; namespaces; the library of each.
 session_packages <- function() {
   attached <- sub("^package:", "", grep("^package:", rev(search()), value = TRUE))

@@ -15,7 +15,10 @@ open_job <- function(job, np, ranks = np, served = FALSE) {
   opts <- job$options
   collect <- opts$on_error == "collect"
   seed <- if (is.null(job$seed)) map_seed(opts$seed) else job$seed
-  retries <- if (collect || opts$retries > 0L) opts$retries else NA_integer_
+  retries <- if (opts$retries > 0L) opts$retries
+             else if (!collect) NA_integer_
+             else if (is.null(job$reduce) && !served) -1L # nothing but the map runs in the session: successors can be its forks, too
+             else 0L
   map <- .Call(ffi_map_new, np, as.double(job$n), job$names, retries, opts$timeout, constants$output[[opts$output]])
   job$state$map <- map
   if (!is.null(job$part)) .Call(ffi_remote_part, map, job$part$common, job$part$first, job$part$rank0)

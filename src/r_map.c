@@ -42,7 +42,7 @@ void r_map_unmap(r_map *m) {
   if (m->team.seg) {
     sm_segment_unref(m->team.seg);
     m->team.seg = NULL;
-  } else if (!spare.mem && m->mapped <= KEEP_BYTES && !m->respawn) {
+  } else if (!spare.mem && m->mapped <= KEEP_BYTES && (!m->respawn || m->from_owner)) {
     spare.mem = m->mem;
     spare.nbytes = m->mapped;
     spare.owner = sm_pid();

@@ -55,7 +55,9 @@ typedef struct r_map {
   int64_t first_undelivered; /* owner: all items below have been delivered */
   int64_t done;              /* owner: items delivered */
   int retries;
-  bool respawn;        /* a dead worker gets a successor, and results are published one by one */
+  bool respawn;        /* a dead worker gets a successor, and results are published one by one; */
+  bool from_owner;     /* the owner, whose state the map does not change, forks it itself: there is no template */
+  SEXP main, jumped;   /* what its workers run; see ffi_map_spawn() */
   double timeout_s;    /* of an item; Inf for none */
   bool progress;       /* the owner's loop reports how far it is */
   sm_trace_shm *trace; /* a mapping of its own, or in a served map the team's second segment; NULL unless traced */

@@ -50,8 +50,9 @@ static void map_finalize(SEXP ptr) {
   map_free(m);
 }
 
-/* np = 0 makes a map that runs in this process. names: of the items, or NULL. retries: whole number, or NA where a dead worker gets no
- * successor at all. timeout: seconds an item may take, or Inf. output: r_output_mode. */
+/* np = 0 makes a map that runs in this process. names: of the items, or NULL. retries: whole number, -1 for none where reduce() does
+ * not run in between, or NA where a dead worker gets no successor at all. timeout: seconds an item may take, or Inf. output: r_output_mode.
+ */
 SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP names, SEXP retries, SEXP timeout, SEXP output) {
   SEXP ptr = PROTECT(R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
   R_RegisterCFinalizerEx(ptr, map_finalize, FALSE);
@@ -65,7 +66,8 @@ SEXP ffi_map_new(SEXP np, SEXP nitems, SEXP names, SEXP retries, SEXP timeout, S
   if (m->np > 0) {
     sm_small_hold(1);
     m->respawn = Rf_asInteger(retries) != NA_INTEGER;
-    m->retries = m->respawn ? Rf_asInteger(retries) : 0;
+    m->from_owner = m->respawn && Rf_asInteger(retries) < 0;
+    m->retries = m->respawn && !m->from_owner ? Rf_asInteger(retries) : 0;
     m->timeout_s = Rf_asReal(timeout);
     m->team.run = r_worker_run;
     int rc = r_team_open(&m->team, m, m->np, (r_output_mode)Rf_asInteger(output));
@@ -96,8 +98,11 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   r_memory_collect_before(0); /* what is collected while workers run they would still have */
   m->reserve = sm_heap_before_fork(m->np);
   m->spawned_ns = sm_clock_ns();
+  m->main = main;
+  m->jumped = jumped;
+  R_SetExternalPtrTag(ptr, Rf_list2(main, jumped)); /* keeps them */
   int rc = r_team_begin_forks(&m->team);
-  if (rc == 0 && m->respawn) rc = r_template_spawn(&m->team, main, jumped);
+  if (rc == 0 && m->respawn && !m->from_owner) rc = r_template_spawn(&m->team, main, jumped);
   int i = -1;
   while (rc == 0 && ++i < m->np && (i == 0 || !all_begun(m))) {
     rc = r_team_spawn(&m->team, i);
@@ -108,8 +113,22 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
     r_map_end(m);
     r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc), fork_advice(rc));
   }
-  r_team_end_forks(&m->team);
+  r_team_end_forks(&m->team, m->from_owner);
   return R_NilValue;
+}
+
+int r_map_successor(r_map *m, int rank) {
+  if (!m->from_owner) return r_template_respawn(&m->team, rank);
+  r_member *w = &m->team.member[rank];
+  sm_proc_close(&w->proc);
+  sm_proc_init(&w->proc);
+  r_channel_close(&w->chan);
+  w->chan.eof = w->chan.fd_lost = w->ended = w->quit = false;
+  w->doomed = -1;
+  sm_proc_flush();
+  int rc = r_team_spawn(&m->team, rank);
+  if (rc == 1) r_worker_run(m, rank, m->main, m->jumped); /* does not return */
+  return rc;
 }
 
 /* Before anything uses it: the map's workers are to be no forks of this process (r_server.h). */
@@ -141,7 +160,7 @@ SEXP ffi_map_spawn_served(SEXP ptr) {
     r_map_end(m);
     r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc), fork_advice(rc));
   }
-  r_team_end_forks(&m->team);
+  r_team_end_forks(&m->team, false);
   return R_NilValue;
 }
 

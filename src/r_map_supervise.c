@@ -11,6 +11,7 @@
 
 #include <R.h>
 
+#include "r_map_life.h"
 #include "r_map_trace.h"
 #include "r_team_template.h"
 #include "r_util.h"
@@ -45,7 +46,7 @@ static void hand_on(r_drive *d, death *of) {
   while (of->first < end && m->delivered[of->first]) of->first++;
   if (of->first > end) of->first = end;
   int rc = sm_queue_assign(m->queue, of->rank, of->first, end, then, of->hi);
-  if (rc == 0 && !atomic_load(&m->queue->stop) && work_is_left(d, of->first, end)) rc = r_template_respawn(&m->team, of->rank);
+  if (rc == 0 && !atomic_load(&m->queue->stop) && work_is_left(d, of->first, end)) rc = r_map_successor(m, of->rank);
   if (rc < 0) no_successor(d, rc, of);
 }
 
@@ -85,7 +86,7 @@ static void settle_death(r_drive *d, int rank) {
 bool r_supervise_deaths(r_drive *d) {
   bool any = false;
   r_map *m = d->m;
-  if (m->respawn || m->served) r_template_lives(&m->team);
+  if ((m->respawn && !m->from_owner) || m->served) r_template_lives(&m->team);
   for (int i = 0; i < m->np && !d->failed; i++) {
     if (!r_team_has_died(&m->team, i)) continue;
     settle_death(d, i);

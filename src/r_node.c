@@ -154,7 +154,7 @@ static void spawned(r_cluster *c, SEXP ptr, int rc, int at) {
     cluster_free(c);
     r_abort("sharedmem_fork_error", "cannot start node %d: %s", at + 1, sm_error_text(rc));
   }
-  r_team_end_forks(&c->team);
+  r_team_end_forks(&c->team, false);
   for (int i = 0; i < c->n; i++) c->down[i].sock = c->team.member[i].proc.sock;
 }
 

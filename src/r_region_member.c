@@ -39,7 +39,7 @@ static void spawned(r_region *r, int rc, int at) {
     r_region_end(r);
     r_abort("sharedmem_fork_error", "cannot start process %d of %d: %s", at, r->nproc, sm_error_text(rc));
   }
-  r_team_end_forks(&r->team);
+  r_team_end_forks(&r->team, false);
   r->ticked_ns = sm_clock_ns();
   watch_members(r);
 }

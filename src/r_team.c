@@ -80,8 +80,9 @@ static void close_ends(r_team *t) {
   for (int i = 0; i < t->n; i++) r_output_close_ends(t->member[i].out);
 }
 
-void r_team_end_forks(r_team *t) {
-  close_ends(t);
+void r_team_end_forks(r_team *t, bool more) {
+  if (!more) close_ends(t);
+  t->begun = true;
   atomic_store(&t->shm->all_forked, 1);
   sm_futex_wake(&t->shm->all_forked, t->n);
 }
@@ -317,7 +318,8 @@ void r_team_work_as(r_team *t, int rank, const r_team_work *w) {
   self.team = t;
   self.work = w;
   self.parent = getppid();
-  r_here_state now = {w->of, sm_pid(), rank, self.parent == t->owner, -1, {&t->shm->failed, orphan_check, NULL}, w->slot, {0}, {0}, 0};
+  r_here_state now = {w->of, sm_pid(), rank, self.parent == t->owner && !t->begun, -1, {&t->shm->failed, orphan_check, NULL}, w->slot,
+                      {0},   {0},      0};
   r_here_set_awaited(&now, w->awaited ? t->owner : 0, t->began_ns);
   r_here = now;
   R_PreserveObject(ffi_team_guard_exit()); /* R runs the newest finalizer first, so before those of the owner's objects */

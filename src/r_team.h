@@ -67,6 +67,7 @@ typedef struct r_team {
   uint64_t began_ns; /* the clock when it was made */
   int at, in_a_row;  /* the member whose frames are being read, and the number of frames read from it in a row */
   struct r_team *next;
+  bool begun; /* owner: its first members have been forked */
 } r_team;
 
 /* ---- the owner's side ---- */
@@ -82,9 +83,10 @@ size_t r_team_align(size_t nbytes);
 size_t r_team_rings_nbytes(int n, uint64_t capacity);
 void r_team_set_rings(r_team *t, void *mem, uint64_t capacity, r_team_shm *shm);
 
-/* Before the first fork: open the members' streams. After the last fork: close their write ends, and let ending members go on. */
+/* Before the first fork: open the members' streams. After the last fork: close their write ends, unless the
+ * owner is to fork successors (more), and let ending members go on. */
 int r_team_begin_forks(r_team *t);
-void r_team_end_forks(r_team *t);
+void r_team_end_forks(r_team *t, bool more);
 
 /* Fork a rank. 0 in the owner: the member is RUNNING; 1 in the child: the descriptors of all other members are closed; or a negative
  * code. */

@@ -4,7 +4,8 @@
  * The owner writes a command on the rank's desk (shared memory) and wakes the template. The template
  * forks, sends the owner its end of the new member's socket, and forgets it: from then on the two talk
  * directly. The template alone is the member's parent: it reaps it, and puts its status on the desk.
- * It dies with the owner, and its members with it.
+ * It dies with the owner, and its members with it. A map during which the owner runs nothing of the user's has no template
+ * (r_map_successor()): the owner forks successors itself.
  */
 #ifndef R_TEAM_TEMPLATE_H
 #define R_TEAM_TEMPLATE_H

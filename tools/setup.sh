@@ -126,7 +126,7 @@ setup_suites() {
   setup_test || return 1
   want_packages foreach iterators doParallel doMC doRNG RUnit rngtools caret mlbench dplyr plyr glmnet lme4 boot pbapply BiocParallel furrr
   ! debian || want_packages cli crayon prettyunits sessioninfo listenv digest pROC ipred doSNOW metafor mets rsample recipes \
-    spatstat.explore timereg robumeta
+    spatstat.explore timereg robumeta SeuratObject DEoptim
   suites=$top/.suites-lib
   mkdir -p "$suites"
   R_LIBS=$suites:$R_LIBS Rscript -e '

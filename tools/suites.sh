@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
 short='foreach dorng runit biocparallel future future-tests mclapply-users programs'
 turn=$(of_the_day future-scripts:future.apply future-scripts:doFuture furrr r-parallel dependents:1 dependents:2 dependents:3 \
-  daemons:mirai daemons:purrr daemons:tune daemons:crew)
+  dependents:4 daemons:mirai daemons:purrr daemons:tune daemons:crew)
 R_LIBS=$PWD/.suites-lib:$PWD/.lib${R_LIBS:+:$R_LIBS}
 export R_LIBS
 results=$PWD/.build/suites

@@ -21,6 +21,32 @@ test_that("parallel's functions work on the nodes, which are forks of the sessio
   expect_map_clean(before)
 })
 
+test_that("parallel's functions give on our nodes what they give on parallel's own forks, errors included", {
+  calls <- alist(
+    parLapply(cl, c(a = 1, b = 2, c = 3), function(i) i^2), parSapply(cl, letters[1:5], toupper), parSapplyLB(cl, 1:7, function(i) c(i, i)),
+    parLapply(cl, 1:10, identity, chunk.size = 3), parLapplyLB(cl, list(), identity), parApply(cl, matrix(1:6, 2), 1, sum),
+    parRapply(cl, matrix(1:6, 2), sum), parCapply(cl, matrix(1:6, 2), range), clusterApply(cl, 1:5, function(i, k) i + k, 10),
+    clusterApplyLB(cl, 1:5, function(i) if (i == 2) stop("bad ", i) else i), clusterApply(cl, 1:3, function(i) stop("bad ", i)),
+    clusterMap(cl, function(a, b) a + b, c(x = 1, y = 2, z = 3), 4:6, .scheduling = "dynamic"), clusterCall(cl, function() stop("bad")),
+    { clusterEvalQ(cl, kept <- 5); clusterEvalQ(cl, kept) },
+    { x <- 42; clusterExport(cl, "x", environment()); clusterEvalQ(cl, x) },
+    clusterExport(cl, "no such name"),
+    { clusterSetRNGStream(cl, 123); parSapply(cl, 1:6, function(i) rnorm(1)) }, clusterApply(cl, 1:4, rnorm),
+    { try(clusterApply(cl, 1:3, stop), silent = TRUE); clusterEvalQ(cl, 1 + 1) }, parLapply(cl[2], 1:3, identity), clusterEvalQ(cl, NULL),
+    clusterEvalQ(cl, simpleError("x")), { setDefaultCluster(cl); on.exit(setDefaultCluster(NULL)); parLapply(NULL, 1:3, identity) })
+  theirs <- parallel::makeForkCluster(2)
+  ours <- make_shared_cluster(2)
+  on.exit({
+    parallel::stopCluster(theirs)
+    parallel::stopCluster(ours)
+  })
+  answer <- function(call, cl) {
+    env <- list2env(list(cl = cl), parent = asNamespace("parallel"))
+    tryCatch(eval(substitute((function() e)(), list(e = call)), env), error = conditionMessage)
+  }
+  for (call in calls) expect_identical(answer(call, ours), answer(call, theirs), info = deparse(call))
+})
+
 test_that("large arguments and results arrive as they were, shared arrays attached", {
   cl <- make_shared_cluster(2)
   on.exit(parallel::stopCluster(cl))

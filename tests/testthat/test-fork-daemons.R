@@ -54,6 +54,30 @@ test_that("forked daemons serve an address that is given, without a dispatcher t
   expect_identical(expect_script_ok(r)$value, c(TRUE, FALSE, TRUE, TRUE))
 })
 
+test_that("a package that loads nanonext is not loaded before the fork, and one that is asked for is refused by name", {
+  skip_if_not(nzchar(system.file(package = "mirai")), "mirai is not installed")
+  r <- run_script({
+    lib <- file.path(tempdir(), "lib")
+    source <- file.path(tempdir(), "needsit")
+    dir.create(lib)
+    dir.create(source)
+    writeLines(c("Package: needsit", "Version: 1.0", "Title: T", "Description: D.", "License: GPL-2", "Author: A", "Maintainer: A <a@b.c>",
+                 "Imports: mirai"), file.path(source, "DESCRIPTION"))
+    writeLines("import(mirai)", file.path(source, "NAMESPACE"))
+    utils::install.packages(source, lib, repos = NULL, type = "source", quiet = TRUE)
+    .libPaths(c(lib, .libPaths()))
+    library(needsit)
+    mirai::daemons(url = mirai::local_url())
+    d <- fork_daemons(1)
+    value <- mirai::mirai(1 + 1, .timeout = 10000)[]
+    d$stop()
+    e <- tryCatch(fork_daemons(1, packages = "needsit"), error = identity)
+    mirai::daemons(0)
+    answer(list(as.numeric(value), class(e)[1], grepl("needsit: it loads nanonext", conditionMessage(e))))
+  }, grace = 5)
+  expect_identical(expect_script_ok(r)$value, list(2, "sharedmem_server_error", TRUE))
+})
+
 test_that("nothing is left of forked daemons whose session is killed", {
   skip_if_not(nzchar(system.file(package = "mirai")), "mirai is not installed")
   script <- start_script({

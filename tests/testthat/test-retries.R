@@ -128,7 +128,7 @@ test_that("deaths outside of any item do not use up an item's attempts, and end 
   })
   expect_script_ok(e)
   expect_true("WorkerException" %in% e$value)
-  expect_nothing_left(before)
+  expect_map_clean(before)
 })
 
 test_that("an item past its time is killed, and fails, is collected, or is run again", {

@@ -2,14 +2,16 @@
 # in the versions that are installed. A test that fails on ours alone counts as failed; one that fails on both, which an old version of the
 # package or a missing data set explains, as skipped.
 #
-#   Rscript tools/suites/dependents.R [PACKAGE... or 1, 2 or 3: a third of the quick ones]
+# The packages are the most used, by their own dependents, of those that call foreach or future, or what stands on them, and install here.
+#
+#   Rscript tools/suites/dependents.R [PACKAGE... or 1, 2, 3 or 4: a quarter of the quick ones]
 source("tools/suites/common.R")
 needed("foreach", "doParallel", "future", "testthat")
-quick <- c("plyr", "robumeta", "doSNOW", "ipred", "pbapply", "pROC")
-packages <- c(quick, "lme4", "caret", "rsample", "recipes", "mets", "metafor", "origami", "progressr", "spatstat.explore", "timereg",
-              "vip", "pdp", "missForest", "bigstatsr")
+quick <- c("plyr", "robumeta", "doSNOW", "ipred", "pbapply", "pROC", "SeuratObject", "DEoptim")
+packages <- c(quick, "caret", "lme4", "mice", "lava", "gstat", "rsample", "recipes", "metafor", "spatstat.explore", "progressr", "origami",
+              "pdp", "cutpointr", "merTools", "riskRegression", "batchtools", "sctransform", "TSP", "gam", "mets")
 told <- commandArgs(TRUE)
-if (length(told)) packages <- if (told[1L] %in% 1:3) quick[seq(as.integer(told[1L]), length(quick), by = 3L)] else told
+if (length(told)) packages <- if (told[1L] %in% 1:4) quick[seq(as.integer(told[1L]), length(quick), by = 4L)] else told
 
 # Registrations of whoever registers a back end are led to the one under test.
 lead <- function(package, name, value) sprintf(
