@@ -165,7 +165,7 @@ test_that("a daemon that is killed loses nothing with retries, finished items ru
   })
   expect_script_ok(r)
   expect_identical(r$value[[1L]], 1:200)
-  expect_lte(r$value[[2L]], 4) # what ran, or whose result was under way
+  expect_lte(r$value[[2L]], 15) # of 200: what ran, or whose result was under way
   expect_match(r$value[[3L]], "the daemon on .* was lost")
   expect_true(r$value[[4L]])
 })

@@ -171,7 +171,8 @@ test_that("children that items fork by mcparallel() draw what no other item, and
     own <- runif(1)
     a <- parallel::mcparallel(runif(2))
     b <- parallel::mcparallel(runif(2))
-    c(own, unlist(parallel::mccollect(list(a, b)), use.names = FALSE), runif(1), unlist(parallel::mclapply(1:2, function(j) runif(1), mc.cores = 2)))
+    c(own, unlist(parallel::mccollect(list(a, b)), use.names = FALSE), runif(1),
+      unlist(parallel::mclapply(1:2, function(j) runif(1), mc.cores = 2)))
   }
   old <- RNGkind("L'Ecuyer-CMRG")
   set.seed(3)

@@ -55,7 +55,8 @@ run_tests <- function(file, packages) {
           else bquote({
             library(testthat)
             library(.(as.name(package)))
-            saveRDS(test_file(.(file), package = .(package), load_package = "installed", reporter = "silent", stop_on_failure = FALSE),
+            saveRDS(test_file(.(file), package = .(package), load_package = "installed", reporter = "silent",
+                              stop_on_failure = FALSE),
                     .(answer))
           })
   code <- list(bquote(packages <- .(packages)), bquote(pids <- .(pids)), lead, if (package == "crew") lead_crew, body)
