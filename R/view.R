@@ -10,8 +10,8 @@
 #' workers give back its values.
 #'
 #' Compiled code of R and of other packages takes it that a vector stays as it is during a call. While another process writes the same
-#' elements, give such code `x[]`, not a view: `order()` and `sort()` of a view that changes meanwhile can end R. The methods for `x`
-#' itself, `order(x)`, `sort(x)`, [argsort()], stand it.
+#' elements, give such code `x[]`, not a view: what it computes may be anything, and a package's sort may end R. R's own `order()` and
+#' `sort()` sort a copy of the view, and [argsort()] stands it.
 #'
 #' No copy is made for `f8`, `i4`, `c16` and `raw`. The other numeric dtypes and `b1` are converted on access; the
 #' first function that asks for the vector's address (most compiled code does) gets a full copy, which the view holds
@@ -37,6 +37,12 @@ shared_view <- function(x, from = 1, to = length(x)) {
   check_bound(from, "from", 1, n + 1, n)
   check_bound(to, "to", from - 1, n, n)
   .Call(ffi_view_new, x, from - 1, to - from + 1)
+}
+
+# Called from C: the frame of order() or the like if it is the one that asks for a view's values.
+sorting_frame <- function(unused) {
+  n <- sys.nframe() - 1L
+  if (n > 0L && list(sys.function(n)) %in% list(base::order, base::sort.list, base::sort.int)) sys.frame(n)
 }
 
 subset_range <- function(nm, from, n) nm[seq.int(from + 1, length.out = n)]

@@ -103,7 +103,28 @@ static bool make_private(SEXP x) {
   return true;
 }
 
+/* R's radix sort reads the values once for each of their bytes and writes out of bounds if another process has changed them
+ * meanwhile. So order() and its like get a copy, the same one throughout a call: `frame`. The tag of the pointer keeps both. */
+static void *sorted_copy(SEXP x, SEXP frame) {
+  SEXP ptr = R_altrep_data1(x), kept = R_ExternalPtrTag(ptr);
+  if (TYPEOF(kept) != VECSXP || VECTOR_ELT(kept, 0) != frame) {
+    kept = PROTECT(Rf_allocVector(VECSXP, 2));
+    SET_VECTOR_ELT(kept, 1, read_part(x, 0, info_of(x)->n));
+    SET_VECTOR_ELT(kept, 0, frame);
+    R_SetExternalPtrTag(ptr, kept);
+    UNPROTECT(1);
+  }
+  return copy_data(VECTOR_ELT(kept, 1));
+}
+
 static void *view_dataptr(SEXP x, Rboolean writable) {
+  bool live = R_altrep_data2(x) == R_NilValue && info_of(x)->direct && !info_of(x)->own.base;
+  if (live && (TYPEOF(x) == REALSXP || TYPEOF(x) == INTSXP)) {
+    SEXP frame = PROTECT(r_call1("sorting_frame", R_NilValue));
+    void *copy = frame == R_NilValue ? NULL : sorted_copy(x, frame);
+    UNPROTECT(1);
+    if (copy) return copy;
+  }
   if (R_altrep_data2(x) == R_NilValue && info_of(x)->direct && (!writable || make_private(x))) return (void *)info_of(x)->data;
   return copy_data(own_copy(x));
 }

@@ -168,3 +168,26 @@ test_that("a file is used where it lies, not copied into the heap", {
   expect_script_ok(result)
   expect_identical(names(result$value)[result$value > 4], character())
 })
+
+test_that("order() and sort() of a view stand a process that writes the memory meanwhile, and follow it from call to call", {
+  r <- run_script({
+    n <- 1e5
+    x <- copy(runif(n))
+    writer <- background(function() repeat x[sample.int(n, n / 4)] <- runif(n / 4) * 10^sample(-9:9, 1))
+    end <- proc.time()[["elapsed"]] + 3
+    whole <- TRUE
+    while (proc.time()[["elapsed"]] < end) {
+      v <- shared_view(x)
+      whole <- whole && identical(sort.int(order(v)), seq_len(n)) && identical(sort.int(sort.list(v, method = "radix")), seq_len(n))
+      sort(v)
+    }
+    tools::pskill(writer$pid, tools::SIGKILL)
+    try(writer$wait(), silent = TRUE)
+    v <- shared_view(x)
+    first <- identical(order(v), order(x[]))
+    x[1:10] <- 1e12
+    answer(list(whole, first, identical(order(v), order(x[])), v[1] == 1e12))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(TRUE, TRUE, TRUE, TRUE))
+})
