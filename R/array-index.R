@@ -84,13 +84,15 @@ index_set_named <- function(x, .call, .first, .i, ..., value) {
 #' @rdname shared_array-index
 #' @export
 `[[.shared_array` <- function(x, i = all_of, ..., exact = TRUE) {
+  if (...length() == 0L) {
+    value <- .Call(ffi_index_get_element, x, i)
+    if (!is.null(value)) return(value)
+  }
   if (!is_shared(x)) return(NextMethod())
   if (...length()) {
     if (is.null(...names())) return(element_get(x, list(i, ...), exact))
     return(element_get_named(x, sys.call(), nargs() - 1L - (!missing(exact)) > ...length(), i, ..., exact = exact))
   }
-  value <- .Call(ffi_index_get_element, x, i)
-  if (!is.null(value)) return(value)
   if (missing(i)) abort_index("invalid subscript: [[ ]] needs one", NA, NULL, length(x), 0L)
   bare_element(.Call(ffi_index_get, x, check_one(i, x, exact), NULL))
 }
@@ -114,10 +116,12 @@ bare_element <- function(value) {
 #' @rdname shared_array-index
 #' @export
 `[[<-.shared_array` <- function(x, i = all_of, ..., value) {
-  if (!is_shared(x) || !.Call(ffi_index_writes, .GenericCallEnv)) {
+  if (...length() == 0L && .Call(ffi_index_set_element, x, i, value, .GenericCallEnv)) {
+    x
+  } else if (!is_shared(x) || !.Call(ffi_index_writes, .GenericCallEnv)) {
     assign_copy(x, list(i, ...), value, TRUE)
   } else if (...length() == 0L) {
-    if (.Call(ffi_index_set_element, x, i, value)) x else element_set(x, list(i), value)
+    element_set(x, list(i), value)
   } else if (is.null(...names())) {
     element_set(x, list(i, ...), value)
   } else {

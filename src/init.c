@@ -98,7 +98,7 @@ SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_element(SEXP, SEXP);
 SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
 SEXP ffi_index_set(SEXP, SEXP, SEXP, SEXP);
-SEXP ffi_index_set_element(SEXP, SEXP, SEXP);
+SEXP ffi_index_set_element(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
 SEXP ffi_index_writes(SEXP);
 
@@ -302,7 +302,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_index_get_element, 2),
     ROW(ffi_index_get_many, 3),
     ROW(ffi_index_set, 4),
-    ROW(ffi_index_set_element, 3),
+    ROW(ffi_index_set_element, 4),
     ROW(ffi_index_set_many, 3),
     ROW(ffi_index_writes, 1),
     /* view, atomic */

@@ -223,8 +223,10 @@ static bool write_scalar(SEXP x, SEXP i, SEXP value) {
   return true;
 }
 
-/* x[[i]] <- value in the plain case; FALSE, and nothing done, where R code must look closer. */
-SEXP ffi_index_set_element(SEXP x, SEXP i, SEXP value) { return Rf_ScalarLogical(TYPEOF(i) != SYMSXP && write_scalar(x, i, value)); }
+/* x[[i]] <- value in `frame`, in the plain case; FALSE, and nothing done, where R code must look closer. */
+SEXP ffi_index_set_element(SEXP x, SEXP i, SEXP value, SEXP frame) {
+  return Rf_ScalarLogical(TYPEOF(i) != SYMSXP && r_array_is(x) && r_index_writes(frame) && write_scalar(x, i, value));
+}
 
 /* x[i] <- value in `frame`, NULL: wherever; a symbol as i stands for all. */
 SEXP ffi_index_set(SEXP x, SEXP i, SEXP value, SEXP frame) {
