@@ -29,15 +29,14 @@
 #'
 #' @param x,object A trace, of class `sharedmem_trace`.
 #' @param row.names,optional,... Unused.
-#' @return `as.data.frame()`: a data frame with a row an event and columns `rank` (integer, 0 ... np-1), `kind` (factor), `item`
-#'   (its number in the sequence, `NA` for none), `start` and `end` (seconds since the map's start), ordered by rank and start; and
-#'   `name` where the sequence has names, `host` where the map ran on a [ClusterBackend()]. `summary()`: an object of class
-#'   `summary.sharedmem_trace`, a list with `elapsed` (seconds),
-#'   `np` (workers forked), `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`, `losses` (named seconds, over
-#'   all workers), `limit` (name of what limits the map, `"nothing"` if workers were busy most of the time), `reason` (text with the
-#'   numbers), `lost` (runs of items that did not finish), `dropped` (number of events not kept one by one). Before the first map, and without `trace = TRUE`,
-#'   `pool$trace` is an object of class `sharedmem_no_trace`: printed it says why, and `plot()`, `summary()` and `as.data.frame()` of it
-#'   are errors of class `sharedmem_misuse_error`.
+#' @return `as.data.frame()`: a data frame with a row an event and columns `rank` (integer, 0 ... np-1), `kind` (factor), `item` (its
+#'   number in the sequence, `NA` for none), `start` and `end` (seconds since the map's start), ordered by rank and start; and `name` where
+#'   the sequence has names, `host` where the map ran on a [ClusterBackend()]. `summary()`: an object of class `summary.sharedmem_trace`, a
+#'   list with `elapsed` (seconds), `np` (workers forked), `nitems`, `workers` (see below), `busy` (share of all workers' time), `balance`,
+#'   `losses` (named seconds, over all workers), `limit` (name of what limits the map, `"nothing"` if workers were busy most of the time),
+#'   `reason` (text with the numbers), `lost` (runs of items that did not finish), `dropped` (number of events not kept one by one). Before
+#'   the first map, and without `trace = TRUE`, `pool$trace` is an object of class `sharedmem_no_trace`: printed it says why, and `plot()`,
+#'   `summary()` and `as.data.frame()` of it are errors of class `sharedmem_misuse_error`.
 #' @source No counterpart in the Python package.
 #' @seealso [plot.sharedmem_trace()], [write_trace()], [MapReduce()]
 #' @examples
@@ -193,15 +192,16 @@ summary.sharedmem_trace <- function(object, ...) {
   room <- object$elapsed * object$np
   last <- last_ends(object)
   holds <- trace_totals(object)$total
-  losses <- c(lost = sum(w$lost), critical = sum(w$critical), ordered = sum(w$ordered), tail = sum(w$tail), dispatch = 0, startup = sum(w$startup),
-              serialization = sum(w$serialize), ring = sum(w$ring), collection = sum(w$gc),
+  losses <- c(lost = sum(w$lost), critical = sum(w$critical), ordered = sum(w$ordered), tail = sum(w$tail), dispatch = 0,
+              startup = sum(w$startup), serialization = sum(w$serialize), ring = sum(w$ring), collection = sum(w$gc),
               processor = sum(w$starved, na.rm = TRUE),
               session = max(0, object$elapsed - max(last)) * object$np)
   # idle is: not yet forked, between items, nothing left to do, and the session's own time at the end
   unborn <- sum(pmin(first_starts(object), w$idle))
   losses["startup"] <- losses[["startup"]] + unborn
   losses["dispatch"] <- sum(w$dispatch) + max(0, sum(w$idle) - unborn - losses[["tail"]] - losses[["session"]])
-  s <- list(elapsed = object$elapsed, np = object$np, nitems = object$nitems, lost = sum(trace_totals(object)$n[, "lost"]), workers = w,
+  s <- list(elapsed = object$elapsed, np = object$np, nitems = object$nitems, lost = sum(trace_totals(object)$n[, "lost"]),
+            workers = w,
             busy = if (room > 0) sum(w$busy) / room else 0,
             balance = if (sum(w$busy) > 0) max(w$busy) / mean(w$busy) else 1,
             losses = losses, longest = longest_item(object), held = sum(holds[, "hold_critical"]),
