@@ -310,6 +310,9 @@ plot.sharedmem_pool <- function(x, ...) plot(x$trace, ...)
 #' @export
 summary.sharedmem_pool <- function(object, ...) summary(object$trace, ...)
 
+#' @export
+as.data.frame.sharedmem_pool <- function(x, row.names = NULL, optional = FALSE, ...) as.data.frame(x$trace)
+
 # Completion shows what a pool has; what it has only to say that it needs no closing is left out.
 #' @importFrom utils .DollarNames
 #' @export

@@ -302,7 +302,7 @@ legend_entries <- function(x) {
     if (has("hold_critical", "hold_ordered")) entry("in a section", trace_colours$section),
     if (has("gc")) entry("garbage collection", trace_colours$gc),
     if (has("startup", "serialize", "dispatch")) entry("overhead", trace_colours$overhead),
-    if (has("lost")) entry("lost item", "white"),
+    if (has("lost")) entry("lost item", "white", 0),
     entry("idle", trace_colours$idle))
   all[!vapply(all, is.null, NA)]
 }
@@ -363,5 +363,6 @@ draw_key <- function(key, x0, x1, y0, y1) {
   } else {
     graphics::rect(x0, y0, x1, y1, col = key$fill, border = NA)
   }
+  if (key$density == 0) graphics::segments(c(x0, x0), c(y0, y1), c(x1, x1), c(y1, y0), col = trace_colours$lost, lwd = 0.7)
   graphics::rect(x0, y0, x1, y1, border = "grey60", lwd = 0.5)
 }

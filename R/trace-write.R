@@ -3,7 +3,7 @@
 #' Writes a trace as a file in the Chrome trace event format, which Perfetto, Speedscope and Chromium's tracing page open: one
 #' thread a worker, one complete ("X") event an event of the trace, times in microseconds since the map's start.
 #'
-#' @param trace A trace, of class `sharedmem_trace`: `pool$trace`.
+#' @param trace A trace, of class `sharedmem_trace`: `pool$trace`, or the pool itself.
 #' @param file Character: path of the file to write.
 #' @return `file`, invisibly. An error of class `sharedmem_argument_error` for anything but a trace and a path,
 #'   `sharedmem_file_error` if the file cannot be written.
@@ -18,6 +18,7 @@
 #' unlink(file)
 #' @export
 write_trace <- function(trace, file) {
+  if (inherits(trace, "sharedmem_pool")) trace <- trace$trace
   if (inherits(trace, "sharedmem_no_trace")) abort_no_trace(trace)
   if (!inherits(trace, "sharedmem_trace"))
     abort_argument("trace", describe_value(trace), "a trace", advice = "pool$trace of a pool made by MapReduce(trace = TRUE)")

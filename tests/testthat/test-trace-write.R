@@ -73,3 +73,14 @@ test_that("a file that is no path, or none at all, is an argument error", {
   for (file in list("", NA_character_, character(), 1, NULL)) 
     expect_error(write_trace(pool$trace, file), class = "sharedmem_argument_error")
 })
+
+test_that("a pool stands for its trace", {
+  pool <- MapReduce(np = 1, trace = TRUE)
+  pool$map(identity, 1:3)
+  expect_identical(as.data.frame(pool), as.data.frame(pool$trace))
+  files <- c(tempfile(), tempfile())
+  write_trace(pool, files[1])
+  write_trace(pool$trace, files[2])
+  expect_identical(readLines(files[1]), readLines(files[2]))
+  expect_error(write_trace(MapReduce(np = 1), files[1]), class = "sharedmem_misuse_error")
+})
