@@ -98,8 +98,10 @@ background_settle <- function(bg, state) {
   the$session$background <- Filter(function(other) !identical(other, bg), the$session$background)
 }
 
-# Ended processes are reaped; their results stay readable. What runs is kept from the collector.
+# Ended processes are reaped; their results stay readable. What runs is kept from the collector. A process of the fork server has lines to
+# the session, which are closed once its result has been read.
 sweep_background <- function() {
+  for (bg in the$session$background) if (!is.null(bg$served)) background_alive(bg)
   the$session$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$session$background)
 }
 

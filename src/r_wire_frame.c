@@ -159,16 +159,67 @@ typedef struct {
   int64_t first, count;
 } message;
 
+/* R may warn while it writes a value ("'package:stats' may not be available when loading"), and the member's handler sends the warning by
+ * the same channel. What comes so into a frame is kept until the frame is whole. */
+static const r_channel *serializing; /* whose frame R is writing a value into */
+static SEXP late;                    /* a cons cell, preserved; behind it list(value, c(type, first, count)) each */
+
+typedef struct {
+  out_state *o;
+  SEXP value;
+} serialize_call;
+
+static SEXP serialize_value(void *arg) {
+  serialize_call *s = arg;
+  struct R_outpstream_st st;
+  R_InitOutPStream(&st, (R_pstream_data_t)s->o, R_pstream_binary_format, 3, out_char, out_bytes, name_object, R_NilValue);
+  writing = s->o;
+  serializing = s->o->c;
+  R_Serialize(s->value, &st);
+  return R_NilValue;
+}
+
+static void serialize_end(void *arg) {
+  (void)arg;
+  serializing = NULL;
+}
+
+static int keep_late(const message *m) {
+  if (!late) R_PreserveObject(late = Rf_cons(R_NilValue, R_NilValue));
+  SEXP about = PROTECT(Rf_allocVector(REALSXP, 3));
+  REAL(about)[0] = m->type;
+  REAL(about)[1] = (double)m->first;
+  REAL(about)[2] = (double)m->count;
+  SEXP entry = PROTECT(Rf_list2(m->value, about)), last = late;
+  while (CDR(last) != R_NilValue) last = CDR(last);
+  SETCDR(last, Rf_cons(entry, R_NilValue));
+  UNPROTECT(2);
+  return 0;
+}
+
+/* One that warns itself would do so for ever: what comes while these are sent is dropped. */
+static int send_late(r_channel *c, const sm_watch *watch) {
+  if (!late || CDR(late) == R_NilValue) return 0;
+  SEXP all = PROTECT(CDR(late));
+  int rc = 0;
+  SETCDR(late, R_NilValue);
+  for (SEXP k = all; rc == 0 && k != R_NilValue; k = CDR(k)) {
+    const double *about = REAL(CADR(CAR(k)));
+    rc = r_frame_send(c, (uint32_t)about[0], CAR(CAR(k)), (int64_t)about[1], (int64_t)about[2], watch);
+    SETCDR(late, R_NilValue);
+  }
+  UNPROTECT(1);
+  return rc;
+}
+
 /* Send one frame. With head, the vectors that it names are not in the value. A negative code: the owner has gone. */
 static int send_frame(out_state *o, const message *m, const sm_move_head_shm *head) {
   r_channel *c = o->c;
   sm_ring_begin(&c->ring);
   if (head) put_bytes(o, head, sizeof *head);
   if (m->value != R_NilValue) {
-    struct R_outpstream_st st;
-    R_InitOutPStream(&st, (R_pstream_data_t)o, R_pstream_binary_format, 3, out_char, out_bytes, name_object, R_NilValue);
-    writing = o;
-    R_Serialize(m->value, &st);
+    serialize_call call = {o, m->value};
+    R_ExecWithCleanup(serialize_value, &call, serialize_end, NULL);
   }
   c->last_nbytes = c->spill.fd < 0 ? sm_ring_written(&c->ring) : c->spill.nbytes;
   uint32_t flags = c->segments_sent << R_FRAME_SEGMENT_SHIFT | (head ? R_FRAME_MOVED : 0);
@@ -246,11 +297,12 @@ static int send_flat(out_state *o, uint32_t type, SEXP value, int64_t first) {
 
 int r_frame_send_flat(r_channel *c, uint32_t type, SEXP value, int64_t first, const sm_watch *watch) {
   out_state o = {c, watch, -1};
-  return send_flat(&o, type, value, first);
+  return c == serializing ? SM_ERANGE : send_flat(&o, type, value, first);
 }
 
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch) {
   out_state o = {c, watch, -1};
+  if (c == serializing) return keep_late(&(message){type, value, first, count});
   r_channel_drop_sent(c);
   message m = {type, PROTECT(r_move_out(value, &c->moved)), first, count};
   int rc;
@@ -261,7 +313,7 @@ int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t
   }
   r_channel_drop_sent(c);
   UNPROTECT(1);
-  return rc;
+  return rc < 0 ? rc : send_late(c, watch);
 }
 
 /* ---- reading ---- */

@@ -67,8 +67,8 @@ done
 rm -f "$src"/ARCHITECTURE.md "$src"/CONTRIBUTING.md "$src"/cran-comments.md
 Rscript --vanilla -e '
   options(pkgdown.internet = FALSE, cli.num_colors = 1L)
-  # these two ask the network, whatever the option says
-  utils::assignInNamespace("cran_link", function(pkg) NULL, "pkgdown")
+  # these ask the network, whatever the option says
+  for (f in c("cran_link", "pkg_timeline")) utils::assignInNamespace(f, function(...) NULL, "pkgdown")
   utils::assignInNamespace("CRAN_urls", function() data.frame(Package = character(), URL = character()), "downlit")
   pkgdown::build_site(commandArgs(TRUE)[1L], override = list(destination = commandArgs(TRUE)[2L]), preview = FALSE, install = FALSE,
                       new_process = FALSE)' "$src" "$top/.site" >.build/site.log 2>&1 ||

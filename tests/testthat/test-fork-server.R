@@ -395,3 +395,19 @@ test_that("futures run in processes of the server", {
   }, gui = "RStudio")
   expect_identical(value, list(c(3, 6, 9), FALSE, TRUE))
 })
+
+test_that("background processes of the server that nobody waits for leave no descriptor open", {
+  out <- served({
+    options(sharedmem.fork = FALSE)
+    MapReduce(np = 2)$map(identity, 1:3)
+    count <- function() length(list.files("/proc/self/fd"))
+    many <- vapply(1:5, function(k) {
+      background(function() Sys.sleep(0.05))
+      Sys.sleep(0.4)
+      background(function() k)$wait()
+      count()
+    }, 0L)
+    answer(many[5] - many[1])
+  })
+  expect_lte(out, 0L)
+})

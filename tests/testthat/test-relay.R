@@ -24,3 +24,27 @@ test_that("a map's failure is told, whatever becomes of the conditions that wait
   expect_s3_class(e, "WorkerException")
   expect_match(conditionMessage(e), "the real error")
 })
+
+test_that("a warning that R gives while it sends a result comes after the result, whole", {
+  f <- function(i) if (i == 3) as.environment("package:stats") else i
+  told <- character()
+  with_told <- function(expr) withCallingHandlers(expr, warning = function(w) {
+    told <<- c(told, conditionMessage(w))
+    invokeRestart("muffleWarning")
+  })
+  got <- 0
+  expect_identical(with_told(MapReduce(np = 2)$map(f, 1:40, reduce = function(v) { got <<- got + 1; v })), lapply(1:40, f))
+  expect_identical(got, 40)
+  expect_identical(with_told(MapReduce(np = 2, retries = 1)$map(f, 1:4)), lapply(1:4, f))
+  b <- background(f, 3)
+  expect_identical(with_told(b$wait()), f(3))
+  expect_identical(b$wait(), f(3))
+  p <- Parallel(Reduction(c, l = NULL), num_threads = 2)
+  with_told(with(p, p$var$l <- list(f(3))))
+  expect_identical(p$var$l, list(f(3), f(3)))
+  expect_match(told, "package:stats")
+  raise <- function(i) warning(structure(class = c("own", "warning", "condition"), list(message = "m", call = NULL, e = f(3))))
+  told <- character()
+  with_told(MapReduce(np = 2)$map(function(i) raise(i), 1:3))
+  expect_identical(told, rep("m", 3))
+})
