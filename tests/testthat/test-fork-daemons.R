@@ -66,7 +66,7 @@ test_that("a package that loads nanonext is not loaded before the fork, and one 
     writeLines("import(mirai)", file.path(source, "NAMESPACE"))
     utils::install.packages(source, lib, repos = NULL, type = "source", quiet = TRUE)
     .libPaths(c(lib, .libPaths()))
-    library("needsit", character.only = TRUE)
+    attachNamespace("needsit")
     mirai::daemons(url = mirai::local_url())
     d <- fork_daemons(1)
     value <- mirai::mirai(1 + 1, .timeout = 10000)[]
