@@ -47,11 +47,12 @@ tests_text <- function(k) {
   at > 0L && package_of(sys.frame(at)) %in% value_packages && "is.character" %in% all.names(body(sys.function(at)))
 }
 
-# write.table() has chosen the columns that it quotes by is.character() and is.factor(), and makes text of x in its lapply() then.
+# write.table() has chosen the columns that it quotes by is.character() and is.factor(), and makes text of x then: by lapply() over a
+# function of its own, from R 4.6 on by lapply() over as.character().
 quote_column <- function(k, x) {
   up <- sys.parents()
   at <- up[k]
-  for (i in 1:2) if (at > 0L) at <- up[at]
+  for (i in 1:2) if (at > 0L && !identical(sys.function(at), utils::write.table)) at <- up[at]
   if (at == 0L || !identical(sys.function(at), utils::write.table)) return()
   frame <- sys.frame(at)
   if (frame$qset) frame$quote <- union(frame$quote, which(vapply(frame$x, quoted, NA)))
