@@ -16,7 +16,8 @@ Rscript --vanilla -e 'saveRDS(data.frame(Package = character(), Maintainer = cha
 mkdir -p web/web && ln -sfn ../packages web/web/packages
 R_CRAN_WEB=file://$PWD/web
 export R_CRAN_WEB
-_R_CHECK_SYSTEM_CLOCK_=FALSE _R_CHECK_CRAN_INCOMING_REMOTE_=FALSE _R_CHECK_FORCE_SUGGESTS_=FALSE \
+# Examples take under a second or two each; elapsed time is that of a machine which others use too.
+_R_CHECK_EXAMPLE_TIMING_THRESHOLD_=15 _R_CHECK_SYSTEM_CLOCK_=FALSE _R_CHECK_CRAN_INCOMING_REMOTE_=FALSE _R_CHECK_FORCE_SUGGESTS_=FALSE \
   _R_CHECK_THINGS_IN_OTHER_DIRS_=TRUE _R_CHECK_THINGS_IN_TEMP_DIR_=TRUE _R_CHECK_CONNECTIONS_LEFT_OPEN_=TRUE _R_CHECK_LIMIT_CORES_=TRUE \
   R CMD check --as-cran --no-manual "$@" sharedmem_*.tar.gz >check.log 2>&1
 status=$?
