@@ -130,7 +130,8 @@ map_arguments <- alist(`<func>` = func, `<sequence>` = sequence, `<reduce>` = re
 #' The first error in a worker stops the map: no further item starts, every worker ends, and a [WorkerException] is raised in the
 #' session. A worker that dies, by a signal or by `q()`, is one too. [last_error()] shows the calls in the worker. The pool's options
 #' `retries` and `on_error` change that; see [MapReduce()]. Warnings and messages of workers reach the session as warnings and
-#' messages. A finished item never runs again.
+#' messages; of more than 50 warnings or 1000 messages a map, the rest is told as a number. A finished item never runs again. Connections
+#' that an item returns are closed ones: they belong to its worker.
 #'
 #' @param func function of an item and `...`.
 #' @param sequence anything with `length()` and `[[`: a vector, a list, a data frame (its columns), a shared array.
