@@ -57,12 +57,13 @@ head_lines <- function() {
 write_results <- function(parts) {
   file <- file.path(out_dir, "RESULTS.md")
   old <- if (file.exists(file)) readLines(file) else character()
-  for (theme in setdiff(there, names(parts))) {
+  sections <- c(there, "scale") # the last one's figures are bench/scale.R's
+  for (theme in setdiff(sections, names(parts))) {
     from <- match(sprintf("<!-- begin %s -->", theme), old)
     to <- match(sprintf("<!-- end %s -->", theme), old)
     if (!is.na(from) && !is.na(to) && from < to) parts[[theme]] <- old[from:to]
   }
-  writeLines(c(head_lines(), unlist(lapply(intersect(there, names(parts)), function(theme) c(parts[[theme]], "")))), file)
+  writeLines(c(head_lines(), unlist(lapply(intersect(sections, names(parts)), function(theme) c(parts[[theme]], "")))), file)
   file
 }
 
