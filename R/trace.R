@@ -191,7 +191,7 @@ summary.sharedmem_trace <- function(object, ...) {
   w <- worker_times(object)
   room <- object$elapsed * object$np
   last <- last_ends(object)
-  holds <- trace_totals(object)$total
+  sums <- trace_totals(object)
   losses <- c(lost = sum(w$lost), critical = sum(w$critical), ordered = sum(w$ordered), tail = sum(w$tail), dispatch = 0,
               startup = sum(w$startup), serialization = sum(w$serialize), ring = sum(w$ring), collection = sum(w$gc),
               processor = sum(w$starved, na.rm = TRUE),
@@ -200,12 +200,11 @@ summary.sharedmem_trace <- function(object, ...) {
   unborn <- sum(pmin(first_starts(object), w$idle))
   losses["startup"] <- losses[["startup"]] + unborn
   losses["dispatch"] <- sum(w$dispatch) + max(0, sum(w$idle) - unborn - losses[["tail"]] - losses[["session"]])
-  s <- list(elapsed = object$elapsed, np = object$np, nitems = object$nitems, lost = sum(trace_totals(object)$n[, "lost"]),
-            workers = w,
+  s <- list(elapsed = object$elapsed, np = object$np, nitems = object$nitems, lost = sum(sums$n[, "lost"]), workers = w,
             busy = if (room > 0) sum(w$busy) / room else 0,
             balance = if (sum(w$busy) > 0) max(w$busy) / mean(w$busy) else 1,
-            losses = losses, longest = longest_item(object), held = sum(holds[, "hold_critical"]),
-            held_ordered = sum(holds[, "hold_ordered"]), dropped = events_dropped(object))
+            losses = losses, longest = longest_item(object), held = sum(sums$total[, "hold_critical"]),
+            held_ordered = sum(sums$total[, "hold_ordered"]), dropped = events_dropped(object))
   s$limit <- trace_limit(s)
   s$reason <- trace_reason(s)
   structure(s, class = "summary.sharedmem_trace")

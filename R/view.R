@@ -42,7 +42,9 @@ shared_view <- function(x, from = 1, to = length(x)) {
 # Called from C: the frame of order() or the like if it is the one that asks for a view's values.
 sorting_frame <- function(unused) {
   n <- sys.nframe() - 1L
-  if (n > 0L && list(sys.function(n)) %in% list(base::order, base::sort.list, base::sort.int)) sys.frame(n)
+  if (n == 0L) return()
+  f <- sys.function(n)
+  if (identical(f, base::order) || identical(f, base::sort.list) || identical(f, base::sort.int)) sys.frame(n)
 }
 
 subset_range <- function(nm, from, n) nm[seq.int(from + 1, length.out = n)]

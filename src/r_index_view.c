@@ -118,14 +118,14 @@ static void *sorted_copy(SEXP x, SEXP frame) {
 }
 
 static void *view_dataptr(SEXP x, Rboolean writable) {
-  bool live = R_altrep_data2(x) == R_NilValue && info_of(x)->direct && !info_of(x)->own.base;
+  bool live = R_altrep_data2(x) == R_NilValue && info_of(x)->direct; /* a private mapping follows, too, where nothing was written */
   if (live && (TYPEOF(x) == REALSXP || TYPEOF(x) == INTSXP)) {
     SEXP frame = PROTECT(r_call1("sorting_frame", R_NilValue));
     void *copy = frame == R_NilValue ? NULL : sorted_copy(x, frame);
     UNPROTECT(1);
     if (copy) return copy;
   }
-  if (R_altrep_data2(x) == R_NilValue && info_of(x)->direct && (!writable || make_private(x))) return (void *)info_of(x)->data;
+  if (live && (!writable || make_private(x))) return (void *)info_of(x)->data;
   return copy_data(own_copy(x));
 }
 

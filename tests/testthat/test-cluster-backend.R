@@ -206,7 +206,7 @@ test_that("on this machine shared arrays attach, critical excludes, and ordered 
     out <- p$map(function(i) { x[i] <- i; for (k in 1:20) p$critical({ count[1] <- count[1] + 1 }); p$local$rank }, 1:100)
     m <- full(1, 0)
     order <- empty(200)
-    p$map(function(i) { if (i %% 7 == 0) return(i); Sys.sleep((i %% 3) / 1000); p$ordered({ m[1] <- m[1] + 1; order[m[1]] <- i }) }, 1:200)
+    p$map(function(i) { if (i %% 7 == 0) return(i); sum(rnorm(i %% 3 * 1e4)); p$ordered({ m[1] <- m[1] + 1; order[m[1]] <- i }) }, 1:200)
     kept <- pool(on_error = "collect")
     failed <- kept$map(function(i) kept$ordered(switch(i, 1, stop("no"), tools::pskill(Sys.getpid(), 9), 4)), 1:4)
     large <- p$map(function(i) if (i == 2) structure(rep(i, 2e5), names = NULL) else seq_len(2e5) + i, 1:4)
@@ -229,7 +229,7 @@ test_that("a daemon that is lost in a map with ordered sections ends it, since t
     first <- mirai::mirai(Sys.getpid())[]
     p <- pool(np = 1, retries = 1)
     began <- proc.time()[[3]]
-    e <- tryCatch(p$map(function(i) p$ordered({ if (i == 20) tools::pskill(first, 9); Sys.sleep(0.01) }), 1:200), error = identity)
+    e <- tryCatch(p$map(function(i) p$ordered({ if (i == 20) tools::pskill(first, 9); sum(rnorm(1e5)) }), 1:200), error = identity)
     took <- proc.time()[[3]] - began
     mirai::daemons(2)
     before <- mirai::status()[c("connections", "daemons")]

@@ -228,8 +228,8 @@ test_that("errors, deaths and the end of the server in a region or a cluster are
     server <- first$pid
     p <- Parallel(num_threads = 2)
     message_of <- function(expr) tryCatch(expr, WorkerException = function(e) list(class(e$reason)[1], e$rank, conditionMessage(e)))
-    bad <- message_of(with(p, if (p$rank == 1) stop("bad") else Sys.sleep(60)))
-    killed <- message_of(with(p, if (p$rank == 1) tools::pskill(Sys.getpid(), 9) else Sys.sleep(60)))
+    bad <- message_of(with(p, if (p$rank == 1) stop("bad") else p$barrier()))
+    killed <- message_of(with(p, if (p$rank == 1) tools::pskill(Sys.getpid(), 9) else p$barrier()))
     fds <- function() { gc(); length(list.files("/proc/self/fd")) }
     round <- function() {
       with(p, p$barrier())
@@ -245,7 +245,7 @@ test_that("errors, deaths and the end of the server in a region or a cluster are
     cl <- make_shared_cluster(2)
     node <- message_of(parallel::clusterApply(cl, 1:2, function(i) if (i == 2) tools::pskill(Sys.getpid(), 9)))
     parallel::stopCluster(cl)
-    ended <- message_of(with(p, if (p$rank == 1) { tools::pskill(server, 9); Sys.sleep(60) } else Sys.sleep(60)))
+    ended <- message_of(with(p, { if (p$rank == 1) tools::pskill(server, 9); repeat p$barrier() }))
     second <- fork_server()$pid
     cl <- make_shared_cluster(2)
     lost <- message_of(parallel::clusterApply(cl, 1:2, function(i) { tools::pskill(second, 9); Sys.sleep(60) }))
@@ -402,12 +402,12 @@ test_that("background processes of the server that nobody waits for leave no des
     MapReduce(np = 2)$map(identity, 1:3)
     count <- function() length(list.files("/proc/self/fd"))
     many <- vapply(1:5, function(k) {
-      background(function() Sys.sleep(0.05))
-      Sys.sleep(0.4)
+      pid <- background(function() NULL)$pid
+      wait_until(!tools::pskill(pid, 0) || !pid %in% live_pids())
       background(function() k)$wait()
       count()
     }, 0L)
     answer(many[5] - many[1])
-  })
+  }, vars = list(wait_until = wait_until, live_pids = live_pids, process_table = process_table))
   expect_lte(out, 0L)
 })
