@@ -217,7 +217,7 @@ int main(void) {
   test_new();
   test_adopt();
   test_descriptor();
-  test_open();
+  if (!UNDER_QEMU) test_open(); /* it shows a process another start of itself than it has */
   test_open_others();
   return report();
 }
