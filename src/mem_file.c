@@ -24,11 +24,11 @@
 /* ---- anonymous files ---- */
 
 static int open_memfd(void) {
-#ifdef __linux__
-  return memfd_create("sharedmem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-#else
+#ifdef SM_NO_MEMFD
   errno = ENOSYS;
   return -1;
+#else
+  return memfd_create("sharedmem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 #endif
 }
 
