@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
+.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture fuzz lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -89,6 +89,11 @@ valgrind:
 gctorture: install
 	@tools/setup.sh test
 	@R_GCTORTURE=$(or $(STEP),1000) Rscript tools/test.R --only='$(ONLY)' --limit=7200
+
+## fuzz         every fuzz target for SECONDS=60 each (ONLY="a b": some; REPORT=1: writes to bench/RELIABILITY.md; MINIMIZE=1: the corpora)
+fuzz: install
+	@tools/setup.sh lint
+	@tools/fuzz.sh --seconds=$(or $(SECONDS),60) $(if $(REPORT),--report) $(if $(MINIMIZE),--minimize) $(ONLY)
 
 ## lint         layers, border to R, lengths, format, forbidden symbols, warnings of gcc and clang, documentation
 lint: install

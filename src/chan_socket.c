@@ -98,7 +98,10 @@ int sm_socket_recv(int sock, int *fd) {
 #endif
   }
   if (m.byte == SM_SOCK_FD && *fd < 0) return m.head.msg_flags & MSG_CTRUNC ? -EMFILE : SM_EFORMAT;
-  return m.byte;
+  if (m.byte == SM_SOCK_FD) return m.byte;
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+  return m.byte == SM_SOCK_WAKE ? m.byte : SM_EFORMAT;
 }
 
 /* ---- datagrams ---- */
@@ -163,7 +166,8 @@ int sm_socket_take_post(int sock, void *msg, size_t n, int *fds) {
       else close(fd);
     }
   }
-  if (got == (ssize_t)n && taken == SM_POST_FDS) return 1;
+  bool whole = got == (ssize_t)n && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+  if (whole && taken == SM_POST_FDS) return 1;
   while (taken > 0) close(fds[--taken]);
   return 0;
 }

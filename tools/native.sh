@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compiles and runs the tests of the C core, tests/native/test_*.c, each linked with the whole core
-# (every file of src/ but the glue, r_*.c and init.c).
+# (every file of src/ but the glue, r_*.c and init.c), and the fuzz targets, tests/fuzz/fuzz_*.c, over their committed inputs.
 #
 #   tools/native.sh [plain|asan|tsan|valgrind|coverage] [COMPILER] [REGEX of the tests' names]
 #
@@ -63,18 +63,20 @@ if command -v timeout >/dev/null; then run="timeout -k 5 $([ $mode$run = plain ]
 
 ls src/*.c | grep -Ev '/(r_[^/]*|init)\.c$' |
   xargs -P 2 -I{} sh -c "$cc $flags -c {} -o $dir/\$(basename {} .c).o" || { failed "native: the core does not compile"; totals; exit 1; }
-ls tests/native/test_*.c 2>/dev/null | grep -E -- "$only" |
-  xargs -P 2 -I{} sh -c "$cc $flags {} $dir/*.o -lm -o $dir/\$(basename {} .c)" || failed "native: a test does not compile"
+sources=$(ls tests/native/test_*.c tests/fuzz/fuzz_*.c 2>/dev/null | grep -E -- "$only")
+replay='case {} in tests/fuzz/*) replay=tests/fuzz/replay.c ;; *) replay= ;; esac'
+echo "$sources" |
+  xargs -P 2 -I{} sh -c "$replay; $cc $flags {} \$replay $dir/*.o -lm -o $dir/\$(basename {} .c)" || failed "native: a test does not compile"
 
-for source in tests/native/test_*.c; do
-  [ -e "$source" ] || continue
+for source in $sources; do
   name=$(basename "$source" .c)
-  echo "$source" | grep -Eq -- "$only" || continue
+  corpus=
+  [ "$name" = "${name#fuzz_}" ] || corpus=tests/fuzz/corpus/${name#fuzz_}
   # Where data change between two passes, two threads may write one place of their private result, which is then thrown away.
   [ "$mode/$name" != tsan/test_kern_live ] || { skipped "$name ($mode, $cc): its races are wanted"; continue; }
   [ -x "$dir/$name" ] || { failed "$name ($mode, $cc): not built"; continue; }
   # shellcheck disable=SC2086
-  $run "$dir/$name" >"$dir/$name.log" 2>&1 </dev/null
+  $run "$dir/$name" $corpus >"$dir/$name.log" 2>&1 </dev/null
   status=$?
   line=$(tail -n 1 "$dir/$name.log")
   p=$(echo "$line" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1/p')
