@@ -13,7 +13,7 @@ mode=${1:-plain}
 cc=${2:-${CC:-cc}}
 only=${3:-.}
 dir=.build/native/$mode-$(basename "$cc")
-flags="-std=gnu11 -g -pthread -Isrc -Wall"
+flags="-std=gnu11 -g -pthread -Isrc -Wall -DSM_DEBUG"
 case $mode in
   plain) flags="$flags -O2" ;;
   asan) flags="$flags -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" ;;
