@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native sanitize asan tsan valgrind gctorture model model-quick lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
+.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture fuzz model model-quick lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -60,6 +60,12 @@ test-current:
 native:
 	@tools/native.sh plain
 
+## portable     tests of the core without what Linux has beyond POSIX, and for 32 bit, big-endian and musl where Debian's cross
+##              compilers and qemu are there; R=switch: R's tests on one switch, or on "all"
+portable: $(BUILT)
+	@tools/setup.sh portable
+	@if [ -n "$(R)" ]; then tools/portable.sh r '$(R)' '$(ONLY)'; else tools/portable.sh native && tools/portable.sh cross; fi
+
 ## sanitize     asan and tsan
 sanitize: asan tsan
 
@@ -93,6 +99,10 @@ model:
 model-quick:
 	@tools/setup.sh model
 	@tools/model.sh quick '$(CASES)'
+## fuzz         every fuzz target for SECONDS=60 each (ONLY="a b": some; REPORT=1: writes to bench/RELIABILITY.md; MINIMIZE=1: the corpora)
+fuzz: install
+	@tools/setup.sh lint
+	@tools/fuzz.sh --seconds=$(or $(SECONDS),60) $(if $(REPORT),--report) $(if $(MINIMIZE),--minimize) $(ONLY)
 
 ## lint         layers, border to R, lengths, format, forbidden symbols, warnings of gcc and clang, documentation
 lint: install
@@ -142,10 +152,10 @@ sweep: install
 	@tools/setup.sh test
 	@Rscript tools/sweep.R
 
-## coverage     test coverage of R and C by file (needs covr)
-coverage:
-	@tools/setup.sh coverage
-	@Rscript -e 'print(covr::package_coverage(type = "tests"))'
+## coverage     lines of R and C that the tests reach, in all processes (some 30 minutes); writes a section of bench/RELIABILITY.md
+coverage: install
+	@tools/setup.sh lint coverage
+	@nice Rscript tools/coverage.R
 
 ## clean        remove what the targets made
 clean:

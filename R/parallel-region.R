@@ -40,8 +40,9 @@
 #'
 #' @section Random numbers:
 #' Every rank has a generator of the session's kind, so `set.seed(i)` gives the same numbers in each. Rank 0 goes on with the
-#' session's own; the others begin at seeds that are derived from it, so that results depend on `set.seed()` and
-#' `num_threads` where the schedule is static.
+#' session's own, which the region does not move; the others begin at seeds that are derived from it and from the number of
+#' regions and background calls since it last moved, so that results depend on `set.seed()` and `num_threads` where the
+#' schedule is static.
 #'
 #' @section Differences from Python:
 #' The body of a loop is a function. A reduction starts at the operation's identity and the given value counts once, as in OpenMP; in
@@ -158,7 +159,7 @@ region_run <- function(p, state, code, frame) {
   braces <- code
   if (!debug) code <- region_compile(code, frame)
   if (nproc > 1L) {
-    seeds <- member_seeds(map_seed(TRUE), nproc)
+    seeds <- member_seeds(map_seed("background"), nproc)
     if (is.null(server)) region_spawn(p, ptr, nproc, seeds, code, frame)
     else served <- region_serve(server, p, state, ptr, nproc, seeds, code, braces, frame)
   }

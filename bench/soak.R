@@ -1,7 +1,9 @@
-# The soak: many deaths, interrupts and maps in one session, and what is left afterwards. Writes bench/RELIABILITY.md.
+# The soak: many deaths, interrupts and maps in one session, and what is left afterwards. Writes the section "Soak" of
+# bench/RELIABILITY.md.
 #   Rscript bench/soak.R [kills] [interrupts] [maps] [deaths]
 library(sharedmem)
 source("bench/soak-effects.R")
+source("bench/reliability.R")
 args <- as.numeric(commandArgs(TRUE))
 want <- c(kills = 1000, interrupts = 1000, maps = 10000, deaths = 1000)
 want[seq_along(args)] <- args
@@ -228,6 +230,4 @@ if (want[["maps"]] > 0) soak_maps(want[["maps"]])
 soak_many_workers()
 soak_dead_master(5)
 
-head <- c("# Reliability", "", "Written by `Rscript bench/soak.R`.", "",
-          sprintf("%s, %d cores, sharedmem %s, %s", R.version.string, cpu_count(), packageVersion("sharedmem"), format(Sys.Date())), "")
-writeLines(c(head, lines), "bench/RELIABILITY.md")
+reliability_section("Soak", "make soak", lines)

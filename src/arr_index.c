@@ -32,6 +32,8 @@ static bool census_regular(index_census *c, const int64_t *v, int64_t n, int64_t
   if (v[0] < 1 || v[0] > extent || v[n - 1] < 1 || v[n - 1] > extent) return false;
   if (c->positive == 0) step = n > 1 ? (int64_t)((uint64_t)v[1] - (uint64_t)v[0]) : 1;
   else if (c->positive == 1) step = v[0] - last;
+  /* Within these bounds no multiple below wraps around, so a sequence whose ends lie in the extent lies in it. */
+  if (step > extent || step < -extent) return false;
   if (c->positive && v[0] != last + step) return false;
   int64_t differs = 0;
   for (int64_t k = 1; k < n; k++) differs |= v[k] ^ (int64_t)((uint64_t)v[0] + (uint64_t)step * (uint64_t)k);

@@ -41,7 +41,7 @@ static sm_text_encoding read_as(const char *p, size_t n, sm_text_encoding home) 
 sm_text sm_text_take(const char *p, size_t n, sm_text_encoding encoding, sm_text_encoding home, bool native_utf8) {
   sm_text t = {.p = p, .n = n, .encoding = encoding, .ascii = sm_text_is_ascii(p, n)};
   if (t.ascii) {
-    t.marked = encoding == SM_TEXT_BYTES;
+    t.marked = n > 0 && encoding == SM_TEXT_BYTES; /* R's empty string has no encoding */
     return t;
   }
   sm_text_encoding read = read_as(p, n, home);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef __linux__
+#ifndef SM_NO_VMREADV
 #include <sys/uio.h>
 #endif
 
@@ -116,7 +116,7 @@ static int read_file(const sm_move_source *s, uint64_t at, uint8_t *to, size_t n
 
 /* ---- another process's memory ---- */
 
-#ifdef __linux__
+#ifndef SM_NO_VMREADV
 static int read_process(const sm_move_source *s, uint64_t at, uint8_t *to, size_t n) {
   while (n > 0) {
     size_t step = n < STEP ? n : STEP;

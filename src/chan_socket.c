@@ -17,11 +17,12 @@
 #define MSG_CMSG_CLOEXEC 0
 #endif
 
-/* A message of one byte with room for one descriptor. Its parts point into the struct, which therefore stays where it is. */
+/* A message of one byte with room for one descriptor, and for a second one, which tells that the message is malformed. Its parts point
+ * into the struct, which therefore stays where it is. */
 typedef struct {
   char byte;
   struct iovec v;
-  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
   struct msghdr head;
 } fd_message;
 
@@ -54,6 +55,7 @@ int sm_socket_send_fd(int sock, int fd, const sm_watch *watch) {
   h->cmsg_level = SOL_SOCKET;
   h->cmsg_type = SCM_RIGHTS;
   h->cmsg_len = CMSG_LEN(sizeof(int));
+  m.head.msg_controllen = CMSG_SPACE(sizeof(int));
   memcpy(CMSG_DATA(h), &fd, sizeof fd);
   for (;;) {
     if (sendmsg(sock, &m.head, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return 0;
@@ -68,7 +70,7 @@ int sm_socket_send_fd(int sock, int fd, const sm_watch *watch) {
   }
 }
 
-/* The one descriptor of a message; of several none is kept (the padding of the control space has room for two). */
+/* The one descriptor of a message; of several none is kept. */
 static void take_fd(struct cmsghdr *h, int *fd) {
   size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
   for (size_t i = 0; i < n; i++) {
@@ -96,7 +98,10 @@ int sm_socket_recv(int sock, int *fd) {
 #endif
   }
   if (m.byte == SM_SOCK_FD && *fd < 0) return m.head.msg_flags & MSG_CTRUNC ? -EMFILE : SM_EFORMAT;
-  return m.byte;
+  if (m.byte == SM_SOCK_FD) return m.byte;
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+  return m.byte == SM_SOCK_WAKE ? m.byte : SM_EFORMAT;
 }
 
 /* ---- datagrams ---- */
@@ -161,7 +166,8 @@ int sm_socket_take_post(int sock, void *msg, size_t n, int *fds) {
       else close(fd);
     }
   }
-  if (got == (ssize_t)n && taken == SM_POST_FDS) return 1;
+  bool whole = got == (ssize_t)n && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+  if (whole && taken == SM_POST_FDS) return 1;
   while (taken > 0) close(fds[--taken]);
   return 0;
 }

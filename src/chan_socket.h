@@ -18,7 +18,7 @@ int sm_socket_wake(int sock);
 int sm_socket_send_fd(int sock, int fd, const sm_watch *watch);
 
 /* Read one message without waiting. Gives its byte (and *fd, close-on-exec, for SM_SOCK_FD; -1
- * otherwise), 0 when there is none, SM_EGONE at the end. */
+ * otherwise), 0 when there is none, SM_EGONE at the end, SM_EFORMAT for what is no such message. */
 int sm_socket_recv(int sock, int *fd);
 
 /* ---- datagrams with descriptors, from many writers to one reader: each arrives whole or not at all ---- */

@@ -80,6 +80,7 @@ int sm_spill_map(int fd, uint64_t nbytes, const uint8_t **out) {
   if (fstat(fd, &st) < 0) return -errno;
   bool fixed;
   if ((uint64_t)st.st_size != nbytes || nbytes == 0 || sm_anon_check(fd, &fixed) < 0) return SM_EFORMAT;
+  if (nbytes > SIZE_MAX / 2) return SM_ENOROOM;
   int flags = MAP_SHARED;
 #ifdef MAP_POPULATE
   flags |= MAP_POPULATE;

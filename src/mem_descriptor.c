@@ -22,7 +22,7 @@ _Static_assert(offsetof(sm_descriptor, ndim) == 80, "sm_descriptor layout");
 
 #define VERSION 1
 #define FILE_HEAD (2 * sizeof(uint64_t)) /* start and nbytes */
-#define MAX_NBYTES ((uint64_t)1 << 62)
+#define MAX_NBYTES ((uint64_t)(SIZE_MAX / 4 + 1))
 
 static size_t extents_end(uint32_t ndim) { return sizeof(sm_descriptor) + sizeof(int64_t) * (size_t)ndim; }
 

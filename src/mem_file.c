@@ -24,11 +24,11 @@
 /* ---- anonymous files ---- */
 
 static int open_memfd(void) {
-#ifdef __linux__
-  return memfd_create("sharedmem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-#else
+#ifdef SM_NO_MEMFD
   errno = ENOSYS;
   return -1;
+#else
+  return memfd_create("sharedmem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 #endif
 }
 
@@ -102,6 +102,7 @@ int sm_anon_check(int fd, bool *fixed) {
   int seals = fcntl(fd, F_GET_SEALS);
   *fixed = seals >= 0 && (seals & F_SEAL_SHRINK);
   if (*fixed) return seals & F_SEAL_WRITE ? SM_EFORMAT : 0;
+  if (seals >= 0 && !(seals & F_SEAL_SEAL)) return SM_EFORMAT; /* it could have been sealed, as ours are */
 #else
   *fixed = false;
 #endif

@@ -261,7 +261,7 @@ static int check_file(int fd, size_t *size, bool *fixed) {
 }
 
 int sm_segment_adopt(int fd, sm_segment **out) {
-  size_t size;
+  size_t size = 0;
   bool fixed;
   int rc = check_file(fd, &size, &fixed);
   if (rc < 0) return rc;

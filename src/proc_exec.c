@@ -11,9 +11,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
 #if __GLIBC_PREREQ(2, 34)
@@ -85,11 +82,4 @@ int sm_proc_exec(sm_proc *p, char *const argv[], char *const envp[], int out) {
   }
   sm_proc_started(p, pid, pair[0]);
   return 0;
-}
-
-void sm_proc_die_with(pid_t parent) {
-#ifdef __linux__
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-  if (sm_proc_orphaned(parent)) sm_proc_end_self();
 }

@@ -13,7 +13,4 @@
  * RUNNING; or a negative code, and nothing is open. */
 int sm_proc_exec(sm_proc *p, char *const argv[], char *const envp[], int out);
 
-/* In the program, early: it dies with the process that began it (Linux). Ends it at once where that has died meanwhile. */
-void sm_proc_die_with(pid_t parent);
-
 #endif

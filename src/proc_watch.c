@@ -24,6 +24,7 @@ struct sm_sentinel {
   bool (*ended)(void *arg, int i);
   void *arg;
   int n;
+  pid_t *pids;         /* n; 0: has a pidfd, or has ended */
   struct pollfd fds[]; /* n + 1 */
 };
 
@@ -37,6 +38,11 @@ static void *watch(void *arg) {
       if (s->fds[i].revents) {
         s->ended(s->arg, i);
         s->fds[i].fd = -1;
+      }
+    for (int i = 0; i < s->n; i++)
+      if (s->pids[i] && sm_pid_gone(s->pids[i])) {
+        s->ended(s->arg, i);
+        s->pids[i] = 0;
       }
     if (atomic_load(s->failed) > 1) break;
   }
@@ -52,8 +58,8 @@ static void shut(sm_sentinel *s) {
   free(s);
 }
 
-sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const int *fds, int n, bool (*ended)(void *arg, int i), void *arg) {
-  sm_sentinel *s = calloc(1, sizeof *s + ((size_t)n + 1) * sizeof s->fds[0]);
+sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const sm_watched *members, int n, bool (*ended)(void *arg, int i), void *arg) {
+  sm_sentinel *s = calloc(1, sizeof *s + ((size_t)n + 1) * sizeof s->fds[0] + (size_t)n * sizeof s->pids[0]);
   if (!s) return NULL;
   if (pipe(s->stop) < 0) {
     free(s);
@@ -65,7 +71,11 @@ sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const int *fds, int 
   s->ended = ended;
   s->arg = arg;
   s->n = n;
-  for (int i = 0; i < n; i++) s->fds[i] = (struct pollfd){fds[i], POLLIN, 0};
+  s->pids = (pid_t *)(s->fds + n + 1);
+  for (int i = 0; i < n; i++) {
+    s->fds[i] = (struct pollfd){members[i].pidfd, POLLIN, 0};
+    if (members[i].pidfd < 0) s->pids[i] = members[i].pid;
+  }
   s->fds[n] = (struct pollfd){s->stop[0], POLLIN, 0};
   s->heeds = sm_proc_heed(true);
   if (sm_thread_start(&s->thread, watch, s) == 0) return s;

@@ -16,10 +16,15 @@
 
 typedef struct sm_sentinel sm_sentinel;
 
-/* failed: the group's flag, 1 where this process itself has set it. ended(arg, i): has member i, whose descriptor fds[i] has become
- * readable, failed? It sets the flag itself; it runs in the thread. fds: n of them, readable at the end of a process (pidfds); -1 is passed
- * over. NULL if there can be no thread. */
-sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const int *fds, int n, bool (*ended)(void *arg, int i), void *arg);
+/* A process to watch. pidfd: -1 where there is none; then the thread looks for the pid's end every 50 ms. pid 0 is passed over. */
+typedef struct {
+  pid_t pid;
+  int pidfd;
+} sm_watched;
+
+/* failed: the group's flag, 1 where this process itself has set it. ended(arg, i): has member i, which has ended, failed? It sets the flag
+ * itself; it runs in the thread. NULL if there can be no thread. */
+sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const sm_watched *members, int n, bool (*ended)(void *arg, int i), void *arg);
 
 /* End and join the thread. NULL is allowed. True if it has sent SIGINT. */
 bool sm_watch_stop(sm_sentinel *s);

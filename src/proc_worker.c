@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -83,8 +84,24 @@ bool sm_proc_heed(bool heed) {
   return true;
 }
 
-#ifdef __linux__
-static pid_t child, its_parent;
+static pid_t its_parent;
+
+#ifdef SM_NO_PDEATHSIG
+/* A thread looks, because the process may be in code of the user's that runs for hours. */
+static void *look_for_parent(void *arg) {
+  const struct timespec pause = {0, 50000000L};
+  while (!sm_proc_orphaned(its_parent)) nanosleep(&pause, NULL);
+  kill(0, SIGKILL); /* this process's own group: it goes with what it has started */
+  return arg;
+}
+
+void sm_proc_die_with(pid_t parent) {
+  pthread_t thread;
+  its_parent = parent;
+  if (sm_thread_start(&thread, look_for_parent, NULL) == 0) pthread_detach(thread);
+}
+#else
+static pid_t child;
 
 /* The kernel's word that the parent has ended; whoever else sends this signal gets what it does by default. */
 static void parent_ended(int sig) {
@@ -93,15 +110,13 @@ static void parent_ended(int sig) {
   raise(sig);
 }
 
-static void die_with_parent(pid_t parent) {
+void sm_proc_die_with(pid_t parent) {
   int sig = SIGRTMAX - 1;
   child = getpid();
   its_parent = parent;
   signal(sig, parent_ended);
   prctl(PR_SET_PDEATHSIG, sig);
 }
-#else
-static void die_with_parent(pid_t parent) { (void)parent; }
 #endif
 
 static void child_setup(pid_t parent) {
@@ -118,7 +133,7 @@ static void child_setup(pid_t parent) {
   /* Crash handlers of the host program would clean up what belongs to the parent. */
   static const int crash[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGUSR1, SIGUSR2, SIGTERM};
   for (size_t i = 0; i < sizeof crash / sizeof crash[0]; i++) signal(crash[i], SIG_DFL);
-  die_with_parent(parent);
+  sm_proc_die_with(parent);
   if (sm_proc_orphaned(parent)) sm_proc_end_self();
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null > 0) {
@@ -168,7 +183,7 @@ void sm_proc_started(sm_proc *p, pid_t pid, int sock) {
 }
 
 int sm_proc_open_pidfd(pid_t pid) {
-#if defined(__linux__) && defined(SYS_pidfd_open)
+#if !defined(SM_NO_PIDFD) && defined(SYS_pidfd_open)
   return (int)syscall(SYS_pidfd_open, pid, 0);
 #else
   return (void)pid, -1;
@@ -176,7 +191,7 @@ int sm_proc_open_pidfd(pid_t pid) {
 }
 
 void sm_proc_kill_pidfd(const sm_proc *p) {
-#if defined(__linux__) && defined(SYS_pidfd_send_signal)
+#if !defined(SM_NO_PIDFD) && defined(SYS_pidfd_send_signal)
   if (p->pidfd >= 0) syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
 #else
   (void)p;

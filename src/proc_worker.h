@@ -31,8 +31,8 @@ void sm_proc_init(sm_proc *p);
 int sm_proc_pair(int pair[2]);
 
 /* Fork. In the parent: 0, p is RUNNING. In the child: 1, *child_sock is its end of the pair, it leads a process group, SIGINT is ignored,
- * fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent
- * (Linux); exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs.
+ * fatal signals are at their default, others as the parent had them, stdin is /dev/null, and the child dies with its parent;
+ * exit() ends it at once, with no exit handler of the parent run. On failure: a negative code, nothing is open, nothing runs.
  * The caller has called sm_proc_flush(). */
 int sm_proc_spawn(sm_proc *p, int *child_sock);
 
@@ -77,6 +77,10 @@ void sm_proc_flush(void);
 
 /* End this process at once, without running any exit path. Does not return. */
 void sm_proc_end_self(void);
+
+/* In a child that leads its process group: from now on it dies with its parent, and takes its group along. The caller looks afterwards
+ * whether the parent has died meanwhile. */
+void sm_proc_die_with(pid_t parent);
 
 /* True in a child whose parent has died. parent: getppid() as it was at the start. */
 bool sm_proc_orphaned(pid_t parent);

@@ -170,9 +170,9 @@ static void assign(SEXP x, const r_array *a, const r_subscripts *s, r_values *v)
   const void *vmax = vmaxget();
   sm_plan_init(&plan, s->axis, s->nsub, R_alloc(sm_plan_buffer(s->nsub), 1));
   int64_t n = plan.n, ny = v->source.n;
+  if (plan.has_na && ny > 1) r_abort_index("NAs are not allowed in subscripted assignments", NA_REAL, R_NilValue, NA_REAL, 0);
   if (n == 0) return;
   if (ny == 0) r_abort_value("replacement has length zero", NA_REAL, R_NilValue, a->dtype);
-  if (plan.has_na && ny > 1) r_abort_index("NAs are not allowed in subscripted assignments", NA_REAL, R_NilValue, NA_REAL, 0);
   bool uneven = n % ny != 0;
   if (uneven && s->nsub > 1)
     r_abort_value("number of items to replace is not a multiple of replacement length", NA_REAL, R_NilValue, a->dtype);

@@ -15,13 +15,13 @@ static bool member_ended(void *region, int i) {
 }
 
 static void watch_members(r_region *r) {
-  int *fds = (int *)R_alloc((size_t)r->nproc, sizeof *fds);
+  sm_watched *watched = (sm_watched *)R_alloc((size_t)r->nproc, sizeof *watched);
   for (int i = 1; i < r->nproc; i++) {
     r_member *m = &r->team.member[i];
     if (m->remote) m->proc.pidfd = sm_proc_open_pidfd(m->proc.pid);
-    fds[i - 1] = m->proc.pidfd;
+    watched[i - 1] = (sm_watched){m->proc.pid, m->proc.pidfd};
   }
-  r->sentinel = sm_watch_start(&r->ctl->team.failed, fds, r->nproc - 1, member_ended, r);
+  r->sentinel = sm_watch_start(&r->ctl->team.failed, watched, r->nproc - 1, member_ended, r);
 }
 
 static void nothing(void) {}

@@ -56,6 +56,7 @@ static int next_fd(r_channel *c) {
 SEXP ffi_server_begin(SEXP session) {
   own.session = (pid_t)Rf_asInteger(session);
   sm_proc_die_with(own.session);
+  if (sm_proc_orphaned(own.session)) sm_proc_end_self();
   own.server = sm_pid();
   fcntl(SM_EXEC_SOCK, F_SETFD, FD_CLOEXEC);
   r_channel first = {.sock = SM_EXEC_SOCK, .spill = {.fd = -1}, .moved_fd = -1};

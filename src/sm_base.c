@@ -7,7 +7,9 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,6 +47,25 @@ bool sm_read_text(const char *path, char *buf, size_t size) {
   close(fd);
   buf[have] = 0;
   return have > 0;
+}
+
+#ifdef __linux__
+static bool is_zombie(pid_t pid) {
+  char path[40], text[256];
+  snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+  if (!sm_read_text(path, text, sizeof text)) return false;
+  const char *p = strrchr(text, ')'); /* the name before it may hold anything */
+  return p && p[1] == ' ' && (p[2] == 'Z' || p[2] == 'X');
+}
+#else
+static bool is_zombie(pid_t pid) { return (void)pid, false; }
+#endif
+
+bool sm_pid_gone(pid_t pid) {
+  siginfo_t ended;
+  memset(&ended, 0, sizeof ended);
+  if (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0) return ended.si_pid == pid;
+  return (kill(pid, 0) < 0 && errno == ESRCH) || is_zombie(pid);
 }
 
 #define STACK ((size_t)256 << 10)

@@ -12,6 +12,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* What Linux has beyond POSIX can be left out at compile time, one by one, or all with SM_PORTABLE; then the POSIX way is taken, which is
+ * what other systems have. SUPPORT.md lists what each way guarantees. */
+#if defined(SM_PORTABLE) || !defined(__linux__)
+#define SM_NO_MEMFD     /* memory lies in an unlinked file of shm_open() or of TMPDIR, which has no seals */
+#define SM_NO_FUTEX     /* a wait between processes is a sleep of 1 ms, again and again */
+#define SM_NO_PIDFD     /* the end of a process is looked for every few milliseconds */
+#define SM_NO_PDEATHSIG /* a thread of a child looks whether the parent lives */
+#define SM_NO_VMREADV   /* large results pass through a file instead of from memory to memory */
+#if !defined(__FreeBSD__) || defined(SM_PORTABLE)
+#define SM_NO_ROBUST /* a lock is its holder's pid, and each waiter looks whether the holder lives */
+#endif
+#endif
+
 #define SM_ENOROOM (-10001)  /* the machine or its cgroup cannot back this much memory */
 #define SM_EFORMAT (-10002)  /* bytes from outside are not what they claim to be */
 #define SM_ESHORT (-10003)   /* a file or message ends before what was promised */
@@ -38,6 +51,10 @@ uint64_t sm_clock_ns(void);
 
 /* The id of this process, without a system call where forks can be watched. */
 pid_t sm_pid(void);
+
+/* Has the process of this id ended, reaped or not? A look by pid, for where there is no pidfd; it reaps nothing, and any thread may call
+ * it. Of a process that is no child of this one the end may be seen only once its parent has reaped it (not on Linux). */
+bool sm_pid_gone(pid_t pid);
 
 /* The text of a small file as a string, cut at size - 1 bytes; false if it cannot be read or is empty. */
 bool sm_read_text(const char *path, char *buf, size_t size);

@@ -4,11 +4,9 @@
 
 #include <time.h>
 #include <unistd.h>
-#ifdef __linux__
+#ifndef SM_NO_FUTEX
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#else
-#define SM_NO_FUTEX 1
 #endif
 
 void sm_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t timeout_ms) {

@@ -17,7 +17,7 @@
 #define SPINS_MAX 256
 #define SPINS_MIN 4
 
-#ifdef SM_ROBUST_MUTEX
+#ifndef SM_NO_ROBUST
 
 int sm_lock_init(sm_lock_shm *l) {
   atomic_store(&l->busy, 0);
@@ -73,7 +73,7 @@ int sm_lock_trylock(sm_lock_shm *l) {
     atomic_store_explicit(&l->busy, 1, memory_order_relaxed);
     return 0;
   }
-  if (kill((pid_t)held, 0) < 0 && errno == ESRCH && atomic_compare_exchange_strong(&l->owner, &held, me)) return SM_LOCK_RECOVERED;
+  if (sm_pid_gone((pid_t)held) && atomic_compare_exchange_strong(&l->owner, &held, me)) return SM_LOCK_RECOVERED;
   return SM_EAGAIN;
 }
 

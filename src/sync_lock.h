@@ -11,15 +11,11 @@
 
 #include "sync_futex.h"
 
-#if defined(__linux__) || defined(__FreeBSD__)
-#define SM_ROBUST_MUTEX 1
-#endif
-
 typedef struct {
-#ifdef SM_ROBUST_MUTEX
-  pthread_mutex_t mutex;
-#else
+#ifdef SM_NO_ROBUST
   _Atomic int32_t owner; /* pid of the holder, 0 while free */
+#else
+  pthread_mutex_t mutex;
 #endif
   _Atomic uint32_t busy; /* a hint for spinning processes: the lock is held, or its holder died */
 } sm_lock_shm;

@@ -5,7 +5,7 @@
 
 c_files <- list.files("src", "\\.[ch]$", full.names = TRUE)
 r_files <- list.files("R", "\\.R$", full.names = TRUE)
-native_files <- list.files("tests/native", "\\.[ch]$", full.names = TRUE)
+native_files <- list.files(c("tests/native", "tests/fuzz"), "\\.[ch]$", full.names = TRUE)
 script_files <- list.files(c("tests/testthat", "tools", "bench", "inst"), "\\.R$", full.names = TRUE,
                            recursive = TRUE)
 read <- function(files) sapply(files, readLines, warn = FALSE, simplify = FALSE)

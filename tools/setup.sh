@@ -4,7 +4,7 @@
 #   tools/setup.sh test     testthat, and the packages of Suggests that some tests use, where they can be had
 #   tools/setup.sh check    and what R CMD check and the vignette need
 #   tools/setup.sh lint     and roxygen2, lintr, clang with its sanitizers, clang-format
-#   tools/setup.sh valgrind, coverage, model   valgrind; testthat and covr; spin
+#   tools/setup.sh valgrind, coverage, portable, model   valgrind; llvm-cov; cross compilers, qemu and musl; spin
 #   tools/setup.sh bench    and the packages that the benchmarks compare with
 #   tools/setup.sh suites   and other packages whose own tests run on our back ends; current versions of future's family go
 #                           into .suites-lib
@@ -115,6 +115,15 @@ setup_valgrind() { need_program valgrind valgrind libc6-dbg; }
 setup_model() { need_program spin spin; }
 
 setup_coverage() { setup_test && need_packages covr; }
+setup_coverage() { need_program llvm-cov llvm; }
+
+# Cross compilers and emulators of what tools/portable.sh tries.
+setup_portable() {
+  need_program musl-gcc musl-tools
+  need_program arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+  need_program s390x-linux-gnu-gcc gcc-s390x-linux-gnu libc6-dev-s390x-cross
+  need_program qemu-s390x-static qemu-user-static
+}
 
 # Peers are optional: each is tried by itself, and the benchmarks name those that are missing.
 setup_bench() {
@@ -141,7 +150,7 @@ setup_suites() {
 
 for what in "$@"; do
   case $what in
-    test | check | lint | bench | suites | valgrind | model | coverage) "setup_$what" || exit 1 ;;
-    *) echo "usage: tools/setup.sh test|check|lint|bench|suites|valgrind|model|coverage ..." >&2; exit 2 ;;
+    test | check | lint | bench | suites | valgrind | coverage | portable | model) "setup_$what" || exit 1 ;;
+    *) echo "usage: tools/setup.sh test|check|lint|bench|suites|valgrind|coverage|portable|model ..." >&2; exit 2 ;;
   esac
 done

@@ -10,7 +10,7 @@ r_flags=$(R CMD config --cppflags)
 
 for cc in gcc clang; do
   command -v $cc >/dev/null || { skipped "warnings of $cc: there is no $cc"; continue; }
-  bad=$(for f in src/*.c tests/native/*.c; do
+  bad=$(for f in src/*.c tests/native/*.c tests/fuzz/*.c; do
     [ -e "$f" ] || continue
     case $f in
       src/r_*.c | src/init.c) extra="-isystem $(echo "$r_flags" | sed 's/-I//')" ;;

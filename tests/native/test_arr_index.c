@@ -147,6 +147,23 @@ static void test_faults(void) {
   check(sm_axis_numeric(&a, 10000, fetch, up, 3000, &f) == 0 && a.kind == SM_AXIS_LIST, "one that is out of step does not");
 }
 
+/* Steps so large that their multiples wrap around come back into the extent. */
+static void test_wrapping_steps(void) {
+  sm_axis a;
+  sm_index_fault f = {-1, 0};
+  int64_t half[] = {1, INT64_MIN + 1, 1};
+  check(sm_axis_numeric(&a, 5, fetch, half, 3, &f) == SM_EMISUSE, "a step of half the numbers there are is no range");
+  uint64_t v = 1;
+  int64_t quarter[2000];
+  for (int k = 0; k < 5; k++, v += UINT64_C(1) << 62) quarter[k] = (int64_t)v;
+  check(sm_axis_numeric(&a, 5, fetch, quarter, 5, &f) == SM_EMISUSE, "nor is one of a quarter");
+  v = 1;
+  for (int k = 0; k < 1025; k++, v += UINT64_C(1) << 54) quarter[k] = (int64_t)v; /* the second block goes on in step */
+  check(sm_axis_numeric(&a, 5, fetch, quarter, 1025, &f) != 0, "nor one that comes round in another block");
+  check(sm_axis_numeric(&a, INT64_C(1) << 52, fetch, (int64_t[]){1, INT64_C(1) << 52}, 2, &f) == 0 && a.kind == SM_AXIS_RANGE,
+        "the largest step within the largest extent is");
+}
+
 static void stage_ints(const void *ctx, int64_t from, int64_t n, void *out) {
   sm_convert_write((sm_dtype){SM_I2, 0, 2}, SM_R_INT, (const int32_t *)ctx + from, n, out);
 }
@@ -201,6 +218,7 @@ static void test_fill(void) {
 int main(void) {
   test_random_plans();
   test_faults();
+  test_wrapping_steps();
   test_write();
   test_fill();
   return report();

@@ -41,6 +41,27 @@ static void wake_ups(void) {
   close(s[1]);
 }
 
+/* n bytes and the sender's own descriptor, `count` times over, in one message. */
+static void send_with(int sock, const char *p, size_t n, int count) {
+  struct iovec v = {(void *)(uintptr_t)p, n};
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(4 * sizeof(int))];
+  } u;
+  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+  memset(&u, 0, sizeof u);
+  if (count > 0) {
+    m.msg_control = u.space;
+    m.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    for (int i = 0; i < count; i++) memcpy(CMSG_DATA(h) + (size_t)i * sizeof sock, &sock, sizeof sock);
+  }
+  check(sendmsg(sock, &m, 0) == (ssize_t)n, "a message is sent");
+}
+
 static void descriptors(void) {
   int s[2], got;
   pair_of(s);
@@ -64,26 +85,9 @@ static void descriptors(void) {
         "one that was announced and did not come is malformed");
 
   /* two in one message: ours never does that */
-  struct iovec v = {&c, 1};
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(2 * sizeof(int))];
-  } u;
-  struct msghdr m;
-  memset(&m, 0, sizeof m);
-  memset(&u, 0, sizeof u);
-  m.msg_iov = &v;
-  m.msg_iovlen = 1;
-  m.msg_control = u.space;
-  m.msg_controllen = sizeof u.space;
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(2 * sizeof(int));
-  int two[2] = {s[0], s[1]};
-  memcpy(CMSG_DATA(h), two, sizeof two);
   before = count_fds();
-  check(sendmsg(s[0], &m, 0) == 1 && sm_socket_recv(s[1], &got) == SM_EFORMAT && got == -1, "two in one message are malformed");
+  send_with(s[0], &c, 1, 2);
+  check(sm_socket_recv(s[1], &got) == SM_EFORMAT && got == -1, "two in one message are malformed");
   check(count_fds() == before, "and closed again");
 
   struct rlimit old, none;
@@ -151,7 +155,47 @@ static void many(void) {
   close(s[1]);
 }
 
+/* Bytes that no worker of ours sends, alone and with a descriptor. */
+static void other_bytes(void) {
+  int s[2], got;
+  pair_of(s);
+  int before = count_fds();
+  const char bytes[] = {0, 'x', (char)0xFF};
+  for (int i = 0; i < 3; i++) {
+    check(send(s[0], &bytes[i], 1, 0) == 1 && sm_socket_recv(s[1], &got) == SM_EFORMAT && got == -1, "an unknown byte is malformed");
+    send_with(s[0], &bytes[i], 1, 1);
+    check(sm_socket_recv(s[1], &got) == SM_EFORMAT && got == -1, "with a descriptor, too");
+  }
+  send_with(s[0], (const char[]){SM_SOCK_WAKE}, 1, 1);
+  check(sm_socket_recv(s[1], &got) == SM_SOCK_WAKE && got == -1, "a wake-up brings no descriptor");
+  check(count_fds() == before, "none stays open");
+  close(s[0]);
+  close(s[1]);
+}
+
+/* A datagram that is longer, or has more descriptors, than what is looked for. */
+static void other_posts(void) {
+  int s[2], fds[SM_POST_FDS];
+  char msg[40] = {0}, got[16];
+  check(sm_socket_post_pair(s) == 0, "a pair of datagram sockets");
+  int before = count_fds();
+  send_with(s[1], msg, sizeof msg, SM_POST_FDS);
+  check(sm_socket_take_post(s[0], got, sizeof got, fds) == 0, "one that is too long is none");
+  send_with(s[1], msg, sizeof got, SM_POST_FDS + 1);
+  check(sm_socket_take_post(s[0], got, sizeof got, fds) == 0, "nor is one with three descriptors");
+  send_with(s[1], msg, sizeof got, 0);
+  check(sm_socket_take_post(s[0], got, sizeof got, fds) == 0, "nor is one without");
+  check(count_fds() == before, "no descriptor stays open");
+  send_with(s[1], msg, sizeof got, SM_POST_FDS);
+  check(sm_socket_take_post(s[0], got, sizeof got, fds) == 1, "one that is whole is taken");
+  for (int i = 0; i < SM_POST_FDS; i++) close(fds[i]);
+  close(s[0]);
+  close(s[1]);
+}
+
 int main(void) {
+  other_bytes();
+  other_posts();
   wake_ups();
   descriptors();
   full();

@@ -62,14 +62,14 @@ static void test_modes(void) {
   /* A file that cannot be had: the old one stays whole, a new one is not left. */
   put(path, "0123456789", 10);
   sm_filemap_open(path, SM_FILEMAP_CREATE, &f);
-  check(!f.made && sm_filemap_map(&f, SM_FILEMAP_CREATE, 0, (size_t)1 << 60, &s) < 0, "more than any disk has is refused");
+  check(!f.made && sm_filemap_map(&f, SM_FILEMAP_CREATE, (uint64_t)1 << 60, 10, &s) < 0, "more than any disk has is refused");
   sm_filemap_drop(&f, path);
   char kept[16] = "";
   int left = open(path, O_RDONLY);
   check(read(left, kept, sizeof kept) == 10 && memcmp(kept, "0123456789", 10) == 0, "and the old contents are whole");
   close(left);
   check(sm_filemap_open(in_folder("new"), SM_FILEMAP_CREATE, &f) == 0 && f.made, "a new file");
-  check(sm_filemap_map(&f, SM_FILEMAP_CREATE, 0, (size_t)1 << 60, &s) < 0, "that cannot be had");
+  check(sm_filemap_map(&f, SM_FILEMAP_CREATE, (uint64_t)1 << 60, 10, &s) < 0, "that cannot be had");
   sm_filemap_drop(&f, in_folder("new"));
   check(stat(in_folder("new"), &st) < 0, "is not left");
 }

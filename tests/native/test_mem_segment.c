@@ -28,7 +28,9 @@ static void test_new(void) {
   check(zero, "and is zero");
   struct stat st;
   fstat(s->fd, &st);
+#ifdef __linux__
   check((uint64_t)st.st_blocks * 512 >= s->nbytes, "and backed");
+#endif
   s->payload[12345] = 7;
   sm_segment_touch(s);
   check(s->payload[12345] == 7 && s->payload[12346] == 0, "touching keeps what is there");
@@ -43,9 +45,11 @@ static void test_new(void) {
   sm_segment_usage(&n, &b);
   check(n == n0 && b == b0 && !sm_segment_find(id), "the last unref gives it back");
   check(sm_segment_new(SIZE_MAX / 2, &s) == SM_ENOROOM, "a size beyond any machine is refused");
+#ifdef __linux__ /* elsewhere memory is not backed when it is promised */
   int asked = 0;
   check(sm_segment_new_stoppable((size_t)300 << 20, stop_at_once, &asked, &s) == SM_EINTR && asked == 1,
         "the making of a large one can be stopped");
+#endif
 }
 
 static void test_adopt(void) {
@@ -213,7 +217,7 @@ int main(void) {
   test_new();
   test_adopt();
   test_descriptor();
-  test_open();
+  if (!UNDER_QEMU) test_open(); /* it shows a process another start of itself than it has */
   test_open_others();
   return report();
 }

@@ -26,7 +26,7 @@ static bool await_told(int ms) {
 
 static void flag_alone(void) {
   bool well = false;
-  int none[2] = {-1, -1};
+  sm_watched none[2] = {{0, -1}, {0, -1}};
   atomic_store(&failed, 0);
   atomic_store(&told, 0);
   sm_sentinel *s = sm_watch_start(&failed, none, 2, member_ended, &well);
@@ -41,33 +41,34 @@ static void flag_alone(void) {
   check(sm_watch_stop(s) && atomic_load(&told) == 1, "once");
 }
 
-static void death(bool well) {
+static void death(bool well, bool by_pid) {
   sm_proc p;
   int sock;
   sm_proc_init(&p);
   if (sm_proc_spawn(&p, &sock) == 1)
     for (;;) pause_ms(1000);
-  if (p.pidfd >= 0) {
-    atomic_store(&failed, 0);
-    atomic_store(&told, 0);
-    sm_sentinel *s = sm_watch_start(&failed, &p.pidfd, 1, member_ended, &well);
-    kill(p.pid, SIGKILL);
-    check(well ? !await_told(200) : await_told(5000),
-          well ? "a member that has done its work ends quietly" : "a member that dies is noticed");
-    pid_t fork_of = fork(); /* holds the descriptors of the watch */
-    if (fork_of == 0)
-      for (;;) pause_ms(1000);
-    check(sm_watch_stop(s) == !well, "the watch ends though a fork of this process lives");
-    kill(fork_of, SIGKILL);
-    waitpid(fork_of, NULL, 0);
-  }
+  sm_watched member = {p.pid, by_pid ? -1 : p.pidfd};
+  atomic_store(&failed, 0);
+  atomic_store(&told, 0);
+  sm_sentinel *s = sm_watch_start(&failed, &member, 1, member_ended, &well);
+  kill(p.pid, SIGKILL);
+  check(well ? !await_told(200) : await_told(5000),
+        well ? "a member that has done its work ends quietly" : "a member that dies is noticed");
+  pid_t fork_of = fork(); /* holds the descriptors of the watch */
+  if (fork_of == 0)
+    for (;;) pause_ms(1000);
+  check(sm_watch_stop(s) == !well, "the watch ends though a fork of this process lives");
+  kill(fork_of, SIGKILL);
+  waitpid(fork_of, NULL, 0);
   sm_proc_close(&p);
 }
 
 int main(void) {
   signal(SIGINT, on_interrupt);
   flag_alone();
-  death(false);
-  death(true);
+  for (int by_pid = 0; by_pid < 2; by_pid++) {
+    death(false, by_pid);
+    death(true, by_pid);
+  }
   return report();
 }

@@ -410,3 +410,22 @@ test_that("names that are empty, rows with NA and 0, and values of other types a
     expect_identical(t[], s)
   }
 })
+
+test_that("numbers as far apart as numbers are make no sequence that comes round to the array", {
+  x <- copy(as.raw(1:10))
+  for (i in list(c(1, -Inf, 1), c(1, -1e19, 1), c(1, NA, -1))) {
+    expect_error(x[i], class = "sharedmem_index_error")
+    expect_error(x[i] <- as.raw(0), class = "sharedmem_index_error")
+  }
+  half <- c(1L, 0L, 1L, 2^30, 1L, NA, 1L, -2^30, 1L, 0L) # of 64-bit numbers 2^62 apart; NA has the bits of -2^31
+  wide <- structure(readBin(writeBin(as.integer(half), raw()), "double", 5L), class = "integer64")
+  expect_error(x[wide], class = "sharedmem_index_error")
+  expect_error(x[wide] <- as.raw(0), class = "sharedmem_index_error")
+  expect_identical(x[], as.raw(1:10))
+})
+
+test_that("NA among the subscripts of several values is refused, also where nothing is selected", {
+  x <- empty(c(3, 0))
+  expect_error(x[c(1, NA), ] <- 1:2, class = "sharedmem_index_error")
+  expect_silent(x[c(1, NA), ] <- 1)
+})

@@ -179,18 +179,6 @@ test_that("a region inside a region, and a map inside a region, have what proces
   expect_identical(unlist(r), c(2, 3, 4))
 })
 
-test_that("draws differ between ranks and depend on the seed alone", {
-  draw <- function() {
-    set.seed(42)
-    p <- Parallel(Reduction(c, x = NULL), num_threads = 2)
-    with(p, p$var$x <- runif(2))
-    p$var$x
-  }
-  x <- draw()
-  expect_identical(anyDuplicated(x), 0L)
-  expect_identical(draw(), x)
-})
-
 test_that("an error in any process is a WorkerException that says where and what", {
   p <- Parallel(num_threads = 3)
   for (rank in 0:2) {
@@ -480,14 +468,4 @@ test_that("Ctrl-C and time limits stay what they are inside the braces", {
   expect_script_ok(r)
   expect_match(r$value[[1]], "elapsed time limit")
   expect_identical(r$value[[2]], "interrupted")
-})
-
-test_that("set.seed() gives the same numbers in each rank, of the session's kind", {
-  run <- function(n) {
-    p <- Parallel(Shared(v = numeric(6)), num_threads = n)
-    with(p, p$forloop(1:6, function(i) { set.seed(i); p$var$v[i] <- runif(1) }))
-    p$var$v[]
-  }
-  here <- vapply(1:6, function(i) { set.seed(i); runif(1) }, 0)
-  for (n in 1:3) expect_identical(run(n), here)
 })
