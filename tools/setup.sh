@@ -114,7 +114,6 @@ setup_valgrind() { need_program valgrind valgrind libc6-dbg; }
 
 setup_model() { need_program spin spin; }
 
-setup_coverage() { setup_test && need_packages covr; }
 setup_coverage() { need_program llvm-cov llvm; }
 
 # Cross compilers and emulators of what tools/portable.sh tries.
