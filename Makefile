@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture fuzz lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
+.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture fuzz model model-quick lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -90,6 +90,15 @@ gctorture: install
 	@tools/setup.sh test
 	@R_GCTORTURE=$(or $(STEP),1000) Rscript tools/test.R --only='$(ONLY)' --limit=7200
 
+## model        the models of queue, deaths and turns and of the arena, by spin (CASES=regex: some); some 40 minutes
+model:
+	@tools/setup.sh model
+	@tools/model.sh full '$(CASES)'
+
+## model-quick  those of them that take seconds
+model-quick:
+	@tools/setup.sh model
+	@tools/model.sh quick '$(CASES)'
 ## fuzz         every fuzz target for SECONDS=60 each (ONLY="a b": some; REPORT=1: writes to bench/RELIABILITY.md; MINIMIZE=1: the corpora)
 fuzz: install
 	@tools/setup.sh lint

@@ -22,6 +22,7 @@ agent_serve <- function(link, host) {
   header <- reply$header
   link$here <- !is.null(header$common)
   load <- agent_load(link, header)
+  gc(verbose = FALSE) # what mirai and the agent of an earlier map have left: see collect_old()
   finished <- NULL
   repeat {
     reply <- agent_ask(link, "work", events = agent_events(link), finished = finished, wants = TRUE)
@@ -204,8 +205,8 @@ agent_load <- function(link, header) {
 
 # ---- a chunk ----
 
-# Objects of nanonext that are garbage at a fork hang a child that collects them: their finalizers wait for threads that it does not have. A
-# collection for each chunk would cost more than its forks, so the agent keeps them and lets go of them together.
+# Objects of nanonext that are garbage at a fork hang or abort a child that collects them: their finalizers need threads that it does not
+# have. A collection for each chunk would cost more than its forks, so the agent keeps what a chunk leaves and lets go of it together.
 collect_old <- function(link) {
   if (link$old_bytes < 2^25) return()
   link$old <- list()

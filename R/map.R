@@ -69,7 +69,7 @@ empty_results <- function(n, names) {
 # would have to do it. So the heap is collected here, before the fork, when private memory has passed 256 MiB and has
 # grown by half since the last time. others: what other packages may have left is collected in any case.
 collect_garbage_before_fork <- function(others = TRUE) {
-  # its finalizers wait for a thread that a child does not have
+  # a child that collects its objects hangs or aborts, because their finalizers need threads that it does not have
   if (others && isNamespaceLoaded("nanonext")) gc(verbose = FALSE)
   private <- .Call(ffi_private_bytes)
   if (private < 256 * 2^20 || private < 1.5 * the$cache$collected_at) return()

@@ -19,8 +19,8 @@ work("map of 2 empty items", c(map_contenders(1:2, nothing, c("sharedmem", base)
   })), fork_floor),
   times = size(11L, 3L), block = size(20L, 5L), check = function(r) length(r) == 2L && is.null(r[[2L]]),
   goal = "<= 0.65 of mclapply", met = function(m) m[["sharedmem"]] <= 0.65 * m[["mclapply"]],
-  rest = paste0("one fork, where the limit has two (the first worker is through before a second is forked): 1.2 ms; 200 pages that the ",
-                "worker copies before its first item 0.9 ms; R code here 0.5 ms, and the 340 pages that it copies after the fork 0.5 ms"))
+  rest = paste0("both workers are forked before anything is read: two forks and two ends as mclapply's; R code here, and the pages that ",
+                "the workers and the session copy after a fork"))
 work("2 items of 5 ms, so that each gets a worker", c(map_contenders(1:2, bare(function(i) Sys.sleep(0.005)), c("sharedmem", base)),
   list(`limit: one of them` = function() Sys.sleep(0.005))),
   times = size(11L, 3L), block = size(10L, 5L), check = function(r) length(r) == 2L)

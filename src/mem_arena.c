@@ -246,6 +246,7 @@ static int carve(size_t size_class, sm_small **out) {
 /* ---- freeing ---- */
 
 static void set_free(sm_small *b) {
+  SM_KEEP(b->refs == 0 && atomic_load(&header(b)->id) == 0);
   b->state = FREE;
   list_push(&arena.free[b->size_class], b);
 }
@@ -316,6 +317,7 @@ static void release_other(sm_small *b) {
 }
 
 void sm_small_unref(sm_small *b) {
+  SM_KEEP(b->state == LIVE && b->refs > 0);
   if (--b->refs > 0) return;
   arena.live--;
   arena.live_nbytes -= b->nbytes;

@@ -102,6 +102,7 @@ int sm_anon_check(int fd, bool *fixed) {
   int seals = fcntl(fd, F_GET_SEALS);
   *fixed = seals >= 0 && (seals & F_SEAL_SHRINK);
   if (*fixed) return seals & F_SEAL_WRITE ? SM_EFORMAT : 0;
+  if (seals >= 0 && !(seals & F_SEAL_SEAL)) return SM_EFORMAT; /* it could have been sealed, as ours are */
 #else
   *fixed = false;
 #endif

@@ -81,6 +81,7 @@ void r_deliver_item(r_drive *d, int64_t item) {
 }
 
 void r_deliver_result(r_drive *d, int64_t item, SEXP value) {
+  SM_KEEP(!d->m->delivered[item]);
   PROTECT(value);
   if (receives(d)) hand_on(d, item, 1, true, value);
   else SET_VECTOR_ELT(d->results, (R_xlen_t)item, d->reduce == R_NilValue ? value : call_reduce(d, value));

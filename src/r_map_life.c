@@ -164,10 +164,13 @@ SEXP ffi_map_spawn_served(SEXP ptr) {
   return R_NilValue;
 }
 
+/* The pool keeps the pointer until its next map; what the map kept goes now, because the next one's workers would otherwise collect it. */
 SEXP ffi_map_end(SEXP ptr) {
   r_map *m = R_ExternalPtrAddr(ptr);
   if (m && m->owner == sm_pid()) {
     R_ClearExternalPtr(ptr);
+    R_SetExternalPtrTag(ptr, R_NilValue);
+    R_SetExternalPtrProtected(ptr, R_NilValue);
     map_free(m);
   }
   return R_NilValue;

@@ -36,6 +36,13 @@
 #define SM_EINTR (-10009)    /* the caller's interrupt check asked to stop */
 #define SM_ECHANGED (-10010) /* a file changed while it was read */
 
+/* What always holds of queue, turnstile and arena (ARCHITECTURE.md), looked at in builds with -DSM_DEBUG. */
+#ifdef SM_DEBUG
+#define SM_KEEP(what) ((what) ? (void)0 : __builtin_trap())
+#else
+#define SM_KEEP(what) ((void)0)
+#endif
+
 #define SM_PAGE ((size_t)4096)
 #define SM_CACHELINE 64
 

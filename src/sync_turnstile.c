@@ -72,6 +72,7 @@ int sm_turnstile_enter(sm_turnstile_shm *t, int slot, int64_t item, const sm_wat
 }
 
 void sm_turnstile_pass(sm_turnstile_shm *t, int64_t item) {
+  SM_KEEP(0 <= item && item < t->nitems);
   atomic_store(&passed(t)[item], 1);
   if (atomic_load(&t->used)) advance(t);
 }

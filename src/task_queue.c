@@ -47,6 +47,7 @@ int64_t sm_queue_take(sm_queue_shm *q, int slot, uint64_t now_ns) {
     if (lo_of(w) >= hi_of(w) || atomic_load_explicit(&q->stop, memory_order_relaxed)) return -1;
   } while (!atomic_compare_exchange_weak(&s->range, &w, pack(seq_of(w) + 1, lo_of(w) + 1, hi_of(w))));
   int64_t item = atomic_load_explicit(&s->base, memory_order_relaxed) + (int64_t)lo_of(w);
+  SM_KEEP(item < q->nitems);
   atomic_store_explicit(&s->since_ns, now_ns, memory_order_relaxed);
   atomic_store_explicit(&s->waiting_ns, 0, memory_order_relaxed);
   atomic_store_explicit(&s->item, item << 2, memory_order_release);
@@ -93,6 +94,7 @@ int sm_queue_late(sm_queue_slot_shm *s, uint64_t limit_ns, int most_ms, int64_t 
 }
 
 static void set_batch(sm_queue_slot_shm *s, int64_t lo, int64_t hi) {
+  SM_KEEP(0 <= lo && lo <= hi);
   uint64_t seq = seq_of(atomic_load(&s->range));
   atomic_store(&s->range, pack(seq + 1, 0, 0)); /* hi == 0: half set, for complete_move() */
   atomic_store(&s->item, -1);
@@ -220,6 +222,8 @@ int sm_queue_inspect(sm_queue_shm *q, int slot, int64_t *first, int64_t *hi, int
   *first = atomic_load(&s->unsent);
   *hi = base + (int64_t)hi_of(w);
   *running = sm_queue_at(s, NULL);
+  SM_KEEP(*first <= *hi && *running < *hi);
+  if (*running < *first) *running = -1; /* the worker was killed between the two stores of sm_queue_leave() */
   /* No other worker steals from an empty range, until the owner assigns it again. */
   atomic_store(&s->range, pack(seq_of(w) + 1, hi_of(w), hi_of(w)));
   sm_lock_unlock(&q->lock);

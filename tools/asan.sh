@@ -19,7 +19,7 @@ fi
 mkdir -p "$lib"
 cat >.build/Makevars.asan <<'END'
 CC = gcc
-CFLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined
+CFLAGS = -g -O1 -DSM_DEBUG -fno-omit-frame-pointer -fsanitize=address,undefined
 SHLIB_LDFLAGS = -shared -fsanitize=address,undefined
 END
 # leaks: R's own start-up would drown ours; the native tests look for them

@@ -6,7 +6,7 @@
 # processes have mapped ("%c"), so that the counts of a process survive its SIGKILL. In its R code a call of .hit() stands before each
 # expression; it adds the expression's number to a file when this process reaches the expression for the first time.
 # `report` writes section "Coverage" of bench/RELIABILITY.md, and each line that was not reached to .build/coverage/missed.txt.
-source("bench/reliability.R")
+source("tools/reliability.R")
 steps <- commandArgs(TRUE)
 if (!length(steps)) steps <- c("build", "run", "report")
 root <- getwd()
@@ -20,7 +20,7 @@ flags <- sprintf("-fprofile-instr-generate=%s/%%c%%m.profraw -fcoverage-mapping 
 # ---- R: .hit() before each expression ----
 
 # What is quoted runs elsewhere, where there is no .hit().
-quoting <- c("quote", "bquote", "substitute", "expression", "alist")
+quoting <- c("quote", "bquote", "substitute", "expression", "alist", "evalq", "mirai")
 
 # The expressions of a file that are statements of a block, a body or a branch in a function: their place, and whether they need braces.
 find_expressions <- function(file) {
@@ -35,7 +35,7 @@ find_expressions <- function(file) {
     whole <- k[!d$terminal[k]]
     if (token[1L] == "expr") {
       called <- kids[[as.character(d$id[k[1L]])]]
-      name <- if (length(called) == 1L) d$text[called] else ""
+      name <- if (length(called)) d$text[utils::tail(called, 1L)] else ""
       if (name %in% quoting || "'~'" %in% token) return()
       if (name == "switch" && inside) take(whole[-(1:2)], TRUE)
     }
@@ -109,7 +109,8 @@ build <- function() {
 run <- function() {
   file.create(hits)
   Sys.chmod(c(hits, counts), "777", use_umask = FALSE)
-  system2("Rscript", "tools/test.R", env = c(paste0("R_LIBS=", lib, ":", Sys.getenv("R_LIBS")), "SHAREDMEM_TEST_SLOW=1"))
+  libs <- c(lib, if (dir.exists(".suites-lib")) file.path(root, ".suites-lib"), Sys.getenv("R_LIBS"))
+  system2("Rscript", "tools/test.R", env = paste0("R_LIBS=", paste(libs, collapse = ":")))
   system2("tools/native.sh", c("coverage", "clang"), env = sprintf("COVERAGE='%s'", flags))
 }
 
@@ -118,8 +119,8 @@ c_lines <- function() {
   profile <- file.path(top, "profile")
   must("llvm-profdata", c("merge", "-sparse", "-o", profile, list.files(counts, full.names = TRUE)))
   programs <- Filter(function(f) file.access(f, 1L) == 0L && !grepl("\\.", basename(f)),
-                     list.files(".build/native/coverage-clang", "^test_", full.names = TRUE))
-  text <- system2("llvm-cov", c("export", "-format=lcov", file.path(lib, "sharedmem/libs/sharedmem.so"), paste0("-object=", programs),
+                     list.files(".build/native/coverage-clang", "^(test|fuzz)_", full.names = TRUE))
+  text <- system2("llvm-cov", c("export", "-format=lcov", file.path(lib, "sharedmem/libs/sharedmem.so"), sprintf("-object=%s", programs),
                                 paste0("-instr-profile=", profile)), stdout = TRUE)
   file <- cumsum(startsWith(text, "SF:"))
   name <- sub("^SF:", "", text[startsWith(text, "SF:")])
@@ -167,11 +168,10 @@ report <- function() {
   rl <- summarize(r$lines, "R")
   missed <- rbind(cl$missed, rl$missed)
   missed <- missed[order(missed$file, missed$line), ]
-  text <- unlist(lapply(split(missed$line, missed$file)[unique(missed$file)], length))
   writeLines(sprintf("%s:%d: %s", missed$file, missed$line,
                      mapply(function(f, l) readLines(f)[l], missed$file, missed$line)), file.path(top, "missed.txt"))
   x <- r$expressions
-  reliability_section("Coverage", "make coverage", c(
+  write_section("Coverage", "make coverage", c(
     cl$text, rl$text,
     sprintf("- R: %d of %d expressions (statements, bodies, branches) reached, %.1f %%", sum(x$count), nrow(x), 100 * mean(x$count)),
     "- counted over the whole suite and the native tests, in every process, killed workers included"))

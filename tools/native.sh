@@ -14,7 +14,7 @@ mode=${1:-plain}
 cc=${2:-${CC:-cc}}
 only=${3:-.}
 dir=.build/native/${NATIVE_NAME:-$mode-$(basename "$cc")}
-flags="-std=gnu11 -g -pthread -D_FILE_OFFSET_BITS=64 -Isrc -Wall ${NATIVE_FLAGS:-}"
+flags="-std=gnu11 -g -pthread -D_FILE_OFFSET_BITS=64 -Isrc -Wall -DSM_DEBUG ${NATIVE_FLAGS:-}"
 case $mode in
   plain) flags="$flags -O2" ;;
   asan) flags="$flags -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" ;;

@@ -4,7 +4,7 @@
 #   tools/setup.sh test     testthat, and the packages of Suggests that some tests use, where they can be had
 #   tools/setup.sh check    and what R CMD check and the vignette need
 #   tools/setup.sh lint     and roxygen2, lintr, clang with its sanitizers, clang-format
-#   tools/setup.sh valgrind, coverage, portable   valgrind; llvm-cov; cross compilers, qemu and musl
+#   tools/setup.sh valgrind, coverage, portable, model   valgrind; llvm-cov; cross compilers, qemu and musl; spin
 #   tools/setup.sh bench    and the packages that the benchmarks compare with
 #   tools/setup.sh suites   and other packages whose own tests run on our back ends; current versions of future's family go
 #                           into .suites-lib
@@ -112,6 +112,8 @@ setup_lint() {
 
 setup_valgrind() { need_program valgrind valgrind libc6-dbg; }
 
+setup_model() { need_program spin spin; }
+
 setup_coverage() { need_program llvm-cov llvm; }
 
 # Cross compilers and emulators of what tools/portable.sh tries.
@@ -147,7 +149,7 @@ setup_suites() {
 
 for what in "$@"; do
   case $what in
-    test | check | lint | bench | suites | valgrind | coverage | portable) "setup_$what" || exit 1 ;;
-    *) echo "usage: tools/setup.sh test|check|lint|bench|suites|valgrind|coverage|portable ..." >&2; exit 2 ;;
+    test | check | lint | bench | suites | valgrind | coverage | portable | model) "setup_$what" || exit 1 ;;
+    *) echo "usage: tools/setup.sh test|check|lint|bench|suites|valgrind|coverage|portable|model ..." >&2; exit 2 ;;
   esac
 done

@@ -23,6 +23,10 @@ static int n_passed, n_failed;
 #endif
 #endif
 
+#ifndef UNDER_QEMU
+#define UNDER_QEMU 0
+#endif
+
 #ifdef UNDER_TSAN
 /* It takes a mutex got by EOWNERDEAD for one that is not held. */
 const char *__tsan_default_options(void);

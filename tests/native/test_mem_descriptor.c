@@ -52,7 +52,7 @@ static void impossible(const sm_segment *s) {
   sm_descriptor d = of_segment(s);
   check(reread(d, (int64_t[]){2, -1}, &nbytes) == SM_EFORMAT, "an extent below 0");
   check(reread(d, (int64_t[]){INT64_MAX, 3}, &nbytes) == SM_EFORMAT, "a size that overflows");
-  check(reread(d, (int64_t[]){(int64_t)1 << 59, 1}, &nbytes) == 0, "the largest size is one that no memory has");
+  check(reread(d, (int64_t[]){(int64_t)(SIZE_MAX / 32 + 1), 1}, &nbytes) == 0, "the largest size is one that no memory has");
   check(reread(d, (int64_t[]){0, 3}, &nbytes) == 0 && nbytes == 0, "an empty array");
   check(reread(d, (int64_t[]){INT64_MAX, 0}, &nbytes) == SM_EFORMAT || nbytes == 0, "an empty one of a large extent");
   d.ndim = 0;
@@ -160,7 +160,7 @@ static void attach_elsewhere(void) {
   check(sm_descriptor_read(m->buf, sm_descriptor_size(2, NULL), &d, dim, &file, &nbytes) == 0 && d.pid == (int32_t)pid,
         "a child names itself, not its parent");
   int rc = sm_descriptor_attach(&d, &none, nbytes, &seg, &block, &reason);
-  if (rc != -EACCES && rc != -EPERM) {
+  if (rc != -EACCES && rc != -EPERM && !UNDER_QEMU) { /* which shows a process another start of itself than it has */
 #ifdef __linux__
     check(rc == 0 && !block && memcmp(seg->payload, "from there", 11) == 0, "the memory of another process");
 #else

@@ -345,6 +345,20 @@ static void killed_twice(scene s) {
 
 #endif
 
+static void leaving(void) {
+  queue_case *c = new_case(10, 2);
+  sm_pace p = {0, 0, 0};
+  sm_queue_slot_shm *s = sm_queue_slot(c->q, 0);
+  int64_t first, hi, running;
+  sm_queue_refill(c->q, 0, &p, 1, NULL);
+  int64_t item = sm_queue_take(c->q, 0, 1);
+  check(sm_queue_return(s), "an item returns, and is published");
+  atomic_store_explicit(&s->unsent, item + 1, SEQ); /* the first of the two stores of sm_queue_leave() */
+  check(sm_queue_inspect(c->q, 0, &first, &hi, &running) == 0 && first == item + 1 && first <= hi && running == -1,
+        "a worker killed while it leaves an item has left it");
+  free_case(c);
+}
+
 /* One of "it has returned" and "it is late" comes first. */
 static void late_items(void) {
   queue_case *c = new_case(10, 2);
@@ -377,6 +391,7 @@ static void late_items(void) {
 
 int main(void) {
   late_items();
+  leaving();
   batches();
   stealing();
   stopping();

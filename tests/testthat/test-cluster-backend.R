@@ -198,6 +198,16 @@ test_that("what a function reaches is sent once to each daemon, told where it is
   expect_true(r$value[[5L]])
 })
 
+test_that("workers of daemons collect their garbage, in one map after the other", {
+  r <- on_daemons({
+    p <- pool(timeout = 60)
+    f <- function(i) { x <- numeric(1e6) + i; gc(); x }
+    answer(vapply(1:6, function(k) identical(vapply(p$map(f, 1:4), `[`, 0, 1L), as.numeric(1:4)), NA))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, rep(TRUE, 6))
+})
+
 test_that("on this machine shared arrays attach, critical excludes, and ordered keeps the order of all items", {
   r <- on_daemons({
     x <- empty(100)

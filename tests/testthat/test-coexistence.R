@@ -159,7 +159,9 @@ test_that("workers collect beside nanonext, whose finalizers wait for threads th
       a <- receive(s)
       rm(s, a)
     }
-    a <- MapReduce(np = 2, timeout = 20)$map(function(i) { gc(); i }, 1:4)
+    pool <- MapReduce(np = 2, timeout = 20)
+    pool$map(local({ sock <- socket("rep"); function(i) i }), 1:2) # what only an earlier map has used
+    a <- pool$map(function(i) { gc(); gc(); i }, 1:4)
     b <- background(function() { gc(); 5L })$wait(20)
     p <- Parallel(Shared(n = integer(2)), num_threads = 2)
     with(p, { gc(); p$var$n[p$rank + 1L] <- 6L })

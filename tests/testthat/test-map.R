@@ -292,3 +292,26 @@ test_that("a session without stdin maps as any other", {
   system(sprintf("timeout 60 %s --vanilla -e %s <&- >/dev/null 2>&1", shQuote(file.path(R.home("bin"), "Rscript")), shQuote(code)))
   expect_identical(readRDS(out), list(1L, 2L, 3L))
 })
+
+test_that("a pool lets go of a map's function, items and results", {
+  gone <- character()
+  watched <- function(name) {
+    e <- new.env()
+    reg.finalizer(e, function(e) gone <<- c(gone, name))
+    e
+  }
+  pool <- MapReduce(np = 2)
+  mapped <- function(fail) {
+    f <- local({ reach <- watched("function"); function(i) { if (fail && i$n == 2) stop("bad"); reach } })
+    items <- lapply(1:2, function(n) list(n = n, watched("items")))
+    tryCatch(pool$map(f, items), WorkerException = function(e) NULL)
+    NULL
+  }
+  for (fail in c(FALSE, TRUE)) {
+    gone <- character()
+    mapped(fail)
+    gc()
+    gc()
+    expect_setequal(gone, c("function", "items"))
+  }
+})

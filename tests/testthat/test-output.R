@@ -42,12 +42,16 @@ test_that("discard drops it, and np = 0 prints as any code", {
 
 test_that("inherit leaves workers the process's own stdout and stderr", {
   r <- run_script({
-    invisible(MapReduce(np = 2, output = "inherit")$map(function(i) { cat("out", i, "\n"); write(paste("err", i), stderr()) }, 1:4))
+    # Each line is one write(): the workers share the two files, and R writes each argument of cat() by itself.
+    invisible(MapReduce(np = 2, output = "inherit")$map(function(i) {
+      cat(paste0("out ", i, "\n"))
+      cat(paste0("err ", i, "\n"), file = stderr())
+    }, 1:4))
     caught <- capture.output(MapReduce(np = 2, output = "inherit")$map(function(i) { cat("past the sink\n"); NULL }, 1) -> x)
     answer(caught)
   })
   expect_script_ok(r)
-  expect_true(all(sprintf("out %d ", 1:4) %in% r$stdout))
+  expect_true(all(sprintf("out %d", 1:4) %in% r$stdout))
   expect_true(all(sprintf("err %d", 1:4) %in% r$stderr))
   expect_identical(r$value, character())
   expect_true("past the sink" %in% r$stdout)

@@ -314,3 +314,40 @@ test_that("a background process draws from a stream of its own and leaves the se
   set.seed(14)
   expect_identical(background(function() runif(3))$wait(), a)
 })
+
+test_that("a region's draws differ between ranks and depend on the seed alone", {
+  draw <- function() {
+    set.seed(42)
+    p <- Parallel(Reduction(c, x = NULL), num_threads = 2)
+    with(p, p$var$x <- runif(2))
+    p$var$x
+  }
+  x <- draw()
+  expect_identical(anyDuplicated(x), 0L)
+  expect_identical(draw(), x)
+})
+
+test_that("a region leaves the session's generator as it is, and the next one draws other numbers", {
+  p <- Parallel(Reduction(c, x = NULL), num_threads = 2)
+  draws <- function() {
+    with(p, if (p$rank == 1L) p$var$x <- runif(2))
+    p$var$x
+  }
+  set.seed(42)
+  before <- .Random.seed
+  expect_length(draws(), 2L)
+  both <- draws() # the first region's numbers and two more
+  expect_identical(.Random.seed, before)
+  expect_length(both, 4L)
+  expect_identical(anyDuplicated(both), 0L)
+})
+
+test_that("set.seed() in a region gives the same numbers in each rank, of the session's kind", {
+  run <- function(n) {
+    p <- Parallel(Shared(v = numeric(6)), num_threads = n)
+    with(p, p$forloop(1:6, function(i) { set.seed(i); p$var$v[i] <- runif(1) }))
+    p$var$v[]
+  }
+  here <- vapply(1:6, function(i) { set.seed(i); runif(1) }, 0)
+  for (n in 1:3) expect_identical(run(n), here)
+})
