@@ -119,7 +119,7 @@ c_lines <- function() {
   profile <- file.path(top, "profile")
   must("llvm-profdata", c("merge", "-sparse", "-o", profile, list.files(counts, full.names = TRUE)))
   programs <- Filter(function(f) file.access(f, 1L) == 0L && !grepl("\\.", basename(f)),
-                     list.files(".build/native/coverage-clang", "^test_", full.names = TRUE))
+                     list.files(".build/native/coverage-clang", "^(test|fuzz)_", full.names = TRUE))
   text <- system2("llvm-cov", c("export", "-format=lcov", file.path(lib, "sharedmem/libs/sharedmem.so"), sprintf("-object=%s", programs),
                                 paste0("-instr-profile=", profile)), stdout = TRUE)
   file <- cumsum(startsWith(text, "SF:"))

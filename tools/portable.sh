@@ -19,7 +19,7 @@ what=${1:-native}
 options() {
   case $1 in
     all) echo -DSM_PORTABLE ;;
-    posix) echo "-DSM_PORTABLE -U__linux__" ;;
+    posix) echo "-DSM_PORTABLE -U__linux__ -Wno-unused" ;;
     *) echo "-DSM_NO_$(echo "$1" | tr '[:lower:]' '[:upper:]')" ;;
   esac
 }

@@ -217,7 +217,9 @@ int main(void) {
   test_new();
   test_adopt();
   test_descriptor();
+#ifdef __linux__                /* elsewhere memory of another process is not found by its descriptor */
   if (!UNDER_QEMU) test_open(); /* it shows a process another start of itself than it has */
+#endif
   test_open_others();
   return report();
 }

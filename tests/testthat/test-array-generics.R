@@ -141,3 +141,20 @@ test_that("plots take shared arrays", {
   expect_silent(plot(v))
   expect_silent(hist(v))
 })
+
+test_that("dates, times and pretty limits are those of the values", {
+  origin <- "1970-01-01"
+  expect_identical(as.Date(copy(c(1, 2.5)), origin = origin), as.Date(c(1, 2.5), origin = origin))
+  expect_identical(as.POSIXct(copy(c(0, 60)), tz = "UTC", origin = origin), as.POSIXct(c(0, 60), tz = "UTC", origin = origin))
+  expect_identical(as.POSIXlt(copy(c(0, 60)), tz = "UTC", origin = origin), as.POSIXlt(c(0, 60), tz = "UTC", origin = origin))
+  days <- as.Date("2020-01-02") + 0:2
+  expect_identical(julian(copy(days)), julian(days))
+  expect_identical(pretty(copy(c(1, 9.5))), pretty(c(1, 9.5)))
+})
+
+test_that("generics of bit64 order and rank other arrays as base R does", {
+  skip_if_not_installed("bit64")
+  x <- c(3L, 1L, NA, 2L)
+  expect_identical(bit64::order(copy(x), decreasing = TRUE), order(x, decreasing = TRUE))
+  expect_identical(bit64::rank(copy(x)), rank(x))
+})

@@ -429,3 +429,24 @@ test_that("NA among the subscripts of several values is refused, also where noth
   expect_error(x[c(1, NA), ] <- 1:2, class = "sharedmem_index_error")
   expect_silent(x[c(1, NA), ] <- 1)
 })
+
+test_that("`[[<-` takes one value and one element", {
+  m <- copy(matrix(1:4, 2))
+  m[[1, 2]] <- 9L
+  expect_identical(m[], matrix(c(1:2, 9L, 4L), 2))
+  expect_error(m[[1]] <- 1:2, class = "sharedmem_value_error")
+  expect_error(m[[1, 1]] <- integer(), class = "sharedmem_value_error")
+  expect_error(m[[]] <- 1L, class = "sharedmem_index_error")
+  expect_error(m[matrix(c(-1, 1), 1)], class = "sharedmem_index_error")
+  expect_identical(m[], matrix(c(1:2, 9L, 4L), 2))
+})
+
+test_that("integer64 goes into every dtype of numbers and truth values", {
+  skip_if_not_installed("bit64")
+  for (dtype in c("i1", "i2", "i4", "u1", "u2", "u4", "f4", "f8", "b1")) {
+    x <- empty(2, dtype)
+    x[] <- bit64::as.integer64(1:0)
+    expect_equal(as.numeric(x[]), c(1, 0), label = dtype)
+  }
+  expect_error(x[] <- bit64::as.integer64(2), class = "sharedmem_value_error")
+})

@@ -51,3 +51,12 @@ test_that("length, nrow, ncol and NROW see the shape", {
   x <- empty(c(3, 0))
   expect_identical(c(length(x), nrow(x), ncol(x), NROW(empty(4))), c(0L, 3L, 0L, 4L))
 })
+
+test_that("an array of one extent has its names as dimnames, and they are subscripts", {
+  x <- copy(array(1:3, 3))
+  names(x) <- c("a", "b", "c")
+  expect_identical(dimnames(x), list(c("a", "b", "c")))
+  expect_identical(x["b"], array(1:3, 3, list(c("a", "b", "c")))["b"])
+  names(x) <- NULL
+  expect_null(names(x))
+})

@@ -38,3 +38,10 @@ test_that("is.numeric() says what the values are", {
   expect_false(is.numeric(copy(factor("a"))))
   expect_false(is.numeric(copy(Sys.Date())))
 })
+
+test_that("a missing value is found in a large array", {
+  x <- empty(2^20 + 10)
+  expect_false(anyNA(x))
+  x[2^20 + 5] <- NA
+  expect_true(anyNA(x))
+})

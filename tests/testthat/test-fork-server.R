@@ -335,11 +335,12 @@ test_that("packages and data of fork_server() are there, and bad arguments are n
   value <- served({
     server <- fork_server(packages = "splines", data = list(known = 1:3))
     r <- MapReduce(ServerBackend, np = 2)$map(function(i) list(known[i], exists("bs")), 1:2)
+    shown <- sub("[0-9]+", "N", capture.output(print(server)))
     e <- tryCatch(fork_server("no.such.package"), error = function(e) e)
     arg_of <- function(expr) tryCatch(expr, error = function(e) e$arg)
-    answer(list(r[[1]], class(e)[1], arg_of(fork_server(3)), arg_of(fork_server(data = list(1)))))
+    answer(list(r[[1]], class(e)[1], arg_of(fork_server(3)), arg_of(fork_server(data = list(1))), shown))
   })
-  expect_identical(value, list(list(1L, TRUE), "sharedmem_server_error", "packages", "data"))
+  expect_identical(value, list(list(1L, TRUE), "sharedmem_server_error", "packages", "data", "<fork server: process N>"))
 })
 
 test_that("background calls, mcparallel() and mclapply() go through the server where the session cannot be forked", {

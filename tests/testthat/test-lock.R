@@ -156,6 +156,9 @@ test_that("StopProcessGroup ends a map whose workers wait in ordered and critica
 
 test_that("a section prints how it is used", {
   expect_output(print(MapReduce(np = 1)$critical), "section")
+  lock <- Lock()
+  expect_output(print(lock), "use as")
+  expect_output(lock(print(lock)), "held by this process")
 })
 
 test_that("a lock that is held by a process that waits for the one that asks is an error that names it", {

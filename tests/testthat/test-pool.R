@@ -80,6 +80,7 @@ test_that("a pool shows its members and the options that differ", {
     expect_true(any(grepl(paste0("$", member), shown, fixed = TRUE)))
   expect_true(any(grepl("retries = 2, timeout = 1.5", shown, fixed = TRUE)))
   expect_true(any(grepl("the defaults", capture.output(print(MapReduce(np = 1))), fixed = TRUE)))
+  expect_output(print(MapReduce(np = 1, trace = TRUE)), "$trace: no map yet", fixed = TRUE)
 })
 
 test_that("with() and close() of a pool say what to do instead", {

@@ -37,3 +37,7 @@ test_that("format() gives what R gives", {
   expect_identical(format(copy(c(1.5, NA))), format(c(1.5, NA)))
   expect_identical(format(copy(c(1, 2)), nsmall = 2), format(c(1, 2), nsmall = 2))
 })
+
+test_that("R's own look into an object names a shared array", {
+  expect_output(.Internal(inspect(copy(1:3))), "shared_array")
+})

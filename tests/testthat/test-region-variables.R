@@ -159,5 +159,7 @@ test_that("clauses and variables print what they are", {
   expect_output(print(Reduction("+", a = 1, b = 2)), "<reduction(+): a, b>", fixed = TRUE)
   p <- Parallel(Shared(a = 1), Reduction(c, l = NULL), num_threads = 2)
   expect_output(print(p$var), "shared: a\nreduction(function): l", fixed = TRUE)
+  p$var[["a"]] <- 3
+  expect_identical(p$var[["a"]], 3)
   expect_output(print(p), "<Parallel region: 2 processes>", fixed = TRUE)
 })
