@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture fuzz model model-quick lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
+.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture fuzz faults model model-quick lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -89,6 +89,10 @@ valgrind:
 gctorture: install
 	@tools/setup.sh test
 	@R_GCTORTURE=$(or $(STEP),1000) Rscript tools/test.R --only='$(ONLY)' --limit=7200
+
+## faults       calls of the system fail one by one in small programs, for SECONDS=600 (REPORT=1: writes to bench/RELIABILITY.md)
+faults: install
+	@Rscript --vanilla tools/faults.R --seconds=$(or $(SECONDS),600) $(if $(REPORT),--report)
 
 ## model        the models of queue, deaths and turns and of the arena, by spin (CASES=regex: some); some 40 minutes
 model:

@@ -24,7 +24,8 @@ here_loop <- function(func, sequence, run, here, reduce, ...) {
   frame <- environment()
   failure <- NULL
   repeat {
-    end <- here_items(frame, run, here, reduce, failure)
+    end <- if (get_debug()) here_items(frame, run, here, reduce, failure)
+           else tryCatch(here_items(frame, run, here, reduce, failure), stackOverflowError = function(e) here_overflow(e, run, here))
     if (is.null(end$type)) return(end)
     failure <- end
   }
@@ -45,6 +46,13 @@ here_items <- function(frame, run, here, reduce, failure) {
   loop <- quote(.Call(ffi_here_loop, run$map, frame, here, reduce, run$events, failure))
   if (get_debug()) withCallingHandlers(eval(loop), StopProcessGroup = abandon)
   else withCallingHandlers(eval(loop), error = abandon)
+}
+
+# Where a stack is full R looks for exiting handlers alone.
+here_overflow <- function(e, run, here) {
+  since <- .Call(ffi_here_since, run$map)
+  if (is.na(since)) stop(e)
+  here_failure(e, NULL, 0L, since > here$limit)
 }
 
 here_failure <- function(e, calls, last, late) {

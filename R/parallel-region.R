@@ -163,14 +163,14 @@ region_run <- function(p, state, code, frame) {
     if (is.null(server)) region_spawn(p, ptr, nproc, seeds, code, frame)
     else served <- region_serve(server, p, state, ptr, nproc, seeds, code, braces, frame)
   }
-  out <- withRestarts({
-    withCallingHandlers({
-      value <- withVisible(eval(code, frame))
-      value$loops <- .Call(ffi_region_leave, ptr)
-      value
-    }, error = function(e) if (!debug) owner_error(e, ptr, id),
-    interrupt = function(i) if (.Call(ffi_region_failed, ptr)) region_unwind(id))
-  }, sharedmem_region = function() NULL)
+  braces_here <- function() withCallingHandlers({
+    value <- withVisible(eval(code, frame))
+    value$loops <- .Call(ffi_region_leave, ptr)
+    value
+  }, error = function(e) if (!debug) owner_error(e, ptr, id),
+  interrupt = function(i) if (.Call(ffi_region_failed, ptr)) region_unwind(id))
+  out <- withRestarts(if (debug) braces_here() else tryCatch(braces_here(), stackOverflowError = function(e) owner_error(e, ptr, id)),
+                      sharedmem_region = function() NULL)
   end <- .Call(ffi_region_collect, ptr)
   region_settle(p$var, ptr, out, end)
   out
@@ -275,7 +275,7 @@ region_main <- function(p, ptr, nproc, plan, seeds, code, frame) {
     worker_setup(plan)
     region_place(p, rank, nproc)
     set.seed(seeds[rank + 1L]) # of the same kind as rank 0's
-    withCallingHandlers({
+    tryCatch(withCallingHandlers({
       eval(code, frame)
       .Call(ffi_region_leave, ptr)
       send("result")(list(partial = variables_partial(p$var), suppressed = suppressed))
@@ -283,7 +283,8 @@ region_main <- function(p, ptr, nproc, plan, seeds, code, frame) {
     error = function(e) fail(e, calls_of_region(sys.calls(), sys.nframe() - 2L)),
     warning = function(w) relay(w, 1L),
     message = function(m) relay(m, 2L),
-    progression = function(p) relay_progression(p, send("condition")))
+    progression = function(p) relay_progression(p, send("condition"))),
+    stackOverflowError = function(e) fail(e, character())) # where a stack is full R looks for exiting handlers alone
   }
   before <- geterrmessage()
   list(main = main, jumped = function() fail(jump_reason(before), character()))

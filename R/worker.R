@@ -49,10 +49,16 @@ worker_jumped <- function() {
 worker_loop <- function(func, sequence, collect, ...) {
   frame <- environment()
   repeat {
-    failed <- worker_items(frame, sequence, collect)
+    failed <- tryCatch(worker_items(frame, sequence, collect), stackOverflowError = function(e) worker_overflow(e, collect))
     if (isTRUE(failed)) break
     if (!is.null(failed)) worker_failed(failed[[1L]], failed[[2L]], collect)
   }
+}
+
+# Where a stack is full R looks for exiting handlers alone.
+worker_overflow <- function(e, collect) {
+  if (!collect) .Call(ffi_worker_stop_all)
+  list(if (.Call(ffi_worker_returned)) unsendable(e) else e, character())
 }
 
 worker_items <- function(frame, sequence, collect) {

@@ -103,9 +103,12 @@ void sm_proc_die_with(pid_t parent) {
 #else
 static pid_t child;
 
-/* The kernel's word that the parent has ended; whoever else sends this signal gets what it does by default. */
-static void parent_ended(int sig) {
-  if (getpid() == child && getppid() != its_parent) kill(0, SIGKILL); /* this process's own group: it goes with what it has started */
+/* The kernel's word, in the parent's name, that the thread which forked has ended; the parent may still have other threads that end.
+ * Whoever else sends this signal gets what it does by default. */
+static void parent_ended(int sig, siginfo_t *from, void *context) {
+  (void)context;
+  bool word = from->si_code == SI_USER && from->si_pid == its_parent;
+  if (getpid() == child && (word || getppid() != its_parent)) kill(0, SIGKILL); /* its own group: it goes with what it has started */
   signal(sig, SIG_DFL);
   raise(sig);
 }
@@ -114,7 +117,8 @@ void sm_proc_die_with(pid_t parent) {
   int sig = SIGRTMAX - 1;
   child = getpid();
   its_parent = parent;
-  signal(sig, parent_ended);
+  struct sigaction action = {.sa_sigaction = parent_ended, .sa_flags = SA_SIGINFO | SA_RESTART};
+  sigaction(sig, &action, NULL);
   prctl(PR_SET_PDEATHSIG, sig);
 }
 #endif

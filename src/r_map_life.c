@@ -111,7 +111,8 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
   }
   if (rc < 0) {
     r_map_end(m);
-    r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc), fork_advice(rc));
+    if (i < 0) r_abort("sharedmem_fork_error", "cannot start what forks the workers' successors: %s%s", sm_error_text(rc), fork_advice(rc));
+    r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i + 1, m->np, sm_error_text(rc), fork_advice(rc));
   }
   r_team_end_forks(&m->team, m->from_owner);
   return R_NilValue;
@@ -158,7 +159,7 @@ SEXP ffi_map_spawn_served(SEXP ptr) {
   while (rc == 0 && ++i < m->np && (i == 0 || !all_begun(m))) rc = r_template_respawn(&m->team, i);
   if (rc < 0) {
     r_map_end(m);
-    r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i, m->np, sm_error_text(rc), fork_advice(rc));
+    r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i + 1, m->np, sm_error_text(rc), fork_advice(rc));
   }
   r_team_end_forks(&m->team, false);
   return R_NilValue;

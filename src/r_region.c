@@ -122,11 +122,11 @@ bool r_region_fail(r_region *r, int rank) {
   return first;
 }
 
-/* True where this process is the first to fail. */
+/* True where this process is the first to fail, also where it says so again: a handler that runs on a full stack may fail itself. */
 SEXP ffi_region_fail(SEXP ptr) {
   r_region *r = r_region_get(ptr, "fail");
   r_region_stop_sentinel(r);
-  return Rf_ScalarLogical(r_region_fail(r, r->rank));
+  return Rf_ScalarLogical(r_region_fail(r, r->rank) || atomic_load(&r->ctl->team.failed) == (uint32_t)r->rank + 1);
 }
 
 void r_region_stop_sentinel(r_region *r) {

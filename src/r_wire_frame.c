@@ -438,7 +438,8 @@ static SEXP read_moved(in_state *in) {
   if (rc < 0) {
     UNPROTECT(1);
     if (filed || rc == SM_EFORMAT) abort_fd(rc);
-    if (rc != SM_EGONE) sm_ring_offer_move(&c->ring, place_of(c), SM_OFFER_TAKEN, SM_OFFER_DENIED);
+    /* Also where the worker seems to be gone: if it lives after all, it sends the value again, by a file. */
+    sm_ring_offer_move(&c->ring, place_of(c), SM_OFFER_TAKEN, SM_OFFER_DENIED);
     in->taken = false;
     return R_UnboundValue;
   }

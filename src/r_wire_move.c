@@ -216,14 +216,25 @@ static int copy_all(const sm_move_source *s, const sm_moved_shm *entry, size_t c
   return failed ? failed : rc;
 }
 
+/* Do the pieces lie in the file that they are in? Asked before there is room for them. */
+static bool in_file(const sm_move_source *s, const sm_moved_shm *e) {
+  for (int k = 0; s->fd >= 0 && k < SM_MOVE_PIECES; k++)
+    if (e->nbytes[k] > 0 && (e->at[k] > s->size || e->nbytes[k] > s->size - e->at[k])) return false;
+  return true;
+}
+
 SEXP r_move_in(const sm_move_source *s, const sm_move_head_shm *head, int *rc) {
-  if (head->count == 0 || head->count > (uint64_t)1 << 40) r_abort("sharedmem_channel_error", "a worker's vectors are malformed");
+  uint64_t most = s->fd >= 0 ? s->size / sizeof(sm_moved_shm) : (uint64_t)1 << 40;
+  if (head->count == 0 || head->count > most) r_abort("sharedmem_channel_error", "a worker's vectors are malformed");
   const void *top = vmaxget();
   sm_moved_shm *entry = (sm_moved_shm *)R_alloc((size_t)head->count, sizeof *entry);
   *rc = sm_move_read(s, head->table, entry, (size_t)head->count * sizeof *entry);
   if (*rc < 0) return R_NilValue;
   SEXP vectors = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)head->count));
-  for (size_t i = 0; i < head->count; i++) SET_VECTOR_ELT(vectors, (R_xlen_t)i, room_for(&entry[i]));
+  for (size_t i = 0; i < head->count; i++) {
+    if (!in_file(s, &entry[i])) r_abort("sharedmem_channel_error", "a worker's vectors are malformed");
+    SET_VECTOR_ELT(vectors, (R_xlen_t)i, room_for(&entry[i]));
+  }
   *rc = copy_all(s, entry, (size_t)head->count, vectors);
   for (size_t i = 0; *rc == 0 && i < head->count; i++)
     if (entry[i].type == STRSXP) SET_VECTOR_ELT(vectors, (R_xlen_t)i, r_strings_from(VECTOR_ELT(vectors, (R_xlen_t)i), &entry[i]));

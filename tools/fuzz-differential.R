@@ -17,17 +17,7 @@
 # Whatever the call, an error leaves the array as it was.
 suppressMessages(library(sharedmem))
 .sharedmem_aware <- TRUE
-arg <- function(name, default) {
-  given <- grep(sprintf("^--%s=", name), commandArgs(TRUE), value = TRUE)
-  if (length(given)) as.numeric(sub("^[^=]*=", "", given[1L])) else default
-}
-seconds <- arg("seconds", 60)
-seed <- arg("seed", as.integer(Sys.time()) %% 1e6 * 1000)
-runs <- arg("runs", Inf)
-cat(sprintf("seed: %.0f\n", seed))
-
-pick <- function(x) x[[sample.int(length(x), 1L)]]
-chance <- function(p) runif(1) < p
+source("tools/fuzz-common.R")
 
 # ---- arrays ----
 
@@ -115,7 +105,7 @@ matrix_subscript <- function(v) {
   d <- dim(v)
   rows <- sample(0:4, 1L)
   if (!is.null(dimnames(v)) && !any(vapply(dimnames(v), is.null, NA)) && chance(0.3) && all(d > 0))
-    return(vapply(dimnames(v), function(n) sample(n, rows, TRUE), character(rows), USE.NAMES = FALSE) |> matrix(rows))
+    return(vapply(dimnames(v), function(n) sample(n, rows, TRUE), character(rows), USE.NAMES = FALSE) |> matrix(rows, length(d)))
   m <- matrix(unlist(lapply(d, function(n) sample(c(seq_len(n), if (chance(0.1)) c(0, NA, n + 1)), rows, TRUE))), rows, length(d))
   if (chance(0.1)) m[sample.int(length(m) + 1L, 1L)[length(m) > 0L]] <- NA
   m
@@ -161,11 +151,8 @@ plain_call <- function(call) {
 near <- function(a, b) identical(a, b) || (is.numeric(a) && is.numeric(b) || is.complex(a)) && identical(attributes(a), attributes(b)) &&
   identical(is.na(a), is.na(b)) && isTRUE(all.equal(a, b, tolerance = 1e-12))
 
-current <- 0
-findings <- 0
 report <- function(what, call, ours, base) {
-  findings <<- findings + 1
-  cat(sprintf("\nfinding (--seed=%.0f --runs=1): %s\n", current, what))
+  fuzz_finding(what)
   show <- function(side, o) {
     ran <- is.list(o) && !is.null(o$failed)
     value <- if (!ran) o else if (o$failed) paste("error:", conditionMessage(o$value)) else unshare(o$value)
@@ -228,6 +215,8 @@ assign_values <- function() {
   else quote(x)
 }
 
+far <- function(subs) any(vapply(subs, function(s) is.numeric(s <- plain(s)) && any(is.finite(s) & s > 1e6), NA))
+
 # The state after the same assignment to a plain value, in the array's own type, or NULL where the call must fail.
 assign <- function() {
   s <- subscripts(before)
@@ -237,7 +226,8 @@ assign <- function() {
   held <- pair$x
   plain_value <- if (is.symbol(value)) before else if (is_shared_array(value)) value[] else value
   there <- list2env(list(x = before), parent = globalenv())
-  base <- outcome(plain_call(call), there)
+  base <- if (!far(s$args)) outcome(plain_call(call), there)
+          else list(value = simpleError("R would make a vector of gigabytes"), failed = TRUE, warned = FALSE)
   ours <- outcome(call, list2env(list(x = held), parent = globalenv()))
   now <- unshare(held)
   good <- fits(pair$dtype, plain_value)
@@ -307,19 +297,12 @@ apply_function <- function() {
 
 # ---- the loop ----
 
-done <- 0
-until <- Sys.time() + seconds
-while (done < runs && (is.finite(runs) || Sys.time() < until) && findings < 20) {
-  current <- seed + done
-  if (done %% 200 == 0) cat(sprintf("at --seed=%.0f\n", current))
-  set.seed(current)
-  pair <- new_pair()
-  before <- unshare(pair$x)
+fuzz_loop(function() {
+  pair <<- new_pair()
+  before <<- unshare(pair$x)
   if (!identical(before, pair$v)) report("the array is not what was put into it", quote(x), before, pair$v)
   for (step in 1:8) switch(sample.int(6L, 1L), read(), read(), assign(), assign(), arithmetic(),
                            if (chance(0.5)) reduce() else apply_function())
   if (!identical(unshare(pair$x), before)) report("a call that reads wrote", quote(x), unshare(pair$x), before)
-  done <- done + 1
-}
-cat(sprintf("%d runs, %d findings\n", done, findings))
-if (findings > 0) quit(status = 1)
+})
+fuzz_end()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fuzzes the core (tests/fuzz/fuzz_*.c, by libFuzzer with the address and undefined-behaviour sanitizers) and the package
-# (tools/fuzz-*.R, in a session of its own), one target after another, and prints a table.
+# Fuzzes the core (tests/fuzz/fuzz_*.c, by libFuzzer with the address and undefined-behaviour sanitizers), the glue (r_*.c there, which
+# start an R in themselves) and the package (tools/fuzz-*.R, in a session of their own), one target after another, and prints a table.
 #
 #   tools/fuzz.sh [--seconds=60] [--minimize] [--report] [TARGET...]
 #
@@ -20,12 +20,14 @@ for arg in "$@"; do
     *) targets="$targets $arg" ;;
   esac
 done
-[ -n "$targets" ] || targets=$(ls tests/fuzz/fuzz_*.c tools/fuzz-*.R | sed 's|.*/fuzz[_-]||; s|\.[cR]$||')
+[ -n "$targets" ] || targets=$(ls tests/fuzz/fuzz_*.c tests/fuzz/r_*.c tools/fuzz-*.R | grep -Ev "fuzz-(common|report)" | sed 's#.*/\(fuzz[_-]\|r_\)##; s|\.[cR]$||')
 dir=.build/fuzz
 results=$dir/results
+R_LIBS=$PWD/.lib${R_LIBS:+:$R_LIBS}
+export R_LIBS
 cc=${CLANG:-clang}
 flags="-std=gnu11 -g -O1 -fno-omit-frame-pointer -pthread -Isrc -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all"
-mkdir -p $dir/obj $dir/found
+mkdir -p $dir/found
 : >$results
 
 # Why there is no libFuzzer here, or nothing.
@@ -37,27 +39,31 @@ no_fuzzer() {
   $dir/probe -runs=1 >/dev/null 2>&1 || echo "what $cc makes does not start here"
 }
 
-# Objects are made anew where a source or header is newer.
-build_core() {
+# Objects of the files of src/ whose names come in, into the folder $1, with the options $2, where a source or header is newer.
+build() {
   newest=$(ls -t src/*.[ch] | head -n 1)
-  [ ! $dir/obj/stamp -nt "$newest" ] || return 0
-  ls src/*.c | grep -Ev '/(r_[^/]*|init)\.c$' |
-    xargs -P 2 -I{} sh -c "$cc $flags -fsanitize=fuzzer-no-link -c {} -o $dir/obj/\$(basename {} .c).o" && touch $dir/obj/stamp
+  mkdir -p "$1"
+  [ ! "$1/stamp" -nt "$newest" ] || return 0
+  xargs -P 2 -I{} sh -c "$cc $flags $2 -fsanitize=fuzzer-no-link -c {} -o $1/\$(basename {} .c).o" && touch "$1/stamp"
 }
+glue='/(r_[^/]*|init)\.c$'
+build_core() { ls src/*.c | grep -Ev "$glue" | build $dir/obj ""; }
+build_glue() { ls src/*.c | grep -E "$glue" | build $dir/robj "$(R CMD config --cppflags)"; }
 
 row() {
   printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>$results
   [ "$5" = 0 ] && passed "fuzz $1: $2 runs" || failed "fuzz $1: see $dir/$1.log and $dir/found/"
 }
 
+# $1: the target. $2, $3: more options of the compiler and the linker.
 fuzz_c() {
   corpus=tests/fuzz/corpus/$1 fresh=$dir/corpus/$1
   mkdir -p "$fresh"
   # shellcheck disable=SC2086
-  $cc $flags -fsanitize=fuzzer "tests/fuzz/fuzz_$1.c" $dir/obj/*.o -lm -o "$dir/$1" || { failed "fuzz $1: does not compile"; return; }
+  $cc $flags $2 -fsanitize=fuzzer tests/fuzz/*_"$1".c $dir/obj/*.o $3 -lm -o "$dir/$1" || { failed "fuzz $1: does not compile"; return; }
   # shellcheck disable=SC2046
-  nice "$dir/$1" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 -artifact_prefix="$dir/found/$1-" \
-    "$fresh" $([ -d "$corpus" ] && echo "$corpus") >"$dir/$1.log" 2>&1 </dev/null
+  nice "$dir/$1" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=4000 -malloc_limit_mb=100000000 -print_final_stats=1 \
+    -artifact_prefix="$dir/found/$1-" "$fresh" $([ -d "$corpus" ] && echo "$corpus") >"$dir/$1.log" 2>&1 </dev/null
   status=$?
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$dir/$1.log" | tail -n 1)
   edges=$(grep -ao 'cov: [0-9]*' "$dir/$1.log" | tail -n 1 | cut -d' ' -f2)
@@ -74,6 +80,16 @@ fuzz_c() {
   fi
 }
 
+# With an R in it, which leaks by design.
+fuzz_glue() {
+  [ -e "$(R RHOME)/lib/libR.so" ] || { skipped "fuzz $1: this R is no shared library"; return; }
+  build_glue || { failed "fuzz $1: the glue does not compile"; return; }
+  R_HOME=$(R RHOME) LD_LIBRARY_PATH=$(R RHOME)/lib ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
+  export R_HOME LD_LIBRARY_PATH ASAN_OPTIONS
+  fuzz_c "$1" "$(R CMD config --cppflags)" "$dir/robj/*.o -L$(R RHOME)/lib -lR"
+  unset R_HOME LD_LIBRARY_PATH ASAN_OPTIONS
+}
+
 # The program prints `N runs, N findings` last.
 fuzz_r() {
   nice Rscript --vanilla "tools/fuzz-$1.R" --seconds="$seconds" >"$dir/$1.log" 2>&1 </dev/null
@@ -84,16 +100,17 @@ fuzz_r() {
     0/?*) ;;
     *) tail -n 20 "$dir/$1.log"; line="${line:-0 1}" ;;
   esac
-  row "$1" "${line% *}" "$seconds" "$(sed -n 's/^seed: /seed /p' "$dir/$1.log")" "${line#* }"
+  row "$1" "${line% *}" "$seconds" "seed $(sed -n 's/^seed: //p' "$dir/$1.log")" "${line#* }"
 }
 
 why=$(no_fuzzer)
 [ -n "$why" ] || build_core || { failed "fuzz: the core does not compile"; totals; exit 1; }
 for target in $targets; do
   if [ -e "tools/fuzz-$target.R" ]; then fuzz_r "$target"
-  elif [ ! -e "tests/fuzz/fuzz_$target.c" ]; then failed "fuzz: there is no target $target"
+  elif [ ! -e "tests/fuzz/fuzz_$target.c" ] && [ ! -e "tests/fuzz/r_$target.c" ]; then failed "fuzz: there is no target $target"
   elif [ -n "$why" ]; then skipped "fuzz $target: $why"
-  else fuzz_c "$target"
+  elif [ -e "tests/fuzz/r_$target.c" ]; then fuzz_glue "$target"
+  else fuzz_c "$target" "" ""
   fi
 done
 printf '\n%-14s %10s %8s %14s %9s\n' target runs seconds coverage findings

@@ -63,7 +63,8 @@ if command -v timeout >/dev/null; then run="timeout -k 5 $([ $mode$run = plain ]
 
 ls src/*.c | grep -Ev '/(r_[^/]*|init)\.c$' |
   xargs -P 2 -I{} sh -c "$cc $flags -c {} -o $dir/\$(basename {} .c).o" || { failed "native: the core does not compile"; totals; exit 1; }
-sources=$(ls tests/native/test_*.c tests/fuzz/fuzz_*.c 2>/dev/null | grep -E -- "$only")
+# The fuzz targets count on a long double that holds every 64-bit integer, which not all machines have that are run in an emulator.
+sources=$(ls tests/native/test_*.c $([ -n "${NATIVE_RUN:-}" ] || echo tests/fuzz/fuzz_*.c) 2>/dev/null | grep -E -- "$only")
 replay='case {} in tests/fuzz/*) replay=tests/fuzz/replay.c ;; *) replay= ;; esac'
 echo "$sources" |
   xargs -P 2 -I{} sh -c "$replay; $cc $flags {} \$replay $dir/*.o -lm -o $dir/\$(basename {} .c)" || failed "native: a test does not compile"

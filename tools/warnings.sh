@@ -14,6 +14,7 @@ for cc in gcc clang; do
     [ -e "$f" ] || continue
     case $f in
       src/r_*.c | src/init.c) extra="-isystem $(echo "$r_flags" | sed 's/-I//')" ;;
+      tests/fuzz/r_*) extra="-Isrc -isystem $(echo "$r_flags" | sed 's/-I//')" ;;
       *) extra=-Isrc ;;
     esac
     echo "$f $extra"

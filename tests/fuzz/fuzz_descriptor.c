@@ -121,14 +121,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int rc = sm_descriptor_read(buf, n, &d, dim, &file, &nbytes);
   CHECK(rc == 0 || rc == SM_EFORMAT, "a reader gives one of its codes");
   if (rc == 0) {
-    unsigned __int128 want = d.itemsize;
+    uint64_t want = d.itemsize;
     bool empty = false;
     for (uint32_t i = 0; i < d.ndim; i++) {
       CHECK(dim[i] >= 0, "extents are no less than 0");
       if (dim[i] == 0) empty = true;
-      else want *= (uint64_t)dim[i];
+      else CHECK(!__builtin_mul_overflow(want, (uint64_t)dim[i], &want), "no product overflows");
     }
-    CHECK(nbytes == (empty ? 0 : (size_t)want) && want <= (unsigned __int128)1 << 62, "whose product is the size");
+    CHECK(nbytes == (empty ? 0 : (size_t)want) && want <= UINT64_C(1) << 62, "whose product is the size");
     if (file.path) CHECK(file.path[0] == '/' && (const uint8_t *)file.path + strlen(file.path) < buf + n, "a path ends in the bytes");
     attach(&d, &file, nbytes);
   }

@@ -225,7 +225,7 @@ static void search(const sm_keys *k, const sm_keys *needle, bool right, int np) 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_in in = {data, size};
   static char text[WORDS][40];
-  const char *texts[WORDS];
+  const char *texts[WORDS] = {NULL};
   sm_key_type type = (sm_key_type)take_below(&in, SM_KEY_NONE), other = (sm_key_type)take_below(&in, SM_KEY_U8);
   uint8_t how = take_u8(&in);
   size_t width = 1 + (size_t)take_below(&in, 12);

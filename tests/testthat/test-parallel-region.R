@@ -351,17 +351,23 @@ test_that("an interrupt of the caller ends all processes and goes on its way", {
   expect_identical(r$value[1:2], list("interrupted", 2L))
 })
 
-test_that("the death of the caller ends all processes", {
+test_that("the death of the caller ends all processes, and what they have started", {
   said <- tempfile()
   on.exit(unlink(said))
   s <- start_script({
     p <- Parallel(num_threads = 2)
-    with(p, { if (p$rank == 1) writeLines(as.character(Sys.getpid()), said); Sys.sleep(60) })
+    with(p, {
+      if (p$rank == 1) {
+        started <- system("sleep 60 >/dev/null & echo $!", intern = TRUE)
+        writeLines(c(as.character(Sys.getpid()), started), said)
+      }
+      Sys.sleep(60)
+    })
   }, vars = list(said = said))
-  child <- integer()
-  expect_true(wait_until(file.exists(said) && length(child <- as.integer(readLines(said))) == 1L, 20))
+  children <- integer()
+  expect_true(wait_until(file.exists(said) && length(children <- as.integer(readLines(said))) == 2L, 20))
   tools::pskill(s$pid, tools::SIGKILL)
-  expect_true(wait_until(!child %in% live_pids(), 5))
+  expect_true(wait_until(!any(children %in% live_pids()), 5))
   finish_script(s)
 })
 

@@ -48,3 +48,24 @@ test_that("a warning that R gives while it sends a result comes after the result
   with_told(MapReduce(np = 2)$map(function(i) raise(i), 1:3))
   expect_identical(told, rep("m", 3))
 })
+
+test_that("recursion without an end is an error of its class, wherever the item runs", {
+  r <- run_script({
+    deep <- function(n) deep(n + 1)
+    f <- function(i) if (i == 2) deep(1) else i
+    classes <- function(e) c(inherits(e, "WorkerException"), inherits(e$reason, "stackOverflowError"))
+    caught <- function(expr) tryCatch(expr, error = classes)
+    maps <- lapply(c(0, 2), function(np) {
+      some <- MapReduce(np = np, on_error = "collect")$map(f, 1:3)
+      c(some[[1]], some[[3]], classes(some[[2]]), caught(MapReduce(np = np)$map(f, 1:3)))
+    })
+    regions <- lapply(0:1, function(rank) {
+      p <- Parallel(num_threads = 2)
+      caught(with(p, if (p$rank == rank) deep(1)))
+    })
+    answer(list(maps, regions, caught(background(deep, 1)$wait())))
+  })
+  expect_script_ok(r)
+  map <- c(1L, 3L, 1L, 1L, 1L, 1L)
+  expect_identical(r$value, list(list(map, map), list(c(TRUE, TRUE), c(TRUE, TRUE)), c(TRUE, TRUE)))
+})

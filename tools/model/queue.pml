@@ -8,7 +8,7 @@
  * which adapt() takes from clocks, is any from 1 to BATCH; a victim of a theft is any that has items; when an item is late is any time;
  * which ring the owner reads next is any. A failed item's frame goes the way of a result's.
  *
- * -DW=3 workers, -DN=4 items, -DDEATHS=2, -DTIMEOUTS=1, -DRETRIES=1, -DORDERED: an item may have an ordered section,
+ * -DW=3 workers, -DN=4 items, -DDEATHS=2, -DTIMEOUTS=1, -DRETRIES=1, -DORDERED: items have ordered sections, all but item 1 (-DSECTIONS=a bit for each),
  * -DSTOP: on_error = "stop" without retries: results go in batches, and a death ends the map. -DEAGER: the owner reads each frame
  * at once, which it always may (what it knows matters to nobody before a death, and then it has read all). -DENDS: every item ends,
  * if processes are scheduled fairly. -DM_...: a mutation, which must be caught.
@@ -27,6 +27,9 @@
 #endif
 #ifndef RETRIES
 #define RETRIES 1
+#endif
+#ifndef SECTIONS
+#define SECTIONS (ALL & ~2) /* an item that runs again has one again, or none again */
 #endif
 #ifndef BATCH
 #define BATCH 2
@@ -348,8 +351,8 @@ end_unborn:
 #endif
 #ifdef ORDERED
     if
-    :: skip
-    :: ordered_section()
+    :: BIT(SECTIONS, i) -> ordered_section()
+    :: else
     fi;
 #endif
     /* sm_queue_return(), by return_item() */

@@ -1,0 +1,136 @@
+# Every call of the system that sharedmem.so makes in some small programs fails once, by tools/faults/shim.c: the program has to give the
+# right result or an R error of the package's, to leave nothing, to end, and the session has to go on.
+#
+#   Rscript tools/faults.R [--seconds=N] [--report]
+#
+# --seconds: stops after so long, having tried cases in a random order (whose seed it prints). --report: writes the section "Faults" of
+# bench/RELIABILITY.md. COUNTS: see tools/counts.sh. Last line: `N passed, N failed, N skipped`.
+args <- commandArgs(TRUE)
+if (!file.exists("/proc/self/fd") || !nzchar(Sys.which("setsid"))) {
+  cat("skipped faults: they need Linux, /proc and setsid\n0 passed, 0 failed, 1 skipped\n")
+  if (nzchar(Sys.getenv("COUNTS"))) writeLines("0 0 1", Sys.getenv("COUNTS"))
+  quit()
+}
+option <- function(name) sub(paste0("^--", name, "=?"), "", grep(paste0("^--", name), args, value = TRUE))
+limit <- if (length(option("seconds"))) as.numeric(option("seconds")) else Inf
+stall <- 25 # seconds without a word: the program hangs
+shim <- file.path(getwd(), ".build", "faults", "shim.so")
+dir <- dirname(shim)
+began <- proc.time()[["elapsed"]]
+passed_since <- function() proc.time()[["elapsed"]] - began
+
+errors <- list(malloc = "ENOMEM", calloc = "ENOMEM", realloc = "ENOMEM", fork = c("EAGAIN", "ENOMEM"), mmap64 = "ENOMEM",
+               memfd_create = c("EMFILE", "EPERM"), ftruncate64 = c("EINTR", "ENOSPC"), fallocate64 = c("ENOSPC", "EINTR", "EOPNOTSUPP"),
+               write = c("EINTR", "EPIPE", "ENOSPC", "EAGAIN"), read = c("EINTR", "EIO", "EAGAIN"), socketpair = "EMFILE",
+               sendmsg = c("EINTR", "EPIPE", "EAGAIN"), recvmsg = c("EINTR", "EAGAIN", "EMFILE"), poll = c("EINTR", "ENOMEM"),
+               pidfd_open = c("EMFILE", "EPERM", "ENOSYS"), process_vm_readv = c("EPERM", "ESRCH"), pthread_create = "EAGAIN",
+               open64 = c("EMFILE", "ENOENT"), pipe2 = "EMFILE", pread64 = c("EINTR", "EIO"), pwrite64 = c("EINTR", "ENOSPC"),
+               shm_open = "EACCES", pthread_mutex_init = "ENOMEM", madvise = "EINVAL", send = c("EINTR", "EPIPE", "EAGAIN"))
+numbers <- c(EPERM = 1L, ENOENT = 2L, ESRCH = 3L, EINTR = 4L, EIO = 5L, EAGAIN = 11L, ENOMEM = 12L, EACCES = 13L, EINVAL = 22L, EMFILE = 24L,
+             ENOSPC = 28L, EPIPE = 32L, ENOSYS = 38L, EOPNOTSUPP = 95L)
+programs <- c("map", "retries", "region", "background", "array", "argsort")
+
+group_kill <- function(pid) system(sprintf("kill -s KILL -- -%d 2>/dev/null", pid))
+
+# Runs the driver over a plan; gives its lines as a data frame with verdict, calls, failed, text. Cases that hang or end the process
+# are told as HANG and DIED, and a new process goes on behind them.
+run_plan <- function(plan, until = Inf) {
+  plan$verdict <- NA_character_
+  plan$calls <- plan$failed <- NA_integer_
+  plan$text <- ""
+  from <- 1L
+  while (from <= nrow(plan) && passed_since() < until) {
+    files <- file.path(dir, c("plan", "log", "out", "pid"))
+    unlink(files)
+    write.table(transform(plan[from:nrow(plan), c("program", "fn", "depth", "at", "errno")], errno = ifelse(at > 0, numbers[errno], 0L)),
+                files[1L], col.names = FALSE, row.names = FALSE, quote = FALSE)
+    system(sprintf("LD_PRELOAD=%s setsid sh -c 'echo $$ >%s; exec \"%s\" --vanilla tools/faults/driver.R %s %s' >%s 2>&1 &", shim, files[4L],
+                   file.path(R.home("bin"), "Rscript"), files[1L], files[2L], files[3L]))
+    seen <- 0L
+    heard <- passed_since()
+    ended <- NA_character_
+    repeat {
+      Sys.sleep(0.1)
+      lines <- if (file.exists(files[2L])) readLines(files[2L], warn = FALSE) else character()
+      if (length(lines) > seen) {
+        seen <- length(lines)
+        heard <- passed_since()
+      }
+      pid <- if (file.exists(files[4L])) as.integer(readLines(files[4L])) else NA
+      alive <- is.na(pid) || dir.exists(paste0("/proc/", pid)) && !any(grepl("^State:\tZ", readLines(sprintf("/proc/%d/status", pid))))
+      if (any(lines == "done")) break
+      if (!alive) { ended <- "DIED"; break }
+      if (passed_since() - heard > stall) { ended <- "HANG"; break }
+      if (passed_since() > until) break
+    }
+    if (!is.na(pid)) group_kill(pid)
+    lines <- if (file.exists(files[2L])) readLines(files[2L], warn = FALSE) else character()
+    at <- as.integer(sub("^end ([0-9]+)\t.*", "\\1", grep("^end ", lines, value = TRUE)))
+    parts <- strsplit(sub("^end [0-9]+\t", "", grep("^end ", lines, value = TRUE)), "\t")
+    for (k in seq_along(at)) {
+      i <- from + at[k] - 1L
+      plan$verdict[i] <- parts[[k]][1L]
+      plan$calls[i] <- as.integer(parts[[k]][2L])
+      plan$failed[i] <- as.integer(parts[[k]][3L])
+      plan$text[i] <- if (length(parts[[k]]) > 3L) parts[[k]][4L] else ""
+    }
+    begun <- suppressWarnings(max(c(0L, as.integer(sub("begin ", "", grep("^begin ", lines, value = TRUE))))))
+    if (!is.na(ended) && begun == 0L) stop("the programs do not run under the shim:\n", paste(readLines(files[3L]), collapse = "\n"))
+    if (!is.na(ended)) {
+      plan$verdict[from + begun - 1L] <- ended
+      plan$text[from + begun - 1L] <- paste(utils::tail(readLines(files[3L], warn = FALSE), 3L), collapse = " / ")
+    }
+    from <- from + max(begun, 1L)
+    if (any(lines == "done")) break
+  }
+  plan
+}
+
+dir.create(dir, showWarnings = FALSE, recursive = TRUE)
+if (system(sprintf("cc -O2 -Wall -shared -fPIC tools/faults/shim.c -o %s -ldl", shim)) != 0L) stop("tools/faults/shim.c does not compile")
+counted <- run_plan(data.frame(program = programs, fn = paste(names(errors), collapse = ","), depth = 0L, at = 0L, errno = ""))
+counts <- do.call(rbind, lapply(seq_along(programs), function(k) {
+  parts <- strsplit(strsplit(counted$text[k], " ")[[1L]], ":")
+  data.frame(program = programs[k], fn = vapply(parts, `[`, "", 1L), depth = as.integer(vapply(parts, `[`, "", 2L)),
+             calls = as.integer(vapply(parts, `[`, "", 3L)))
+}))
+counts <- counts[counts$calls > 0L, ]
+# every call of a few, some of many
+seed <- if (nzchar(Sys.getenv("FAULTS_SEED"))) as.integer(Sys.getenv("FAULTS_SEED")) else as.integer(Sys.time()) %% 100000L
+set.seed(seed)
+cases <- do.call(rbind, lapply(seq_len(nrow(counts)), function(i) {
+  n <- counts$calls[i] # a few more than counted: how often processes wait differs
+  at <- if (n <= 40L) seq_len(n) else sort(unique(c(1:10, sample.int(n, 30L))))
+  expand.grid(program = counts$program[i], fn = counts$fn[i], depth = counts$depth[i], at = at, errno = errors[[counts$fn[i]]], stringsAsFactors = FALSE)
+}))
+# what has failed once comes first
+known <- data.frame(program = c("retries", "map", "map", "background"), fn = c("process_vm_readv", "process_vm_readv", "malloc", "process_vm_readv"),
+                    depth = 0L, at = c(1L, 2L, 2L, 1L), errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH"))
+cases <- rbind(known, cases[sample.int(nrow(cases)), ])
+cat(sprintf("%d calls and errors to fail with, in an order of seed %d\n", nrow(cases), seed))
+done <- run_plan(cases, limit)
+done <- done[!is.na(done$verdict), ]
+good <- done$verdict %in% c("right", "error")
+bad <- done[!good, ]
+for (i in seq_len(nrow(bad))) with(bad[i, ], cat(sprintf("FAILED  %s: call %d of %s at depth %d gives %s: %s %s\n", program, at, fn, depth, errno, verdict, text)))
+print(table(done$fn, done$verdict))
+numbers_of <- c(sum(good), sum(!good), 0L)
+if (nzchar(Sys.getenv("COUNTS"))) writeLines(paste(numbers_of, collapse = " "), Sys.getenv("COUNTS"))
+saveRDS(done, file.path(dir, "done.rds"))
+if ("--report" %in% args) {
+  source("tools/reliability.R")
+  row <- function(...) paste0("| ", paste(..., sep = " | "), " |")
+  of <- function(fn, what) sum(done$fn == fn & done$verdict %in% what)
+  fns <- names(errors)[names(errors) %in% done$fn]
+  lines <- c(sprintf(paste("Single calls that sharedmem.so made in six small programs (a map with critical, ordered and reduce; retries; a region;",
+                           "background; arrays and files; argsort) failed, %d of %d in an order of seed %d, in the session and in what it forks (depth 1)",
+                           "and what these fork (depth 2). Right: the result was right all the same. Error: an R error of the package's. After each the session ran",
+                           "another map, and no child, descriptor or file in /dev/shm was left."), nrow(done), nrow(cases), seed),
+             "", row("function", "errors", "calls failed", "right", "error", "neither"), row("---", "---", "--:", "--:", "--:", "--:"),
+             vapply(fns, function(fn) row(sprintf("`%s`", fn), paste(errors[[fn]], collapse = ", "), of(fn, unique(done$verdict)), of(fn, "right"),
+                                          of(fn, "error"), of(fn, c("WRONG", "LEFT", "AFTER", "HANG", "DIED"))), ""),
+             "", "Found and mended so far:", "", readLines("tools/faults/FINDINGS.md"))
+  write_section("Faults", "make faults REPORT=1", lines)
+}
+cat(sprintf("%d passed, %d failed, %d skipped\n", numbers_of[1L], numbers_of[2L], numbers_of[3L]))
+quit(status = as.integer(any(!good)))
