@@ -49,9 +49,11 @@ cross() {
 mkdir -p .build
 case $what in
   native)
+    # shellcheck disable=SC2048
     for switch in ${*:-$switches all posix}; do run_native "$switch" "${CC:-cc}" "$(options "$switch")" "" "$touched"; done
     ;;
   cross)
+    # shellcheck disable=SC2048
     for machine in ${*:-armhf s390x musl}; do
       case $machine in
         armhf) cross armhf arm-linux-gnueabihf-gcc qemu-arm-static ;;
