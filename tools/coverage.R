@@ -85,7 +85,7 @@ instrument_all <- function() {
                sprintf("  seen <- logical(%d)", nrow(table)),
                "  function(i) if (!seen[i]) {",
                "    seen[i] <<- TRUE",
-               sprintf("    suppressWarnings(tryCatch(cat(i, \"\\n\", file = \"%s\", append = TRUE), error = function(e) NULL))", hits),
+               sprintf("    suppressWarnings(tryCatch(cat(i, \"\\n\", file = \"%s\", append = TRUE), error = function(e) 0))", hits),
                "  }", "})"), file.path(copy, "R", "a-hit.R"))
 }
 
@@ -99,7 +99,8 @@ build <- function() {
   file.copy(c("DESCRIPTION", "NAMESPACE", "LICENSE", "R", "src", "inst"), copy, recursive = TRUE)
   unlink(list.files(file.path(copy, "src"), "\\.(o|so)$", full.names = TRUE))
   instrument_all()
-  writeLines(c("CC = clang", paste("CFLAGS = -g -O1", flags), "SHLIB_LDFLAGS = -shared -fprofile-instr-generate"), file.path(top, "Makevars"))
+  writeLines(c("CC = clang", paste("CFLAGS = -g -O1", flags), "SHLIB_LDFLAGS = -shared -fprofile-instr-generate"),
+             file.path(top, "Makevars"))
   must("R", c("CMD", "INSTALL", "--no-docs", "--no-test-load", "-l", lib, copy),
        env = c("MAKE='make -j2'", paste0("R_MAKEVARS_USER=", top, "/Makevars")), stdout = file.path(top, "install.log"),
        stderr = file.path(top, "install.log"))
@@ -157,7 +158,8 @@ summarize <- function(d, title) {
   per$share <- 100 * per$reached / per$all
   low <- per[per$share < 95, ]
   low <- low[order(low$share), ]
-  list(text = c(sprintf("- %s: %d of %d lines reached, %.1f %%", title, sum(per$reached), sum(per$all), 100 * sum(per$reached) / sum(per$all)),
+  reached <- sum(per$reached)
+  list(text = c(sprintf("- %s: %d of %d lines reached, %.1f %%", title, reached, nrow(d), 100 * reached / nrow(d)),
                 if (nrow(low)) sprintf("  below 95 %%: %s", paste(sprintf("%s %.0f %%", low$file, low$share), collapse = ", "))),
        missed = d[d$count == 0L, ])
 }
