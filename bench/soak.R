@@ -3,7 +3,7 @@
 #   Rscript bench/soak.R [kills] [interrupts] [maps] [deaths]
 library(sharedmem)
 source("bench/soak-effects.R")
-source("bench/reliability.R")
+source("tools/reliability.R")
 args <- as.numeric(commandArgs(TRUE))
 want <- c(kills = 1000, interrupts = 1000, maps = 10000, deaths = 1000)
 want[seq_along(args)] <- args
@@ -230,4 +230,4 @@ if (want[["maps"]] > 0) soak_maps(want[["maps"]])
 soak_many_workers()
 soak_dead_master(5)
 
-reliability_section("Soak", "make soak", lines)
+write_section("Soak", "make soak", lines)

@@ -94,8 +94,8 @@ text_run <- function(seed, name, bin) {
 }
 # Bare elements, from any place on and in any number.
 bare_run <- function() {
-  types <- list(f8 = list("double", 8L), f4 = list("double", 4L), i1 = list("integer", 1L), i2 = list("integer", 2L), i4 = list("integer", 4L),
-                c16 = list("complex", 16L), raw = list("raw", 1L))
+  types <- list(f8 = list("double", 8L), f4 = list("double", 4L), i1 = list("integer", 1L), i2 = list("integer", 2L),
+                i4 = list("integer", 4L), c16 = list("complex", 16L), raw = list("raw", 1L))
   dtype <- pick(names(types))
   size <- types[[dtype]][[2L]]
   bytes <- as.raw(sample.int(256L, sample(0:200, 1L), TRUE) - 1L)
@@ -124,7 +124,8 @@ bare_run <- function() {
 taken <- 0
 fuzz_loop(function() {
   unlink(list.files(dir, full.names = TRUE))
-  taken <<- taken + switch(sample.int(5L, 1L), npy_run(), npz_run(), text_run(desc, "x.desc", "x.bin"), text_run(filematrix, "x.desc.txt", "x.bmat"),
+  taken <<- taken + switch(sample.int(5L, 1L), npy_run(), npz_run(), text_run(desc, "x.desc", "x.bin"),
+                            text_run(filematrix, "x.desc.txt", "x.bmat"),
                            bare_run())
 })
 if (runs_done() > 500 && taken < runs_done() / 20) cat("finding: nearly nothing is taken\n")
