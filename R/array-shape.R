@@ -3,6 +3,15 @@
 #' @export
 length.shared_array <- function(x) .Call(ffi_array_length, x)
 
+#' @exportS3Method base::lengths
+lengths.shared_array <- function(x, use.names = TRUE) {
+  ones <- rep(1L, length(x))
+  dim(ones) <- dim(x)
+  if (!use.names) return(ones)
+  if (is.null(dim(x))) names(ones) <- names(x) else dimnames(ones) <- dimnames(x)
+  ones
+}
+
 #' @export
 dim.shared_array <- function(x) .Call(ffi_array_dim, x)
 
