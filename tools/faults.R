@@ -26,7 +26,8 @@ errors <- list(malloc = "ENOMEM", calloc = "ENOMEM", realloc = "ENOMEM", fork = 
                pidfd_open = c("EMFILE", "EPERM", "ENOSYS"), process_vm_readv = c("EPERM", "ESRCH"), pthread_create = "EAGAIN",
                open64 = c("EMFILE", "ENOENT"), pipe2 = "EMFILE", pread64 = c("EINTR", "EIO"), pwrite64 = c("EINTR", "ENOSPC"),
                shm_open = "EACCES", pthread_mutex_init = "ENOMEM", madvise = "EINVAL", send = c("EINTR", "EPIPE", "EAGAIN"))
-numbers <- c(EPERM = 1L, ENOENT = 2L, ESRCH = 3L, EINTR = 4L, EIO = 5L, EAGAIN = 11L, ENOMEM = 12L, EACCES = 13L, EINVAL = 22L, EMFILE = 24L,
+numbers <- c(EPERM = 1L, ENOENT = 2L, ESRCH = 3L, EINTR = 4L, EIO = 5L, EAGAIN = 11L, ENOMEM = 12L, EACCES = 13L, EINVAL = 22L,
+             EMFILE = 24L,
              ENOSPC = 28L, EPIPE = 32L, ENOSYS = 38L, EOPNOTSUPP = 95L)
 programs <- c("map", "retries", "region", "background", "array", "argsort")
 
@@ -44,7 +45,8 @@ run_plan <- function(plan, until = Inf) {
     unlink(files)
     write.table(transform(plan[from:nrow(plan), c("program", "fn", "depth", "at", "errno")], errno = ifelse(at > 0, numbers[errno], 0L)),
                 files[1L], col.names = FALSE, row.names = FALSE, quote = FALSE)
-    system(sprintf("LD_PRELOAD=%s setsid sh -c 'echo $$ >%s; exec \"%s\" --vanilla tools/faults/driver.R %s %s' >%s 2>&1 &", shim, files[4L],
+    system(sprintf("LD_PRELOAD=%s setsid sh -c 'echo $$ >%s; exec \"%s\" --vanilla tools/faults/driver.R %s %s' >%s 2>&1 &",
+                   shim, files[4L],
                    file.path(R.home("bin"), "Rscript"), files[1L], files[2L], files[3L]))
     seen <- 0L
     heard <- passed_since()
@@ -101,10 +103,12 @@ set.seed(seed)
 cases <- do.call(rbind, lapply(seq_len(nrow(counts)), function(i) {
   n <- counts$calls[i] # a few more than counted: how often processes wait differs
   at <- if (n <= 40L) seq_len(n) else sort(unique(c(1:10, sample.int(n, 30L))))
-  expand.grid(program = counts$program[i], fn = counts$fn[i], depth = counts$depth[i], at = at, errno = errors[[counts$fn[i]]], stringsAsFactors = FALSE)
+  expand.grid(program = counts$program[i], fn = counts$fn[i], depth = counts$depth[i], at = at,
+              errno = errors[[counts$fn[i]]], stringsAsFactors = FALSE)
 }))
 # what has failed once comes first
-known <- data.frame(program = c("retries", "map", "map", "background"), fn = c("process_vm_readv", "process_vm_readv", "malloc", "process_vm_readv"),
+known <- data.frame(program = c("retries", "map", "map", "background"),
+                    fn = c("process_vm_readv", "process_vm_readv", "malloc", "process_vm_readv"),
                     depth = 0L, at = c(1L, 2L, 2L, 1L), errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH"))
 cases <- rbind(known, cases[sample.int(nrow(cases)), ])
 cat(sprintf("%d calls and errors to fail with, in an order of seed %d\n", nrow(cases), seed))
@@ -112,7 +116,8 @@ done <- run_plan(cases, limit)
 done <- done[!is.na(done$verdict), ]
 good <- done$verdict %in% c("right", "error")
 bad <- done[!good, ]
-for (i in seq_len(nrow(bad))) with(bad[i, ], cat(sprintf("FAILED  %s: call %d of %s at depth %d gives %s: %s %s\n", program, at, fn, depth, errno, verdict, text)))
+for (i in seq_len(nrow(bad))) with(bad[i, ], cat(sprintf("FAILED  %s: call %d of %s at depth %d gives %s: %s %s\n",
+                                        program, at, fn, depth, errno, verdict, text)))
 print(table(done$fn, done$verdict))
 numbers_of <- c(sum(good), sum(!good), 0L)
 if (nzchar(Sys.getenv("COUNTS"))) writeLines(paste(numbers_of, collapse = " "), Sys.getenv("COUNTS"))
@@ -122,12 +127,15 @@ if ("--report" %in% args) {
   row <- function(...) paste0("| ", paste(..., sep = " | "), " |")
   of <- function(fn, what) sum(done$fn == fn & done$verdict %in% what)
   fns <- names(errors)[names(errors) %in% done$fn]
-  lines <- c(sprintf(paste("Single calls that sharedmem.so made in six small programs (a map with critical, ordered and reduce; retries; a region;",
-                           "background; arrays and files; argsort) failed, %d of %d in an order of seed %d, in the session and in what it forks (depth 1)",
-                           "and what these fork (depth 2). Right: the result was right all the same. Error: an R error of the package's. After each the session ran",
+  lines <- c(sprintf(paste("Single calls that sharedmem.so made in six small programs (a map with critical, ordered and reduce;",
+                           "retries; a region; background; arrays and files; argsort) failed, %d of %d in an order of seed %d, in the session and",
+                           "in what it forks (depth 1)",
+                           "and what these fork (depth 2). Right: the result was right all the same. Error: an R error of the package's. After each",
+                           "the session ran",
                            "another map, and no child, descriptor or file in /dev/shm was left."), nrow(done), nrow(cases), seed),
              "", row("function", "errors", "calls failed", "right", "error", "neither"), row("---", "---", "--:", "--:", "--:", "--:"),
-             vapply(fns, function(fn) row(sprintf("`%s`", fn), paste(errors[[fn]], collapse = ", "), of(fn, unique(done$verdict)), of(fn, "right"),
+             vapply(fns, function(fn) row(sprintf("`%s`", fn), paste(errors[[fn]], collapse = ", "), of(fn, unique(done$verdict)),
+                                          of(fn, "right"),
                                           of(fn, "error"), of(fn, c("WRONG", "LEFT", "AFTER", "HANG", "DIED"))), ""),
              "", "Found and mended so far:", "", readLines("tools/faults/FINDINGS.md"))
   write_section("Faults", "make faults REPORT=1", lines)

@@ -2,21 +2,22 @@
 # Fuzzes the core (tests/fuzz/fuzz_*.c, by libFuzzer with the address and undefined-behaviour sanitizers), the glue (r_*.c there, which
 # start an R in themselves) and the package (tools/fuzz-*.R, in a session of their own), one target after another, and prints a table.
 #
-#   tools/fuzz.sh [--seconds=60] [--minimize] [--report] [TARGET...]
+#   tools/fuzz.sh [--seconds=60] [--seed=N] [--minimize] [--report] [TARGET...]
 #
-# --seconds: for each target. --minimize: afterwards tests/fuzz/corpus/ becomes a small set of inputs that reaches every edge that was
+# --seconds: for each target. --seed: of the random numbers, which differ each time otherwise. --minimize: afterwards tests/fuzz/corpus/ becomes a small set of inputs that reaches every edge that was
 # reached. --report: write the section "Fuzzers" of bench/RELIABILITY.md. What is found stays in .build/fuzz/found/.
 # Last line: `N passed, N failed, N skipped`; a target is one check.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
-seconds=60 minimize=0 report=0 targets=""
+seconds=60 seed="" minimize=0 report=0 targets=""
 for arg in "$@"; do
   case $arg in
     --seconds=*) seconds=${arg#*=} ;;
+    --seed=*) seed=${arg#*=} ;;
     --minimize) minimize=1 ;;
     --report) report=1 ;;
-    -*) echo "usage: tools/fuzz.sh [--seconds=N] [--minimize] [--report] [TARGET...]" >&2; exit 2 ;;
+    -*) echo "usage: tools/fuzz.sh [--seconds=N] [--seed=N] [--minimize] [--report] [TARGET...]" >&2; exit 2 ;;
     *) targets="$targets $arg" ;;
   esac
 done
@@ -62,7 +63,7 @@ fuzz_c() {
   # shellcheck disable=SC2086
   $cc $flags $2 -fsanitize=fuzzer tests/fuzz/*_"$1".c $dir/obj/*.o $3 -lm -o "$dir/$1" || { failed "fuzz $1: does not compile"; return; }
   # shellcheck disable=SC2046
-  nice "$dir/$1" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=4000 -malloc_limit_mb=100000000 -print_final_stats=1 \
+  nice "$dir/$1" -seed="${seed:-0}" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=4000 -malloc_limit_mb=100000000 -print_final_stats=1 \
     -artifact_prefix="$dir/found/$1-" "$fresh" $([ -d "$corpus" ] && echo "$corpus") >"$dir/$1.log" 2>&1 </dev/null
   status=$?
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$dir/$1.log" | tail -n 1)
@@ -92,7 +93,7 @@ fuzz_glue() {
 
 # The program prints `N runs, N findings` last.
 fuzz_r() {
-  nice Rscript --vanilla "tools/fuzz-$1.R" --seconds="$seconds" >"$dir/$1.log" 2>&1 </dev/null
+  nice Rscript --vanilla "tools/fuzz-$1.R" --seconds="$seconds" ${seed:+"--seed=$seed"} >"$dir/$1.log" 2>&1 </dev/null
   status=$?
   line=$(tail -n 1 "$dir/$1.log" | sed -n 's/^\([0-9]*\) runs, \([0-9]*\) findings$/\1 \2/p')
   case $status/$line in

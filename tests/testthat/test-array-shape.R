@@ -60,3 +60,8 @@ test_that("an array of one extent has its names as dimnames, and they are subscr
   names(x) <- NULL
   expect_null(names(x))
 })
+
+test_that("lengths() is that of the values, with their names and extents", {
+  values <- list(c(a = 1, b = 2), 1:3, numeric(), matrix(1:4, 2, dimnames = list(c("x", "y"), NULL)), array(1:8, c(2, 2, 2)), c("a", "b"))
+  for (v in values) for (named in c(TRUE, FALSE)) expect_identical(lengths(copy(v), named), lengths(v, named))
+})

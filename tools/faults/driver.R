@@ -1,5 +1,6 @@
 # In a process under the shim: runs the small programs with one call failing in each, as the lines of the plan say:
-#   Rscript driver.R PLAN LOG      PLAN: program function depth at errno, a line each; at = 0: counts calls only, of functions joined by commas
+#   Rscript driver.R PLAN LOG      PLAN: program function depth at errno
+#   each on a line; at = 0: counts calls only, of functions joined by commas
 # A line of LOG for each line of the plan, written before (its number) and after (the outcome).
 suppressPackageStartupMessages(library(sharedmem))
 args <- commandArgs(TRUE)
@@ -12,7 +13,8 @@ fault_calls <- function(fn, depth) unlist(.C("fault_calls", fn, as.integer(depth
 # All counts of these functions: function, depth and calls, with colons.
 all_calls <- function(fns) {
   at <- expand.grid(fn = fns, depth = 0:2, stringsAsFactors = FALSE)
-  paste(sprintf("%s:%d:%d", at$fn, at$depth, vapply(seq_len(nrow(at)), function(k) fault_calls(at$fn[k], at$depth[k])[[1L]], 0L)), collapse = " ")
+  paste(sprintf("%s:%d:%d", at$fn, at$depth,
+                vapply(seq_len(nrow(at)), function(k) fault_calls(at$fn[k], at$depth[k])[[1L]], 0L)), collapse = " ")
 }
 
 item <- function(i) switch(i, 1, "two", seq_len(3e5) + 0, as.list(1:40), rep("text", 3e4), full(3, 6))
@@ -106,7 +108,8 @@ for (k in seq_len(nrow(plan))) {
   again <- tryCatch({ if (one$at > 0) programs[[if (one$program == "map") "retries" else "map"]](); NULL }, error = identity)
   if (!is.null(again)) verdict <- "AFTER"
   writeLines(sprintf("end %d\t%s\t%d\t%d\t%s", k, verdict, calls[1L], calls[2L],
-                     if (one$at == 0) counted else paste(c(text, stays, if (!is.null(again)) conditionMessage(again)), collapse = " | ")), log)
+                     if (one$at == 0) counted
+                     else paste(c(text, stays, if (!is.null(again)) conditionMessage(again)), collapse = " | ")), log)
   flush(log)
 }
 writeLines("done", log)
