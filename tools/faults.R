@@ -128,10 +128,10 @@ if ("--report" %in% args) {
   of <- function(fn, what) sum(done$fn == fn & done$verdict %in% what)
   fns <- names(errors)[names(errors) %in% done$fn]
   lines <- c(sprintf(paste("Single calls that sharedmem.so made in six small programs (a map with critical, ordered and reduce;",
-                           "retries; a region; background; arrays and files; argsort) failed, %d of %d in an order of seed %d, in the session",
-                           "and in what it forks (depth 1)",
-                           "and what these fork (depth 2). Right: the result was right all the same. Error: an R error of the package's. After",
-                           "each the session ran",
+                           "retries; a region; background; arrays and files; argsort) failed, %d of %d in an order of seed %d, in the",
+                           "session and in what it forks (depth 1)",
+                           "and what these fork (depth 2). Right: the result was right all the same. Error: an R error of the package's.",
+                           "After each the session ran",
                            "another map, and no child, descriptor or file in /dev/shm was left."), nrow(done), nrow(cases), seed),
              "", row("function", "errors", "calls failed", "right", "error", "neither"), row("---", "---", "--:", "--:", "--:", "--:"),
              vapply(fns, function(fn) row(sprintf("`%s`", fn), paste(errors[[fn]], collapse = ", "), of(fn, unique(done$verdict)),
