@@ -168,7 +168,7 @@ NULL
 #' @rdname WorkerException
 #' @param reason The condition that the worker raised.
 #' @param traceback Character: calls, outermost first.
-#' @param item,rank,pid Integer, or `NA`.
+#' @param item,rank,pid Whole numbers, or `NA`.
 #' @param label Character: the item's name and value, or `NA`.
 #' @export
 WorkerException <- function(reason, traceback = character(), item = NA_integer_, rank = NA_integer_,

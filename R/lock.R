@@ -74,7 +74,8 @@ print.sharedmem_section <- function(x, ...) {
 #' workers of [MapReduce()], [background()] and `parallel::mclapply()` alike; make it before they are forked. It lies in shared memory
 #' and goes where a shared array goes: to workers of a [fork_server()] and other processes of this machine, too.
 #' Where the process that holds it waits for the one that asks (a map or region inside `lock()`), asking is an error that names the
-#' holder; around `parallel::mclapply()`, whose children are not known to this package, it would be a wait without end.
+#' holder; around `parallel::mclapply()`, whose children are not known to this package, and around `background()$wait()`, whose
+#' process may ask before anybody waits for it, it would be a wait without end.
 #'
 #' @return A function of class `sharedmem_lock`. Entering it twice in one process is an error of class
 #'   `sharedmem_lock_error`, not a deadlock; so is the use of a saved one.

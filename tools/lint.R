@@ -298,6 +298,18 @@ check_test_names <- function() {
       if (!any(grepl('#include "check.h"', readLines(f), fixed = TRUE))) at(f, 1L, "does not use check.h"))))
 }
 
+# The last column of the table of promises names a test: "file: its sentence".
+check_promises <- function() {
+  text <- readLines("bench/RELIABILITY.md")
+  rows <- grep("^\\| ", text[match("## Promises", text):length(text)], value = TRUE)[-(1:2)]
+  shown <- sub(".*\\| (.*) \\|$", "\\1", rows)
+  file <- sprintf("tests/testthat/test-%s.R", sub(":.*", "", shown))
+  there <- mapply(function(f, sentence) file.exists(f) && any(grepl(sprintf('"%s"', sentence), readLines(f), fixed = TRUE)),
+                  file, sub("^[^:]*: ", "", shown))
+  c(if (length(rows) < 10L) "bench/RELIABILITY.md: the table of promises is not found",
+    sprintf("bench/RELIABILITY.md: there is no test \"%s\"", shown[!there]))
+}
+
 # Differences from .clang-format; NA where there is no clang-format.
 check_format <- function() {
   if (!nzchar(Sys.which("clang-format"))) return(NA)
@@ -328,6 +340,7 @@ checks <- list(
   "no file outgrows 500 lines" = check_file_length,
   "no function outgrows 80 lines" = check_function_length,
   "nothing is left to do in the code" = check_leftovers,
+  "every promise in bench/RELIABILITY.md has its test" = check_promises,
   "every export has a page" = check_exports_documented,
   "objects use no symbol of tools/NONAPI.txt" = check_symbols)
 
