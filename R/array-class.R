@@ -96,6 +96,7 @@ load_bit64 <- function(classes) {
 
 # Doubles in the order of the 64-bit integers whose bits `value` holds; NA for NA. Whole numbers below 2^53 as they are.
 int64_key <- function(value) {
+  if (!length(value)) return(numeric())
   half <- readBin(writeBin(as.vector(unclass(value)), raw(), endian = "little"), "integer", 2L * length(value), endian = "little")
   low <- half[c(TRUE, FALSE)]
   high <- as.double(half[c(FALSE, TRUE)])

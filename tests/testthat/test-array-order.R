@@ -33,3 +33,13 @@ test_that("all.equal() compares values", {
   expect_true(all.equal(x, copy(c(1, 2))))
   expect_type(all.equal(x, c(1, 3)), "character")
 })
+
+test_that("what has no elements has an order of none, whatever its dtype", {
+  for (dtype in c("f8", "f4", "i8", "i4", "u1", "u4", "b1", "c16", "S3")) {
+    x <- empty(0, dtype)
+    for (last in c(NA, TRUE, FALSE)) expect_identical(order(x, na.last = last), integer())
+    expect_length(sort(x), 0L)
+    expect_length(rank(x), 0L)
+    if (dtype == "i8") expect_identical(xtfrm(x), numeric())
+  }
+})
