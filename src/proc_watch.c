@@ -54,7 +54,7 @@ static void *watch(void *arg) {
 static void shut(sm_sentinel *s) {
   if (s->heeds) sm_proc_heed(false);
   close(s->stop[0]);
-  close(s->stop[1]);
+  if (s->stop[1] >= 0) close(s->stop[1]);
   free(s);
 }
 
@@ -86,7 +86,13 @@ sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const sm_watched *me
 bool sm_watch_stop(sm_sentinel *s) {
   if (!s) return false;
   if (s->owner == sm_pid()) {
-    while (write(s->stop[1], "", 1) < 0 && errno == EINTR) {}
+    ssize_t n;
+    do n = write(s->stop[1], "", 1);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) { /* the end of the pipe tells it, too, unless a child holds it */
+      close(s->stop[1]);
+      s->stop[1] = -1;
+    }
     pthread_join(s->thread, NULL);
   }
   bool told = s->told;

@@ -65,7 +65,7 @@ static void finish(r_drive *d) {
   r_map *m = d->m;
   d->finished = true;
   r_team_relay_output(&m->team, true);
-  if (!d->failed && !d->stopped && m->done < m->nitems)
+  if (!d->failed && !atomic_load(&m->queue->stop) && m->done < m->nitems)
     r_abort("sharedmem_channel_error", "%.0f items have neither a result nor an error", (double)(m->nitems - m->done));
   uint64_t suppressed[2] = {0, 0};
   for (int i = 0; i < m->np; i++)
