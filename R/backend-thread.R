@@ -25,7 +25,7 @@ here_loop <- function(func, sequence, run, here, reduce, ...) {
   failure <- NULL
   repeat {
     end <- if (get_debug()) here_items(frame, run, here, reduce, failure)
-           else tryCatch(here_items(frame, run, here, reduce, failure), stackOverflowError = function(e) here_overflow(e, run, here))
+           else catch_overflow(here_items(frame, run, here, reduce, failure), function(e) here_overflow(e, run, here))
     if (is.null(end$type)) return(end)
     failure <- end
   }
@@ -48,7 +48,6 @@ here_items <- function(frame, run, here, reduce, failure) {
   else withCallingHandlers(eval(loop), error = abandon)
 }
 
-# Where a stack is full R looks for exiting handlers alone.
 here_overflow <- function(e, run, here) {
   since <- .Call(ffi_here_since, run$map)
   if (is.na(since)) stop(e)

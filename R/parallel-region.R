@@ -169,7 +169,7 @@ region_run <- function(p, state, code, frame) {
     value
   }, error = function(e) if (!debug) owner_error(e, ptr, id),
   interrupt = function(i) if (.Call(ffi_region_failed, ptr)) region_unwind(id))
-  out <- withRestarts(if (debug) braces_here() else tryCatch(braces_here(), stackOverflowError = function(e) owner_error(e, ptr, id)),
+  out <- withRestarts(if (debug) braces_here() else catch_overflow(braces_here(), function(e) owner_error(e, ptr, id)),
                       sharedmem_region = function() NULL)
   end <- .Call(ffi_region_collect, ptr)
   region_settle(p$var, ptr, out, end)
@@ -275,7 +275,7 @@ region_main <- function(p, ptr, nproc, plan, seeds, code, frame) {
     worker_setup(plan)
     region_place(p, rank, nproc)
     set.seed(seeds[rank + 1L]) # of the same kind as rank 0's
-    tryCatch(withCallingHandlers({
+    catch_overflow(withCallingHandlers({
       eval(code, frame)
       .Call(ffi_region_leave, ptr)
       send("result")(list(partial = variables_partial(p$var), suppressed = suppressed))
@@ -284,7 +284,7 @@ region_main <- function(p, ptr, nproc, plan, seeds, code, frame) {
     warning = function(w) relay(w, 1L),
     message = function(m) relay(m, 2L),
     progression = function(p) relay_progression(p, send("condition"))),
-    stackOverflowError = function(e) fail(e, character())) # where a stack is full R looks for exiting handlers alone
+    function(e) fail(e, character()))
   }
   before <- geterrmessage()
   list(main = main, jumped = function() fail(jump_reason(before), character()))

@@ -56,6 +56,9 @@ calls_of_item <- function(calls, last, after = quote(func(item, ...)), behind = 
   vapply(calls, function(cl) deparse(cl, nlines = 1L, width.cutoff = 80L)[1L], "")
 }
 
+# Where a stack is full R calls exiting handlers alone, so handler(e) runs when the frames of expr have been left.
+catch_overflow <- function(expr, handler) tryCatch(expr, stackOverflowError = handler)
+
 # ---- in the owner ----
 
 # give(cond) raises a member's condition here, up to the limit; end(suppressed) says how many were not, those that the members

@@ -1,12 +1,13 @@
 # What runs in a forked worker, at the R level.
 
 # The error of an item: what worker_failed() will need, once the stack has been left so that the item's on.exit()
-# code runs.
-worker_error <- function(e, collect) {
+# code runs. overflow: it has been left already.
+worker_error <- function(e, collect, overflow = FALSE) {
   if (!collect || inherits(e, "StopProcessGroup")) .Call(ffi_worker_stop_all)
   n <- sys.nframe()
-  traceback <- tryCatch(calls_of_item(sys.calls(), n - 2L, quote(worker_items(frame, sequence, collect)), 2L),
-                        error = function(e) character())
+  traceback <- if (overflow) character()
+               else tryCatch(calls_of_item(sys.calls(), n - 2L, quote(worker_items(frame, sequence, collect)), 2L),
+                             error = function(e) character())
   if (.Call(ffi_worker_returned)) list(unsendable(e), character()) else list(e, traceback)
 }
 
@@ -49,16 +50,10 @@ worker_jumped <- function() {
 worker_loop <- function(func, sequence, collect, ...) {
   frame <- environment()
   repeat {
-    failed <- tryCatch(worker_items(frame, sequence, collect), stackOverflowError = function(e) worker_overflow(e, collect))
+    failed <- catch_overflow(worker_items(frame, sequence, collect), function(e) worker_error(e, collect, TRUE))
     if (isTRUE(failed)) break
     if (!is.null(failed)) worker_failed(failed[[1L]], failed[[2L]], collect)
   }
-}
-
-# Where a stack is full R looks for exiting handlers alone.
-worker_overflow <- function(e, collect) {
-  if (!collect) .Call(ffi_worker_stop_all)
-  list(if (.Call(ffi_worker_returned)) unsendable(e) else e, character())
 }
 
 worker_items <- function(frame, sequence, collect) {
