@@ -30,10 +30,10 @@ size_t sm_descriptor_size(int ndim, const char *path) {
   return extents_end((uint32_t)ndim) + (path ? FILE_HEAD + (strlen(path) + 8) / 8 * 8 : 0);
 }
 
-/* Over n bytes, a multiple of 8, the field `check` left out. */
+/* Over the whole words of n bytes, the field `check` left out. */
 static uint64_t checksum(const uint8_t *buf, size_t n) {
   uint64_t h = 0x9E3779B97F4A7C15u;
-  for (size_t i = 0; i < n; i += 8) {
+  for (size_t i = 0; i + 8 <= n; i += 8) {
     if (i == offsetof(sm_descriptor, check)) continue;
     uint64_t w;
     memcpy(&w, buf + i, 8);
@@ -44,13 +44,17 @@ static uint64_t checksum(const uint8_t *buf, size_t n) {
 }
 
 /* Field 22 of /proc/<pid>/stat; 0 if there is none. */
-static uint64_t process_start(long pid) {
-  char path[40], text[1024];
-  snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-  if (!sm_read_text(path, text, sizeof text)) return 0;
-  const char *p = strrchr(text, ')'); /* the name before it may hold anything */
-  for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
+static uint64_t process_start(pid_t pid) {
+  char text[1024];
+  const char *p = sm_pid_stat(pid, text, sizeof text);
+  for (int field = 3; p && field < 22; field++) p = strchr(p + 1, ' ');
   return p ? strtoull(p + 1, NULL, 10) : 0;
+}
+
+uint64_t sm_descriptor_seal(void *buf, size_t n) {
+  uint64_t check = checksum(buf, n);
+  if (n >= sizeof(sm_descriptor)) memcpy((char *)buf + offsetof(sm_descriptor, check), &check, sizeof check);
+  return check;
 }
 
 void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, const sm_descriptor_file *file, void *buf) {
@@ -58,7 +62,7 @@ void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, const sm_descript
   static uint64_t started = 0;
   pid_t self = sm_pid();
   if (known != self) {
-    started = process_start((long)self);
+    started = process_start(self);
     known = self;
   }
   memcpy(d->magic, "SHRDARR", 8);
@@ -75,8 +79,7 @@ void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, const sm_descript
     memcpy(p, file, FILE_HEAD);
     memcpy(p + FILE_HEAD, file->path, strlen(file->path));
   }
-  d->check = checksum(buf, d->size);
-  memcpy((char *)buf + offsetof(sm_descriptor, check), &d->check, sizeof d->check);
+  d->check = sm_descriptor_seal(buf, d->size);
 }
 
 /* What stands behind the extents. */

@@ -43,6 +43,9 @@ size_t sm_descriptor_size(int ndim, const char *path);
  * the extents and the file to buf of sm_descriptor_size(d->ndim, file->path) bytes. */
 void sm_descriptor_write(sm_descriptor *d, const int64_t *dim, const sm_descriptor_file *file, void *buf);
 
+/* Put the check of n bytes into them, where they are enough for the struct, and give it: the last step of writing. */
+uint64_t sm_descriptor_seal(void *buf, size_t n);
+
 /* Read n bytes into *d, dim[SM_DESCRIPTOR_NDIM] and *file, whose path lies in buf; *nbytes: the array's size. SM_EFORMAT if they are no
  * descriptor. */
 int sm_descriptor_read(const void *buf, size_t n, sm_descriptor *d, int64_t *dim, sm_descriptor_file *file, size_t *nbytes);

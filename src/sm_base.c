@@ -49,17 +49,19 @@ bool sm_read_text(const char *path, char *buf, size_t size) {
   return have > 0;
 }
 
-#ifdef __linux__
-static bool is_zombie(pid_t pid) {
-  char path[40], text[256];
+const char *sm_pid_stat(pid_t pid, char *buf, size_t size) {
+  char path[40];
   snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-  if (!sm_read_text(path, text, sizeof text)) return false;
-  const char *p = strrchr(text, ')'); /* the name before it may hold anything */
-  return p && p[1] == ' ' && (p[2] == 'Z' || p[2] == 'X');
+  if (!sm_read_text(path, buf, size)) return NULL;
+  const char *p = strrchr(buf, ')'); /* the name before it may hold anything */
+  return p ? p + 1 : NULL;
 }
-#else
-static bool is_zombie(pid_t pid) { return (void)pid, false; }
-#endif
+
+static bool is_zombie(pid_t pid) {
+  char text[256];
+  const char *p = sm_pid_stat(pid, text, sizeof text);
+  return p && p[0] == ' ' && (p[1] == 'Z' || p[1] == 'X');
+}
 
 bool sm_pid_gone(pid_t pid) {
   siginfo_t ended;

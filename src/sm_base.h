@@ -56,6 +56,9 @@ pid_t sm_pid(void);
  * it. Of a process that is no child of this one the end may be seen only once its parent has reaped it (not on Linux). */
 bool sm_pid_gone(pid_t pid);
 
+/* What /proc/<pid>/stat says behind the name of the process, as a string in buf; NULL where there is none (Linux). */
+const char *sm_pid_stat(pid_t pid, char *buf, size_t size);
+
 /* The text of a small file as a string, cut at size - 1 bytes; false if it cannot be read or is empty. */
 bool sm_read_text(const char *path, char *buf, size_t size);
 

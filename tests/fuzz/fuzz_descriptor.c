@@ -25,18 +25,6 @@ static void finish(void) {
   if (own) unlink(file_path);
 }
 
-/* What sm_descriptor_write() computes, for bytes that it would not write. */
-static void put_check(uint8_t *buf, size_t n) {
-  uint64_t h = 0x9E3779B97F4A7C15u, w;
-  for (size_t i = 0; i + 8 <= n; i += 8) {
-    if (i == offsetof(sm_descriptor, check)) continue;
-    memcpy(&w, buf + i, 8);
-    h = (h ^ w) * 0xBF58476D1CE4E5B9u;
-    h ^= h >> 29;
-  }
-  if (n >= sizeof(sm_descriptor)) memcpy(buf + offsetof(sm_descriptor, check), &h, 8);
-}
-
 /* A good descriptor of one of three memories, of which the input changes any field; n bytes of it in buf. */
 static size_t take_descriptor(fuzz_in *in, uint8_t *buf) {
   uint8_t of = take_u8(in) % 3, ndim = take_u8(in) % 5;
@@ -73,7 +61,7 @@ static size_t take_descriptor(fuzz_in *in, uint8_t *buf) {
     uint32_t v = (uint32_t)n;
     memcpy(buf + offsetof(sm_descriptor, size), &v, 4);
   }
-  if (take_u8(in) < 230) put_check(buf, n);
+  if (take_u8(in) < 230) sm_descriptor_seal(buf, n);
   return n;
 }
 

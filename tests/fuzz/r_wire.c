@@ -283,17 +283,6 @@ static void frame(fuzz_in *in) {
 
 /* ---- handles ---- */
 
-static void put_check(uint8_t *buf, size_t n) {
-  uint64_t h = 0x9E3779B97F4A7C15u, w;
-  for (size_t i = 0; i + 8 <= n; i += 8) {
-    if (i == offsetof(sm_descriptor, check)) continue;
-    memcpy(&w, buf + i, 8);
-    h = (h ^ w) * 0xBF58476D1CE4E5B9u;
-    h ^= h >> 29;
-  }
-  if (n >= sizeof(sm_descriptor)) memcpy(buf + offsetof(sm_descriptor, check), &h, 8);
-}
-
 static SEXP hex_of(const uint8_t *p, size_t n) {
   static char text[20000];
   for (size_t i = 0; i < n && 2 * i + 2 < sizeof text; i++) snprintf(text + 2 * i, 3, "%02x", p[i]);
@@ -330,7 +319,7 @@ static SEXP read_handle(void *data) {
   }
   memcpy(&d, buf, sizeof d);
   if (d.kind == SM_SEGMENT_FILE || d.pid != getpid()) return R_NilValue; /* files and processes of others are none of the input's */
-  if (take_u8(in) < 240) put_check(buf, n);
+  if (take_u8(in) < 240) sm_descriptor_seal(buf, n);
   SEXP name = PROTECT(Rf_allocVector(STRSXP, 2));
   SET_STRING_ELT(name, 0, hex_of(buf, n));
   SEXP m = take_u8(in) & 1 ? R_NilValue : meta[take_below(in, METAS)];
