@@ -91,6 +91,14 @@ static const char *fork_advice(int rc) {
   return rc == -EAGAIN ? "; use fewer workers, or raise the limit of processes (ulimit -u)" : "";
 }
 
+/* rank: of the worker that could not be started, -1 for the template. */
+static void abort_start(r_map *m, int rank, int rc) {
+  r_map_end(m);
+  if (rank < 0)
+    r_abort("sharedmem_fork_error", "cannot start what forks the workers' successors: %s%s", sm_error_text(rc), fork_advice(rc));
+  r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", rank + 1, m->np, sm_error_text(rc), fork_advice(rc));
+}
+
 /* Fork workers, the template first, while there are items for them. Each evaluates main(rank), or jumped() after a jump to top
  * level, and ends. */
 SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
@@ -109,11 +117,7 @@ SEXP ffi_map_spawn(SEXP ptr, SEXP main, SEXP jumped) {
     if (rc == 1) r_worker_run(m, i, main, jumped); /* does not return */
     R_CheckUserInterrupt();                        /* forks of a large process take their time; what has started ends with the map */
   }
-  if (rc < 0) {
-    r_map_end(m);
-    if (i < 0) r_abort("sharedmem_fork_error", "cannot start what forks the workers' successors: %s%s", sm_error_text(rc), fork_advice(rc));
-    r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i + 1, m->np, sm_error_text(rc), fork_advice(rc));
-  }
+  if (rc < 0) abort_start(m, i, rc);
   r_team_end_forks(&m->team, m->from_owner);
   return R_NilValue;
 }
@@ -157,10 +161,7 @@ SEXP ffi_map_spawn_served(SEXP ptr) {
   r_map *m = r_map_get(ptr);
   int rc = 0, i = -1;
   while (rc == 0 && ++i < m->np && (i == 0 || !all_begun(m))) rc = r_template_respawn(&m->team, i);
-  if (rc < 0) {
-    r_map_end(m);
-    r_abort("sharedmem_fork_error", "cannot start worker %d of %d: %s%s", i + 1, m->np, sm_error_text(rc), fork_advice(rc));
-  }
+  if (rc < 0) abort_start(m, i, rc);
   r_team_end_forks(&m->team, false);
   return R_NilValue;
 }

@@ -116,17 +116,17 @@ SEXP ffi_region_join(SEXP nproc, SEXP fd, SEXP owner) {
 
 bool r_region_fail(r_region *r, int rank) {
   uint32_t none = 0;
-  bool first = atomic_compare_exchange_strong(&r->ctl->team.failed, &none, (uint32_t)rank + 1);
+  atomic_compare_exchange_strong(&r->ctl->team.failed, &none, (uint32_t)rank + 1);
   sm_barrier_wake_all(&r->ctl->barrier);
   sm_schedule_wake_all(r->schedule.shm);
-  return first;
+  return atomic_load(&r->ctl->team.failed) == (uint32_t)rank + 1;
 }
 
-/* True where this process is the first to fail, also where it says so again: a handler that runs on a full stack may fail itself. */
+/* A handler that runs on a full stack may fail itself, so one process may say it twice. */
 SEXP ffi_region_fail(SEXP ptr) {
   r_region *r = r_region_get(ptr, "fail");
   r_region_stop_sentinel(r);
-  return Rf_ScalarLogical(r_region_fail(r, r->rank) || atomic_load(&r->ctl->team.failed) == (uint32_t)r->rank + 1);
+  return Rf_ScalarLogical(r_region_fail(r, r->rank));
 }
 
 void r_region_stop_sentinel(r_region *r) {

@@ -49,7 +49,7 @@ typedef struct {
 /* The region behind its external pointer, in a process that is of it. Raises sharedmem_region_error. */
 r_region *r_region_get(SEXP ptr, const char *what);
 
-/* Set the failure flag, if nobody has, and wake everybody. True where this call set it. */
+/* Set the failure flag, if nobody has, and wake everybody. True where it is `rank` that failed first, also where that is said again. */
 bool r_region_fail(r_region *r, int rank);
 
 /* What a member does right after its fork. Does not return. */
