@@ -103,6 +103,7 @@ model:
 model-quick:
 	@tools/setup.sh model
 	@tools/model.sh quick '$(CASES)'
+
 ## fuzz         every fuzz target for SECONDS=60 each (ONLY="a b": some; REPORT=1: writes to bench/RELIABILITY.md; MINIMIZE=1: the corpora)
 fuzz: install
 	@tools/setup.sh lint

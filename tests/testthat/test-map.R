@@ -293,7 +293,7 @@ test_that("a session without stdin maps as any other", {
   expect_identical(readRDS(out), list(1L, 2L, 3L))
 })
 
-test_that("a pool lets go of a map's function, items and results", {
+test_that("a pool lets go of a map's function and items", {
   gone <- character()
   watched <- function(name) {
     e <- new.env()
