@@ -134,14 +134,24 @@ print.sharedmem_region <- function(x, ...) {
 
 # ---- running a region ----
 
+# The interrupt by which the sentinel says that a member has failed may come anywhere until the region has ended. It ends the braces,
+# or nothing where these have ended.
 region_run <- function(p, state, code, frame) {
   if (!is.null(state$ptr))
     abort_class("sharedmem_region_error", "this region runs already: a region inside it needs a Parallel() of its own")
+  withCallingHandlers(region_here(p, state, code, frame), interrupt = function(i)
+    if (.Call(ffi_region_told, state$ptr)) {
+      region_unwind(state$id)
+      tryInvokeRestart("resume")
+    })
+}
+
+region_here <- function(p, state, code, frame) {
   debug <- get_debug()
   nproc <- if (debug) 1L else max(1L, resolve_np(state$requested))
   server <- if (nproc > 1L && !fork_is_safe()) server_instead()
   if (is.null(server) && !fork_is_safe()) nproc <- 1L
-  id <- the$session$regions <- the$session$regions + 1L
+  state$id <- id <- the$session$regions <- the$session$regions + 1L
   budget <- the$worker$budget
   ptr <- served <- NULL
   on.exit({
@@ -164,11 +174,11 @@ region_run <- function(p, state, code, frame) {
     else served <- region_serve(server, p, state, ptr, nproc, seeds, code, braces, frame)
   }
   braces_here <- function() withCallingHandlers({
+    .Call(ffi_region_watch, ptr)
     value <- withVisible(eval(code, frame))
     value$loops <- .Call(ffi_region_leave, ptr)
     value
-  }, error = function(e) if (!debug) owner_error(e, ptr, id),
-  interrupt = function(i) if (.Call(ffi_region_failed, ptr)) region_unwind(id))
+  }, error = function(e) if (!debug) owner_error(e, ptr, id))
   out <- withRestarts(if (debug) braces_here() else catch_overflow(braces_here(), function(e) owner_error(e, ptr, id)),
                       sharedmem_region = function() NULL)
   end <- .Call(ffi_region_collect, ptr)

@@ -175,7 +175,8 @@ SEXP ffi_region_critical(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_end(SEXP);
 SEXP ffi_region_exit(SEXP);
 SEXP ffi_region_fail(SEXP);
-SEXP ffi_region_failed(SEXP);
+SEXP ffi_region_told(SEXP);
+SEXP ffi_region_watch(SEXP);
 SEXP ffi_region_leave(SEXP);
 SEXP ffi_region_loop_begin(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_loop_claim(SEXP);
@@ -342,7 +343,8 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_region_end, 1),
     ROW(ffi_region_exit, 1),
     ROW(ffi_region_fail, 1),
-    ROW(ffi_region_failed, 1),
+    ROW(ffi_region_told, 1),
+    ROW(ffi_region_watch, 1),
     ROW(ffi_region_leave, 1),
     ROW(ffi_region_loop_begin, 6),
     ROW(ffi_region_loop_claim, 1),

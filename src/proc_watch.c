@@ -19,7 +19,8 @@ struct sm_sentinel {
   pthread_t thread;
   pid_t owner;
   int stop[2]; /* pipe: sm_watch_stop() writes to it (a fork of this process may hold its ends, so closing them would tell nothing) */
-  bool told, heeds;
+  atomic_bool told;
+  bool heeds;
   const _Atomic uint32_t *failed;
   bool (*ended)(void *arg, int i);
   void *arg;
@@ -46,7 +47,7 @@ static void *watch(void *arg) {
       }
     if (atomic_load(s->failed) > 1) break;
   }
-  s->told = true;
+  atomic_store(&s->told, true);
   kill(s->owner, SIGINT);
   return NULL;
 }
@@ -83,6 +84,8 @@ sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const sm_watched *me
   return NULL;
 }
 
+bool sm_watch_told(const sm_sentinel *s) { return atomic_load(&s->told); }
+
 bool sm_watch_stop(sm_sentinel *s) {
   if (!s) return false;
   if (s->owner == sm_pid()) {
@@ -95,7 +98,7 @@ bool sm_watch_stop(sm_sentinel *s) {
     }
     pthread_join(s->thread, NULL);
   }
-  bool told = s->told;
-  shut(s);
+  bool told = atomic_load(&s->told);
+  shut(s); /* its system calls: a pending SIGINT is delivered before one returns */
   return told;
 }

@@ -26,7 +26,10 @@ typedef struct {
  * itself; it runs in the thread. NULL if there can be no thread. */
 sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const sm_watched *members, int n, bool (*ended)(void *arg, int i), void *arg);
 
-/* End and join the thread. NULL is allowed. True if it has sent SIGINT. */
+/* Has the thread sent SIGINT, or is it about to? */
+bool sm_watch_told(const sm_sentinel *s);
+
+/* End and join the thread. NULL is allowed. True if it has sent SIGINT, which has been delivered then. */
 bool sm_watch_stop(sm_sentinel *s);
 
 #endif

@@ -14,7 +14,10 @@ static bool member_ended(void *region, int i) {
   return true;
 }
 
-static void watch_members(r_region *r) {
+/* The owner is interrupted from here on if a member fails. */
+SEXP ffi_region_watch(SEXP ptr) {
+  r_region *r = r_region_get(ptr, "watch");
+  if (r->nproc == 1) return R_NilValue;
   sm_watched *watched = (sm_watched *)R_alloc((size_t)r->nproc, sizeof *watched);
   for (int i = 1; i < r->nproc; i++) {
     r_member *m = &r->team.member[i];
@@ -22,6 +25,7 @@ static void watch_members(r_region *r) {
     watched[i - 1] = (sm_watched){m->proc.pid, m->proc.pidfd};
   }
   r->sentinel = sm_watch_start(&r->ctl->team.failed, watched, r->nproc - 1, member_ended, r);
+  return R_NilValue;
 }
 
 static void nothing(void) {}
@@ -41,7 +45,6 @@ static void spawned(r_region *r, int rc, int at) {
   }
   r_team_end_forks(&r->team, false);
   r->ticked_ns = sm_clock_ns();
-  watch_members(r);
 }
 
 /* Fork ranks 1, 2, ...: each evaluates main(rank), or jumped() after a jump to top level, and ends. */

@@ -40,11 +40,12 @@ void r_region_unwind(r_region *r) {
   r_abort("sharedmem_region_error", "the region has failed"); /* not reached: region_unwind() jumps */
 }
 
-/* The owner has been interrupted: because the region has failed? */
-SEXP ffi_region_failed(SEXP ptr) {
-  r_region *r = r_region_get(ptr, "failed");
-  if (r->pid != r->owner) return Rf_ScalarLogical(FALSE);
-  return Rf_ScalarLogical(atomic_load(&r->ctl->team.failed) != 0);
+/* This process has been interrupted: by the sentinel of this region? It tells nothing more then. ptr: also NULL. */
+SEXP ffi_region_told(SEXP ptr) {
+  r_region *r = TYPEOF(ptr) == EXTPTRSXP ? R_ExternalPtrAddr(ptr) : NULL;
+  bool told = r && r->owner == sm_pid() && r->sentinel && sm_watch_told(r->sentinel);
+  if (told) r_region_stop_sentinel(r);
+  return Rf_ScalarLogical(told);
 }
 
 void r_region_tick(r_region *r, SEXP ptr) {

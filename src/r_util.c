@@ -126,17 +126,23 @@ static SEXP check_interrupt(void *unused) {
   return R_NilValue;
 }
 
-static SEXP keep_error(SEXP cond, void *unused) {
-  (void)unused;
-  set_limit_error(cond);
+static SEXP note_interrupt(SEXP cond, void *pending) {
+  *(bool *)pending = true;
+  if (Rf_inherits(cond, "error")) set_limit_error(cond);
   return R_NilValue;
 }
 
-static void look_for_interrupt(void *unused) { R_tryCatchError(check_interrupt, unused, keep_error, NULL); }
-
+/* Not by a jump to top level, which prints an empty line and evaluates options(error=). */
 bool r_interrupt_pending(void *unused) {
+  (void)unused;
+  bool pending = false;
   set_limit_error(NULL);
-  return !R_ToplevelExec(look_for_interrupt, unused) || limit_error;
+  SEXP classes = PROTECT(Rf_allocVector(STRSXP, 2));
+  SET_STRING_ELT(classes, 0, Rf_mkChar("interrupt"));
+  SET_STRING_ELT(classes, 1, Rf_mkChar("error"));
+  R_tryCatch(check_interrupt, NULL, classes, note_interrupt, &pending, NULL, NULL);
+  UNPROTECT(1);
+  return pending;
 }
 
 void r_interrupt_raise(void) {

@@ -240,6 +240,7 @@ test_that("an interrupt ends argsort(), and the next one works", {
   skip_on_cran()
   r <- run_script(quote({
     x <- runif(3e7)
+    options(error = quote(cat("not for interrupts that are caught")))
     system(sprintf("(sleep 0.5; kill -INT %d) &", Sys.getpid()))
     ended <- tryCatch({ repeat argsort(x, np = 2); FALSE }, interrupt = function(e) TRUE)
     threads <- length(list.files("/proc/self/task"))
@@ -247,6 +248,7 @@ test_that("an interrupt ends argsort(), and the next one works", {
   }), timeout = 60)
   expect_true(r$value$ended)
   expect_true(r$value$works)
+  expect_identical(c(r$stdout, r$stderr), character())
   if (dir.exists("/proc/self/task")) expect_lte(r$value$threads, 2)
 })
 

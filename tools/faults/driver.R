@@ -43,6 +43,11 @@ programs <- list(
     }))
     stopifnot(identical(p$var$hits[], rep(1L, 20)), p$var$s == 210)
   },
+  failure = function() { # of a member, while the session computes
+    p <- Parallel(num_threads = 2)
+    e <- tryCatch(with(p, { if (p$rank == 1) stop("here"); repeat NULL }), WorkerException = identity)
+    stopifnot(identical(conditionMessage(e$reason), "here") || expected_error(e$reason))
+  },
   background = function() {
     b <- background(function() list(sum(1:10), numeric(2e5)))
     on.exit(b$cancel()) # after an error on the way it could be waited for again
