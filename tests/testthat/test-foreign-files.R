@@ -116,6 +116,17 @@ test_that("a filematrix is mapped by its files or itself, with its names", {
   }
 })
 
+test_that("files that cannot be read leave no connection open", {
+  before <- getAllConnections()
+  for (end in c(".desc.txt", ".desc", ".npy", ".npz", ".bin")) {
+    path <- file.path(tempdir(), paste0("missing", end))
+    expect_error(suppressWarnings(memmap(path)))
+    expect_error(suppressWarnings(read_npy(path)))
+    expect_error(suppressWarnings(fromfile(path)))
+  }
+  expect_identical(getAllConnections(), before)
+})
+
 test_that("objects of other packages cannot be emptied by mode \"w+\"", {
   skip_if_not_installed("bigstatsr")
   dir <- local_dir()
