@@ -15,32 +15,33 @@ option <- function(name, default) {
   if (length(given)) sub("^[^=]*=", "", given[1L]) else default
 }
 rss <- function() as.numeric(gsub("\\D", "", grep("^VmRSS", readLines("/proc/self/status"), value = TRUE))) / 1024
-left_text <- function(left) paste(names(left), lengths(left), collapse = ", ")
+left_text <- function(left) paste(names(left), lengths(left), vapply(left, function(x) sprintf("(%s)", x[1L]), ""), collapse = ", ")
 # Children that end and names that others have for a moment in /dev/shm are waited for.
 left_at_last <- function(before) {
   wait_until(length(left <- left_since(before)) == 0L, 10)
   left
 }
 
-# ---- the loads: each gives a function that runs it once and is TRUE if all was right, and how often it runs ----
+# ---- the loads: each gives a function that runs it once and is TRUE if all was right ----
 
 loads <- list(
   workers = function(scale) {
-    n <- round(600 * scale)
-    list(about = sprintf("%d workers at once", n), times = 3, run = function() {
+    n <- ceiling(600 * scale)
+    list(about = sprintf("%d workers at once", n), run = function() {
       here <- full(1, 0)
       pids <- MapReduce(np = n)$map(function(i) { # none goes on before all have come
         atomic_add(here, 1, 1)
-        wait_until(here[1] == n, 300)
+        until <- Sys.time() + 300
+        while (here[1] < n && Sys.time() < until) Sys.sleep(0.5) # so many look seldom
         Sys.getpid()
       }, seq_len(n))
       here[1] == n && !anyDuplicated(unlist(pids)) && length(unlist(pids)) == n
     })
   },
   sections = function(scale) {
-    n <- round(1e6 * scale)
+    n <- ceiling(1e6 * scale)
     pool <- MapReduce(np = 2)
-    list(about = sprintf("a map of %d items, each in an ordered section", n), times = 3, run = function() {
+    list(about = sprintf("a map of %d items, each in an ordered section", n), run = function() {
       last <- full(1, 0)
       log <- empty(n, "i4")
       got <- pool$map(function(i) {
@@ -54,9 +55,9 @@ loads <- list(
     })
   },
   items = function(scale) {
-    n <- round(1e7 * scale)
+    n <- ceiling(1e7 * scale)
     pool <- MapReduce(np = 2)
-    list(about = sprintf("a map of %d items, then the same with reduce", n), times = 3, run = function() {
+    list(about = sprintf("a map of %d items, then the same with reduce", n), run = function() {
       kept <- identical(unlist(pool$map(function(i) i, seq_len(n))), seq_len(n))
       sum <- 0
       pool$map(function(i) i, seq_len(n), reduce = function(i) { sum <<- sum + i; NULL })
@@ -64,7 +65,7 @@ loads <- list(
     })
   },
   arrays = function(scale) {
-    n <- round(1e5 * scale)
+    n <- ceiling(1e5 * scale)
     size <- rep_len(c(1, 10, 100, 1000, 5000), n) # doubles; the largest have a descriptor each until these are scarce
     pool <- MapReduce(np = 2)
     right <- function(arrays, add) {
@@ -72,19 +73,19 @@ loads <- list(
       sums <- unlist(pool$map(function(k) { a <- arrays[[k]]; a[] <- a[] + add; sum(a[]) }, seq_len(n)))
       identical(sums, size * (seq_len(n) + add)) && all(vapply(arrays, function(a) a[length(a)], 0) == seq_len(n) + add)
     }
-    list(about = sprintf("%d arrays alive, made by the session, then as many by its workers, all written by workers", n), times = 3,
+    list(about = sprintf("%d arrays alive, made by the session, then as many by its workers, all written by workers", n),
          run = function() {
       mine <- right(lapply(seq_len(n), function(k) full(size[k], k)), 1)
       mine && right(pool$map(function(k) full(size[k], k), seq_len(n)), 2)
     })
   },
   pools = function(scale) {
-    n <- round(100 * scale)
+    n <- ceiling(100 * scale)
     count <- full(n, 0)
     pools <- lapply(seq_len(n), function(k)
       MapReduce(np = 1 + k %% 3, retries = k %% 2, on_error = c("stop", "collect")[1 + k %% 2], timeout = if (k %% 5) Inf else 60))
     job <- function(k) sum(unlist(pools[[k]]$map(function(i) { pools[[k]]$critical(count[k] <- count[k] + 1); i * k }, 1:20)))
-    list(about = sprintf("%d pools: each maps by itself, within a worker of another, and all in background at once", n), times = 5,
+    list(about = sprintf("%d pools: each maps by itself, within a worker of another, and all in background at once", n),
          run = function() {
       count[] <- 0
       alone <- vapply(sample.int(n), function(k) job(k) == 210 * k, NA)
@@ -96,7 +97,7 @@ loads <- list(
   },
   sessions = function(scale) {
     n <- 8
-    items <- round(2000 * scale)
+    items <- ceiling(2000 * scale)
     cluster <- parallel::makePSOCKcluster(n)
     parallel::clusterEvalQ(cluster, {
       library(sharedmem)
@@ -105,7 +106,7 @@ loads <- list(
       before <- snapshot_resources()
     })
     of_each <- function(f, ...) parallel::clusterCall(cluster, f, ...)
-    list(about = sprintf("%d sessions at once, each with maps of %d items that add to the arrays of all", n, items), times = 5,
+    list(about = sprintf("%d sessions at once, each with maps of %d items that add to the arrays of all", n, items),
          run = function() {
       arrays <- of_each(function() full(c(1000, 2), 0)) # each session makes one, and has them all attached
       got <- of_each(function(arrays, items) {
@@ -128,29 +129,31 @@ loads <- list(
   }
 )
 
-# In a session of its own: a load `times` times; the first loads what is kept, and the memory is that after it and after the last.
-run_load <- function(name, scale) {
+# In a session of its own: a load once, then a twentieth of it `again` times, over which the session's memory may not grow: what R's
+# collector keeps goes up and down by more, so it is the least of the second half that counts.
+run_load <- function(name, scale, again = 8) {
   invisible(MapReduce(np = 2)$map(identity, 1:2))
   before <- snapshot_resources()
-  load <- loads[[name]](scale)
   right <- logical()
-  memory <- took <- numeric()
-  for (k in seq_len(load$times)) {
-    took[k] <- system.time(right[k] <- load$run())[["elapsed"]]
-    gc(full = TRUE)
-    memory[k] <- rss()
+  took <- memory <- numeric()
+  for (part in c(1, 1 / 20)) {
+    load <- loads[[name]](scale * part)
+    if (part == 1) about <- load$about
+    for (k in seq_len(if (part == 1) 1 else again)) {
+      took <- c(took, system.time(right <- c(right, load$run()))[["elapsed"]])
+      gc(full = TRUE)
+      memory <- c(memory, rss())
+    }
+    if (!is.null(load$end)) load$end()
   }
-  if (!is.null(load$end)) load$end()
-  times <- load$times
-  about <- load$about
   rm(load)
   left <- left_at_last(before)
-  grown <- memory[times] - memory[1L]
-  verdict <- c(if (!all(right)) "wrong result", if (length(left)) paste("left behind:", left_text(left)),
-               if (grown > 8 + 0.02 * memory[1L]) "memory grows")
-  list(verdict = if (length(verdict)) paste(verdict, collapse = "; ") else "right", rss = memory[times],
-       text = sprintf("%s, %d times: %.1f s each (median); resident memory of the session %.1f MB after the first, %.1f MB after the last",
-                      about, times, median(took), memory[1L], memory[times]))
+  small <- memory[-1L]
+  grown <- min(utils::tail(small, again / 2)) - max(utils::head(small, again / 2))
+  verdict <- c(if (!all(right)) "wrong result", if (length(left)) paste("left behind:", left_text(left)), if (grown > 2) "memory grows")
+  list(verdict = if (length(verdict)) paste(verdict, collapse = "; ") else "right", rss = memory[1L],
+       text = sprintf("%s: %.1f s, the session then has %.0f MB; after a twentieth of it %d times %s MB", about, took[1L], memory[1L],
+                      again, paste(sprintf("%.1f", small), collapse = ", ")))
 }
 
 # ---- the soak: each round is one of these, and all it does follows from the round's seed but for when signals come ----
@@ -343,7 +346,7 @@ ended <- function(r) sprintf("the session %s: %s", if (r$timed_out) "did not end
   sprintf("ended with status %s", r$status) else sprintf("died by signal %s", r$signal), paste(utils::tail(r$stderr, 3L), collapse = " / "))
 
 drive_load <- function(name, scale, file) {
-  r <- finish_script(session(sprintf("answer(run_load('%s', %s))", name, scale), 1200))
+  r <- finish_script(session(sprintf("answer(run_load('%s', %s))", name, scale), 2400))
   v <- if (is.null(r$value)) list(verdict = ended(r), rss = NA_real_, text = name) else r$value
   if (length(r$left)) v$verdict <- paste0(v$verdict, "; ", length(r$left), " processes outlived the session")
   note(file, "load", name, 0L, r$elapsed, 0L, 0L, v$rss, v$verdict, v$text)
@@ -387,8 +390,8 @@ summary_lines <- function(all) {
   memory <- s$rss[!is.na(s$rss)]
   early <- memory[seq_along(memory) <= max(1, length(memory) %/% 10)]
   late <- utils::tail(memory, length(early))
-  c(a, sprintf(paste0("- soak: %d rounds in %.0f s (%s), %d deaths of workers, %d interrupts: %d wrong; resident memory of the session %.1f MB ",
-                      "in the first tenth of the rounds, %.1f MB in the last (medians)"), nrow(s), sum(s$seconds),
+  c(a, sprintf(paste0("- soak: %d rounds in %.0f s (%s), %d deaths of workers, %d interrupts: %d wrong; resident memory of the session ",
+                      "%.1f MB in the first tenth of the rounds, %.1f MB in the last (medians)"), nrow(s), sum(s$seconds),
                paste(kinds, names(kinds), collapse = ", "), sum(s$deaths), sum(s$interrupts), nrow(bad), median(early), median(late)),
     if (nrow(bad)) sprintf("  round %d, %s: %s", bad$round, bad$what, bad$verdict))
 }

@@ -11,8 +11,7 @@ process_table <- function() {
   }
   pids <- grep("^[0-9]+$", list.files("/proc"), value = TRUE)
   stat <- lapply(pids, function(pid)      # nothing where the process has gone meanwhile
-    tryCatch(readLines(file.path("/proc", pid, "stat"), n = 1L, warn = FALSE),
-             error = function(e) NULL, warning = function(w) NULL))
+    tryCatch(suppressWarnings(readLines(file.path("/proc", pid, "stat"), n = 1L)), error = function(e) NULL))
   names(stat) <- pids
   stat <- unlist(stat)
   rest <- strsplit(sub("^.*\\) ", "", stat), " ")      # the command's name may hold anything
