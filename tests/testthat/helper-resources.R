@@ -10,8 +10,9 @@ process_table <- function() {
     return(p)
   }
   pids <- grep("^[0-9]+$", list.files("/proc"), value = TRUE)
-  stat <- lapply(pids, function(pid)      # nothing where the process has gone meanwhile
-    tryCatch(suppressWarnings(readLines(file.path("/proc", pid, "stat"), n = 1L)), error = function(e) NULL))
+  # nothing where the process has gone meanwhile; a handler that left at the warning of file() would leave its connection
+  stat <- lapply(pids, function(pid)
+    tryCatch(suppressWarnings(readLines(file.path("/proc", pid, "stat"), n = 1L, warn = FALSE)), error = function(e) NULL))
   names(stat) <- pids
   stat <- unlist(stat)
   rest <- strsplit(sub("^.*\\) ", "", stat), " ")      # the command's name may hold anything
