@@ -135,3 +135,16 @@ test_that("objects of other packages cannot be emptied by mode \"w+\"", {
   expect_identical(sum(f[]), 4)
   rm(f)
 })
+
+# A handler of warnings that jumps out of file() or unz() loses the connection: R has 128, and no collection frees it.
+test_that("archives that cannot be unpacked leave no connection open", {
+  dir <- local_dir()
+  open <- function() nrow(showConnections(all = TRUE))
+  before <- open()
+  for (k in 1:3) {
+    expect_error(sharedmem:::read_deflated(file.path(dir, "gone.npz"), list(entry = "x", size = 10, packed = 10), 1),
+                 class = "sharedmem_file_error")
+    expect_error(sharedmem:::zip_bytes(file.path(dir, "gone.npz"), 0, 10), class = "sharedmem_file_error")
+  }
+  expect_identical(open(), before)
+})
