@@ -9,7 +9,7 @@ export R_LIBS := $(LIB)$(if $(R_LIBS),:$(R_LIBS))
 SOURCES := DESCRIPTION NAMESPACE $(shell find R src inst man -type f -name '[!.]*' ! -name '*.o' ! -name '*.so' 2>/dev/null)
 BUILT := .build/built
 
-.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture fuzz faults model model-quick lint docs vignettes site cheatsheet bench bench-quick soak sweep coverage clean
+.PHONY: help demo test test-current install check suites native portable sanitize asan tsan valgrind gctorture fuzz faults model model-quick lint docs vignettes site cheatsheet bench bench-quick soak soak-load sweep coverage clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -151,6 +151,11 @@ bench-quick: install
 ## soak         a thousand deaths, interrupts and maps each (some 30 minutes); writes bench/RELIABILITY.md
 soak: install
 	@Rscript bench/soak.R
+
+## soak-load    hundreds of workers, millions of items, and a soak of SECONDS=300 that a RESUME=file goes on with after a stop (ONLY=regex:
+##              some of it; SCALE=0.01: smaller; REPORT=1: writes to bench/RELIABILITY.md); some 30 minutes
+soak-load: install
+	@Rscript --vanilla bench/soak-load.R $(foreach v,SECONDS RESUME ONLY SCALE,$(if $($(v)),--$(shell echo $(v) | tr A-Z a-z)='$($(v))')) $(if $(REPORT),--report)
 
 ## sweep        every export of base R and ten packages called with a shared array; writes bench/SWEEP.md (some 10 minutes)
 sweep: install

@@ -101,8 +101,8 @@ filematrix_types <- c(double8 = "f8", double4 = "f4", integer1 = "i1", integer2 
 
 filematrix_layout <- function(base) {
   info <- paste0(base, ".desc.txt")
-  lines <- tryCatch(readLines(info, n = 100L, warn = FALSE), error = function(e) abort_file(info, "cannot be read"),
-                    warning = function(e) abort_file(info, "cannot be read"))
+  # a handler that left at the warning of file() would leave its connection
+  lines <- tryCatch(suppressWarnings(readLines(info, n = 100L, warn = FALSE)), error = function(e) abort_file(info, "cannot be read"))
   value <- function(name) sub("^[^=]*=", "", c(grep(paste0("^", name, "="), lines, value = TRUE), "?")[1L])
   size <- suppressWarnings(as.numeric(c(value("nrow"), value("ncol"))))
   dtype <- filematrix_types[paste0(value("type"), value("size"))]

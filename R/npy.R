@@ -150,7 +150,7 @@ read_member <- function(file, m, np) {
 read_deflated <- function(file, m, np) {
   damaged <- function(...) abort_file(file, "its deflated bytes are damaged")
   if (m$size > 1032 * m$packed + 1024) abort_file(file, "it promises more bytes than can have been deflated into it")
-  con <- tryCatch(unz(file, m$entry, "rb"), error = damaged, warning = damaged)
+  con <- tryCatch(suppressWarnings(unz(file, m$entry, "rb")), error = damaged)
   on.exit(close(con))
   next_bytes <- function(n) tryCatch(readBin(con, "raw", n), error = damaged, warning = damaged)
   bytes <- next_bytes(min(65536, m$size))
@@ -174,7 +174,7 @@ read_deflated <- function(file, m, np) {
 
 # n bytes from `at` on; an error if the file has not that many.
 zip_bytes <- function(file, at, n) {
-  con <- file(file, "rb")
+  con <- tryCatch(suppressWarnings(file(file, "rb")), error = function(e) abort_file(file, "cannot be opened"))
   on.exit(close(con))
   seek(con, at)
   bytes <- readBin(con, "raw", n)

@@ -174,13 +174,14 @@ region_here <- function(p, state, code, frame) {
     else served <- region_serve(server, p, state, ptr, nproc, seeds, code, braces, frame)
   }
   braces_here <- function() withCallingHandlers({
-    .Call(ffi_region_watch, ptr)
     value <- withVisible(eval(code, frame))
     value$loops <- .Call(ffi_region_leave, ptr)
     value
   }, error = function(e) if (!debug) owner_error(e, ptr, id))
-  out <- withRestarts(if (debug) braces_here() else catch_overflow(braces_here(), function(e) owner_error(e, ptr, id)),
-                      sharedmem_region = function() NULL)
+  out <- withRestarts({
+    .Call(ffi_region_watch, ptr)
+    if (debug) braces_here() else catch_overflow(braces_here(), function(e) owner_error(e, ptr, id))
+  }, sharedmem_region = function() NULL)
   end <- .Call(ffi_region_collect, ptr)
   region_settle(p$var, ptr, out, end)
   out

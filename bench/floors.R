@@ -22,7 +22,7 @@ build_c <- function(sources, shared = FALSE) {
 use_floors <- function(dll) {
   if (is.null(dll)) return(invisible())
   loaded <- dyn.load(dll)
-  for (entry in c("fork", "fork_alone", "memcpy", "fresh", "sum", "pass", "gather", "integral", "null", "read", "write", "lock",
+  for (entry in c("fork", "fork_alone", "memcpy", "fresh", "sum", "sum_file", "pass", "gather", "integral", "null", "read", "write", "lock",
                   "unlock", "strings", "increments"))
     floors[[entry]] <- getNativeSymbolInfo(paste0("floor_", entry), loaded)$address
   floors$dll <- dll

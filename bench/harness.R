@@ -47,7 +47,7 @@ now <- function() as.numeric(Sys.time())      # microseconds; proc.time() has mi
 # Processes of this one that run still; those that are there for good (daemons) are left out by their pid.
 children <- function() {
   file <- sprintf("/proc/self/task/%d/children", Sys.getpid())
-  pids <- tryCatch(scan(file, quiet = TRUE), error = function(e) integer(), warning = function(w) integer())
+  pids <- tryCatch(suppressWarnings(scan(file, quiet = TRUE)), error = function(e) integer())
   runs <- vapply(pids, function(pid) {
     stat <- tryCatch(suppressWarnings(readLines(sprintf("/proc/%d/stat", pid), 1L)), error = function(e) character())
     length(stat) == 1L && !grepl("\\) [ZX] ", stat)

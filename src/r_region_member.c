@@ -25,6 +25,7 @@ SEXP ffi_region_watch(SEXP ptr) {
     watched[i - 1] = (sm_watched){m->proc.pid, m->proc.pidfd};
   }
   r->sentinel = sm_watch_start(&r->ctl->team.failed, watched, r->nproc - 1, member_ended, r);
+  if (!r->sentinel) r_abort("sharedmem_fork_error", "cannot start the thread that watches %d processes", r->nproc);
   return R_NilValue;
 }
 

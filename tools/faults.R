@@ -111,9 +111,11 @@ cases <- do.call(rbind, lapply(seq_len(nrow(counts)), function(i) {
               errno = errors[[counts$fn[i]]], stringsAsFactors = FALSE)
 }))
 # what has failed once comes first
-known <- data.frame(program = c("retries", "map", "map", "background", "failure"),
-                    fn = c("process_vm_readv", "process_vm_readv", "malloc", "process_vm_readv", "pthread_create"),
-                    depth = 0L, at = c(1L, 2L, 2L, 1L, 1L), errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH", "LATE"))
+known <- data.frame(program = c("retries", "map", "map", "background", "failure", "failure", "failure"),
+                    fn = c("process_vm_readv", "process_vm_readv", "malloc", "process_vm_readv", "pthread_create", "pthread_create",
+                           "calloc"),
+                    depth = 0L, at = c(1L, 2L, 2L, 1L, 1L, 1L, 3L),
+                    errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH", "LATE", "EAGAIN", "ENOMEM"))
 cases <- rbind(known, cases[sample.int(nrow(cases)), ])
 cat(sprintf("%d calls and errors to fail with, in an order of seed %d\n", nrow(cases), seed))
 done <- run_plan(cases, limit)

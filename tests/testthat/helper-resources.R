@@ -10,9 +10,9 @@ process_table <- function() {
     return(p)
   }
   pids <- grep("^[0-9]+$", list.files("/proc"), value = TRUE)
-  stat <- lapply(pids, function(pid)      # nothing where the process has gone meanwhile
-    tryCatch(readLines(file.path("/proc", pid, "stat"), n = 1L, warn = FALSE),
-             error = function(e) NULL, warning = function(w) NULL))
+  # nothing where the process has gone meanwhile; a handler that left at the warning of file() would leave its connection
+  stat <- lapply(pids, function(pid)
+    tryCatch(suppressWarnings(readLines(file.path("/proc", pid, "stat"), n = 1L, warn = FALSE)), error = function(e) NULL))
   names(stat) <- pids
   stat <- unlist(stat)
   rest <- strsplit(sub("^.*\\) ", "", stat), " ")      # the command's name may hold anything
@@ -60,7 +60,7 @@ snapshot_resources <- function() {
   gc(full = TRUE)
   list(children = child_pids(), fds = open_fds(), mappings = shared_mappings(),
        files = list.files(tempdir(), all.files = TRUE, no.. = TRUE),
-       shm = list.files("/dev/shm", all.files = TRUE, no.. = TRUE))
+       shm = list.files("/dev/shm", "^sm[0-9]+[.]")) # where there is no memfd; what others have there comes and goes
 }
 
 # What there is now and was not in `before`, as a list of character vectors; empty if nothing.

@@ -116,6 +116,17 @@ test_that("a filematrix is mapped by its files or itself, with its names", {
   }
 })
 
+test_that("files that cannot be read leave no connection open", {
+  before <- getAllConnections()
+  for (end in c(".desc.txt", ".desc", ".npy", ".npz", ".bin")) {
+    path <- file.path(tempdir(), paste0("missing", end))
+    expect_error(suppressWarnings(memmap(path)))
+    expect_error(suppressWarnings(read_npy(path)))
+    expect_error(suppressWarnings(fromfile(path)))
+  }
+  expect_identical(getAllConnections(), before)
+})
+
 test_that("objects of other packages cannot be emptied by mode \"w+\"", {
   skip_if_not_installed("bigstatsr")
   dir <- local_dir()
@@ -123,4 +134,17 @@ test_that("objects of other packages cannot be emptied by mode \"w+\"", {
   expect_identical(expect_error(memmap(f, "f8", c(2, 2), "w+"), class = "sharedmem_argument_error")$arg, "path")
   expect_identical(sum(f[]), 4)
   rm(f)
+})
+
+# A handler of warnings that jumps out of file() or unz() loses the connection: R has 128, and no collection frees it.
+test_that("archives that cannot be unpacked leave no connection open", {
+  dir <- local_dir()
+  open <- function() nrow(showConnections(all = TRUE))
+  before <- open()
+  for (k in 1:3) {
+    expect_error(sharedmem:::read_deflated(file.path(dir, "gone.npz"), list(entry = "x", size = 10, packed = 10), 1),
+                 class = "sharedmem_file_error")
+    expect_error(sharedmem:::zip_bytes(file.path(dir, "gone.npz"), 0, 10), class = "sharedmem_file_error")
+  }
+  expect_identical(open(), before)
 })
