@@ -26,7 +26,7 @@
 #'
 #' R does not let a class take over everything. `for (i in x)`, `if (x)` and C code of other packages raise `sharedmem_elements_error`;
 #' `which()`, `rowSums()`, `lm.fit()` and their like want an ordinary vector. Give them `x[]`, which copies, or `shared_view(x)`, which
-#' does not.
+#' does not. `isTRUE(x)` and `is.vector(x)` are `FALSE` whatever the values.
 #'
 #' @section Who writes:
 #' `x[i] <- v` writes into the memory in your own code and in packages that know of shared arrays. In a function of any other package, base

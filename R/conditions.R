@@ -253,7 +253,13 @@ describe_status <- function(status) {
   signal <- bitwAnd(status, 127L)
   if (signal == 0L) return(sprintf("ended with exit status %d", bitwAnd(bitwShiftR(status, 8L), 255L)))
   paste0(sprintf("was killed by signal %d (%s)", signal, signal_name(signal)),
-         if (signal == constants$signal[["SIGKILL"]]) "; the system may have run out of memory")
+         if (signal == constants$signal[["SIGKILL"]]) paste0("; the system may have run out of memory", describe_cpu_limit()))
+}
+
+# The kernel kills a process at its hard limit of processor time; workers inherit the session's.
+describe_cpu_limit <- function(limits = read_file("/proc/self/limits")) {
+  hard <- sub("^Max cpu time +[^ ]+ +([^ ]+) .*", "\\1", grep("^Max cpu time", limits, value = TRUE))
+  if (length(hard) && grepl("^[0-9]+$", hard)) sprintf(", or the worker has reached its limit of %s s of processor time (ulimit -t)", hard)
 }
 
 worker_death <- function(how, item, rank, pid, label = NA_character_) {

@@ -65,6 +65,19 @@ test_that("no descriptor to be had is an error that names the limit", {
   expect_identical(r$out, c("sharedmem_memory_error TRUE", "1000000"))
 })
 
+test_that("a worker that has used up its processor time is told with that limit", {
+  skip_under_sanitizer()
+  skip_if_not(file.exists("/proc/self/limits"))
+  r <- limited("ulimit -t 20", paste(
+    "e <- tryCatch(MapReduce(np = 2)$map(function(i) tools::pskill(Sys.getpid(), 9), 1), error = identity);",
+    "cat(grepl('limit of 20 s of processor time (ulimit -t)', conditionMessage(e), fixed = TRUE))"))
+  expect_identical(r$out, "TRUE")
+  none <- limited("true", paste(
+    "e <- tryCatch(MapReduce(np = 2)$map(function(i) tools::pskill(Sys.getpid(), 9), 1), error = identity);",
+    "cat(grepl('out of memory', conditionMessage(e)), grepl('processor time', conditionMessage(e)))"))
+  expect_identical(none$out, "TRUE FALSE")
+})
+
 test_that("address space that is limited is an error that names it", {
   skip_under_sanitizer()
   r <- limited("ulimit -v 2000000", "e <- tryCatch(empty(4e8), error = identity); cat(class(e)[1], e$asked); x <- empty(1e6)")
