@@ -22,7 +22,8 @@ left_at_last <- function(before) {
   left
 }
 
-# ---- the loads: each gives a function that runs it once and is TRUE if all was right ----
+# ---- the loads: each gives a function that runs it once and is TRUE if all was right; where memory is not this session's alone, one that
+# says how much; where something is to be ended, one that does ----
 
 loads <- list(
   workers = function(scale) {
@@ -106,7 +107,8 @@ loads <- list(
       before <- snapshot_resources()
     })
     of_each <- function(f, ...) parallel::clusterCall(cluster, f, ...)
-    list(about = sprintf("%d sessions at once, each with maps of %d items that add to the arrays of all", n, items),
+    list(about = sprintf("%d sessions at once, each with maps of %d items that add to the arrays of all (memory: the mean of theirs)", n,
+                        items),
          run = function() {
       arrays <- of_each(function() full(c(1000, 2), 0)) # each session makes one, and has them all attached
       got <- of_each(function(arrays, items) {
@@ -125,7 +127,7 @@ loads <- list(
       gc()
       left <- of_each(function() left_since(before))
       all(unlist(got), summed) && !length(unlist(left))
-    }, end = function() parallel::stopCluster(cluster))
+    }, memory = function() mean(unlist(of_each(rss))), end = function() parallel::stopCluster(cluster))
   }
 )
 
@@ -142,7 +144,7 @@ run_load <- function(name, scale, again = 8) {
     for (k in seq_len(if (part == 1) 1 else again)) {
       took <- c(took, system.time(right <- c(right, load$run()))[["elapsed"]])
       gc(full = TRUE)
-      memory <- c(memory, rss())
+      memory <- c(memory, if (is.null(load$memory)) rss() else load$memory())
     }
     if (!is.null(load$end)) load$end()
   }
