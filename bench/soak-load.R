@@ -323,6 +323,7 @@ run_soak <- function(file, from, seconds, driver) {
     rm(deaths)
     left <- left_at_last(before)
     took <- proc.time()[["elapsed"]] - began
+    if (!tools::pskill(driver, 0L)) break # stopped: the round is for whoever resumes
     if (length(left)) before <- snapshot_resources() # told once
     verdict <- c(if (is.character(right)) right else if (!right) "wrong result", if (length(left)) paste("left behind:", left_text(left)))
     note(file, "soak", kind, from, took, died, interrupts, rss(), if (length(verdict)) paste(verdict, collapse = "; ") else "right")
@@ -365,6 +366,7 @@ drive_soak <- function(seconds, file, silence = 300) {
     cat(sprintf("soak      from round %d on, %.0f of %.0f s are over\n", from, over, seconds))
     h <- session(sprintf("run_soak('%s', %dL, %f, %d)", normalizePath(file, mustWork = FALSE), from, seconds - over, Sys.getpid()),
                  seconds - over + 2 * silence)
+    on.exit(system(sprintf("kill -s KILL -- -%d", h$pgid), ignore.stderr = TRUE))
     said <- proc.time()[["elapsed"]]
     size <- 0
     while (!script_ended(h) && proc.time()[["elapsed"]] - said < silence) {
@@ -390,11 +392,10 @@ summary_lines <- function(all) {
   kinds <- table(s$what)
   bad <- s[s$verdict != "right", ]
   memory <- s$rss[!is.na(s$rss)]
-  early <- memory[seq_along(memory) <= max(1, length(memory) %/% 10)]
-  late <- utils::tail(memory, length(early))
+  quarter <- function(k) memory[ceiling(4 * seq_along(memory) / length(memory)) == k]
   c(a, sprintf(paste0("- soak: %d rounds in %.0f s (%s), %d deaths of workers, %d interrupts: %d wrong; resident memory of the session ",
-                      "%.1f MB in the first tenth of the rounds, %.1f MB in the last (medians)"), nrow(s), sum(s$seconds),
-               paste(kinds, names(kinds), collapse = ", "), sum(s$deaths), sum(s$interrupts), nrow(bad), median(early), median(late)),
+                      "%.1f MB in the second quarter of the rounds, %.1f MB in the last (medians)"), nrow(s), sum(s$seconds),
+               paste(kinds, names(kinds), collapse = ", "), sum(s$deaths), sum(s$interrupts), nrow(bad), median(quarter(2)), median(quarter(4))),
     if (nrow(bad)) sprintf("  round %d, %s: %s", bad$round, bad$what, bad$verdict))
 }
 
