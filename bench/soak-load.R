@@ -395,7 +395,8 @@ summary_lines <- function(all) {
   quarter <- function(k) memory[ceiling(4 * seq_along(memory) / length(memory)) == k]
   c(a, sprintf(paste0("- soak: %d rounds in %.0f s (%s), %d deaths of workers, %d interrupts: %d wrong; resident memory of the session ",
                       "%.1f MB in the second quarter of the rounds, %.1f MB in the last (medians)"), nrow(s), sum(s$seconds),
-               paste(kinds, names(kinds), collapse = ", "), sum(s$deaths), sum(s$interrupts), nrow(bad), median(quarter(2)), median(quarter(4))),
+               paste(kinds, names(kinds), collapse = ", "), sum(s$deaths), sum(s$interrupts), nrow(bad), median(quarter(2)),
+               median(quarter(4))),
     if (nrow(bad)) sprintf("  round %d, %s: %s", bad$round, bad$what, bad$verdict))
 }
 
