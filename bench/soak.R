@@ -19,7 +19,7 @@ left_now <- function() {
   await_ends()
   c(children = length(children()), descriptors = length(list.files("/proc/self/fd")),
     shared_maps = length(grep("memfd|/dev/zero", readLines("/proc/self/maps"))), files = length(list.files(tempdir())),
-    shm = length(list.files("/dev/shm")))
+    shm = length(list.files("/dev/shm", "^sm[0-9]+[.]")))
 }
 rss <- function() as.numeric(sub("VmRSS:\\s+(\\d+).*", "\\1", grep("VmRSS", readLines("/proc/self/status"), value = TRUE))) / 1024
 lines <- character()

@@ -84,7 +84,7 @@ left <- function(before) {
   until <- proc.time()[["elapsed"]] + 3
   repeat {
     gc(FALSE)
-    now <- c(children(), descriptors(), length(list.files("/dev/shm")))
+    now <- c(children(), descriptors(), length(list.files("/dev/shm", "^sm[0-9]+[.]")))
     if (all(now <= before) || proc.time()[["elapsed"]] > until) break
     Sys.sleep(0.02)
   }
@@ -99,7 +99,7 @@ for (k in seq_len(nrow(plan))) {
   one <- plan[k, ]
   writeLines(sprintf("begin %d", k), log)
   flush(log)
-  before <- c(children(), descriptors(), length(list.files("/dev/shm")))
+  before <- c(children(), descriptors(), length(list.files("/dev/shm", "^sm[0-9]+[.]")))
   program <- programs[[one$program]]
   fault_plan(one$fn, one$depth, one$at, one$errno)
   e <- tryCatch({ suppressMessages(suppressWarnings(program())); NULL }, error = identity, interrupt = identity)
