@@ -158,3 +158,26 @@ test_that("generics of bit64 order and rank other arrays as base R does", {
   expect_identical(bit64::order(copy(x), decreasing = TRUE), order(x, decreasing = TRUE))
   expect_identical(bit64::rank(copy(x)), rank(x))
 })
+
+test_that("cut(), split() and tapply() do not ask the shared memory for its address once an element", {
+  r <- run_script({
+    looks <- 0
+    f <- sharedmem:::sorting_frame
+    body(f) <- bquote({
+      looks <<- looks + 1
+      .(body(f))
+    })
+    utils::assignInNamespace("sorting_frame", f, "sharedmem")
+    x <- copy(c(5000:1, NA) + 0)
+    d <- as.Date(x[], origin = "1970-01-01")
+    of_values <- function(x, d) {
+      g <- rep_len(1:2, 5001)
+      list(cut(x, 3), split(x, g), split(d, g), tapply(x, g, sum), cut(d, "year"), split(x, list(g, g)))
+    }
+    got <- of_values(x, copy(d))
+    answer(list(looks, identical(got, of_values(x[], d))))
+  })
+  expect_script_ok(r)
+  expect_lt(r$value[[1]], 100)
+  expect_true(r$value[[2]])
+})
