@@ -22,7 +22,8 @@ left_at_last <- function(before) {
   left
 }
 
-# ---- the loads: each gives a function that runs it once and is TRUE if all was right ----
+# ---- the loads: each gives a function that runs it once and is TRUE if all was right; where memory is not this session's alone, one that
+# says how much; where something is to be ended, one that does ----
 
 loads <- list(
   workers = function(scale) {
@@ -106,7 +107,8 @@ loads <- list(
       before <- snapshot_resources()
     })
     of_each <- function(f, ...) parallel::clusterCall(cluster, f, ...)
-    list(about = sprintf("%d sessions at once, each with maps of %d items that add to the arrays of all", n, items),
+    list(about = sprintf("%d sessions at once, each with maps of %d items that add to the arrays of all (memory: the mean of theirs)", n,
+                        items),
          run = function() {
       arrays <- of_each(function() full(c(1000, 2), 0)) # each session makes one, and has them all attached
       got <- of_each(function(arrays, items) {
@@ -125,7 +127,7 @@ loads <- list(
       gc()
       left <- of_each(function() left_since(before))
       all(unlist(got), summed) && !length(unlist(left))
-    }, end = function() parallel::stopCluster(cluster))
+    }, memory = function() mean(unlist(of_each(rss))), end = function() parallel::stopCluster(cluster))
   }
 )
 
@@ -142,7 +144,7 @@ run_load <- function(name, scale, again = 8) {
     for (k in seq_len(if (part == 1) 1 else again)) {
       took <- c(took, system.time(right <- c(right, load$run()))[["elapsed"]])
       gc(full = TRUE)
-      memory <- c(memory, rss())
+      memory <- c(memory, if (is.null(load$memory)) rss() else load$memory())
     }
     if (!is.null(load$end)) load$end()
   }
@@ -299,6 +301,7 @@ rounds <- list(
     }, interrupt = function(e) caught <<- TRUE)
     tryCatch(sender$wait(60), interrupt = function(e) caught <<- TRUE)
     sender$wait(60)
+    background(identity, 1)$wait() # the next one reaps one whose wait was interrupted
     interrupts <<- interrupts + caught
     caught && identical(unlist(pool$map(identity, 1:10)), 1:10)
   }
@@ -321,6 +324,7 @@ run_soak <- function(file, from, seconds, driver) {
     rm(deaths)
     left <- left_at_last(before)
     took <- proc.time()[["elapsed"]] - began
+    if (!tools::pskill(driver, 0L)) break # stopped: the round is for whoever resumes
     if (length(left)) before <- snapshot_resources() # told once
     verdict <- c(if (is.character(right)) right else if (!right) "wrong result", if (length(left)) paste("left behind:", left_text(left)))
     note(file, "soak", kind, from, took, died, interrupts, rss(), if (length(verdict)) paste(verdict, collapse = "; ") else "right")
@@ -363,6 +367,7 @@ drive_soak <- function(seconds, file, silence = 300) {
     cat(sprintf("soak      from round %d on, %.0f of %.0f s are over\n", from, over, seconds))
     h <- session(sprintf("run_soak('%s', %dL, %f, %d)", normalizePath(file, mustWork = FALSE), from, seconds - over, Sys.getpid()),
                  seconds - over + 2 * silence)
+    on.exit(system(sprintf("kill -s KILL -- -%d", h$pgid), ignore.stderr = TRUE))
     said <- proc.time()[["elapsed"]]
     size <- 0
     while (!script_ended(h) && proc.time()[["elapsed"]] - said < silence) {
@@ -388,11 +393,11 @@ summary_lines <- function(all) {
   kinds <- table(s$what)
   bad <- s[s$verdict != "right", ]
   memory <- s$rss[!is.na(s$rss)]
-  early <- memory[seq_along(memory) <= max(1, length(memory) %/% 10)]
-  late <- utils::tail(memory, length(early))
+  quarter <- function(k) memory[ceiling(4 * seq_along(memory) / length(memory)) == k]
   c(a, sprintf(paste0("- soak: %d rounds in %.0f s (%s), %d deaths of workers, %d interrupts: %d wrong; resident memory of the session ",
-                      "%.1f MB in the first tenth of the rounds, %.1f MB in the last (medians)"), nrow(s), sum(s$seconds),
-               paste(kinds, names(kinds), collapse = ", "), sum(s$deaths), sum(s$interrupts), nrow(bad), median(early), median(late)),
+                      "%.1f MB in the second quarter of the rounds, %.1f MB in the last (medians)"), nrow(s), sum(s$seconds),
+               paste(kinds, names(kinds), collapse = ", "), sum(s$deaths), sum(s$interrupts), nrow(bad), median(quarter(2)),
+               median(quarter(4))),
     if (nrow(bad)) sprintf("  round %d, %s: %s", bad$round, bad$what, bad$verdict))
 }
 
