@@ -62,10 +62,9 @@ rbind.shared_array <- function(..., deparse.level = 1) {
 #' @export
 diff.shared_array <- function(x, ...) diff(plain(x), ...)
 
-# Of a copy, as split() is: R's C code asks for the address of the values once an element, which a view takes microseconds to tell.
 #' @rdname shared_array-generics
 #' @export
-cut.shared_array <- function(x, ...) cut(ordinary(x), ...)
+cut.shared_array <- function(x, ...) cut(plain(x), ...)
 
 #' @rdname shared_array-generics
 #' @importFrom graphics image
@@ -185,7 +184,7 @@ seq.shared_array <- function(...) do.call(seq, lapply(list(...), plain), quote =
 
 #' @rdname shared_array-generics
 #' @export
-split.shared_array <- function(x, f, drop = FALSE, ...) split(ordinary(x), plain(f), drop = drop, ...)
+split.shared_array <- function(x, f, drop = FALSE, ...) split(plain(x), plain(f), drop = drop, ...)
 
 #' @rdname shared_array-generics
 #' @export

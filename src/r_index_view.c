@@ -26,8 +26,10 @@ typedef struct {
   int64_t n;
   sm_dtype dtype;
   sm_rtype type;
-  bool direct;  /* the bytes are an R vector's, aligned, and stay there */
-  bool fragile; /* they may vanish (a file): read under the guard, as a whole at first access */
+  bool direct;          /* the bytes are an R vector's, aligned, and stay there */
+  bool fragile;         /* they may vanish (a file): read under the guard, as a whole at first access */
+  uint64_t asked_ns;    /* when something that does not sort last asked for the address, */
+  const void *asked_at; /* and how deep in the stack */
 } view_info;
 
 static r_vector_classes views;
@@ -117,14 +119,30 @@ static void *sorted_copy(SEXP x, SEXP frame) {
   return copy_data(VECTOR_ELT(kept, 1));
 }
 
+/* C code may ask for the address once an element, and the question who asks takes microseconds. What asks again from the same depth within
+ * ASKED_NS is the same loop, because order() evaluates R code for longer than that before it asks. */
+#define ASKED_NS 1000
+
+static void *copy_if_sorted(SEXP x) {
+  view_info *v = info_of(x);
+  const void *place = __builtin_frame_address(0);
+  uint64_t now = sm_clock_ns();
+  if (place == v->asked_at && now - v->asked_ns < ASKED_NS) {
+    v->asked_ns = now;
+    return NULL;
+  }
+  SEXP frame = PROTECT(r_call1("sorting_frame", R_NilValue));
+  void *copy = frame == R_NilValue ? NULL : sorted_copy(x, frame);
+  v->asked_at = copy ? NULL : place;
+  v->asked_ns = sm_clock_ns();
+  UNPROTECT(1);
+  return copy;
+}
+
 static void *view_dataptr(SEXP x, Rboolean writable) {
   bool live = R_altrep_data2(x) == R_NilValue && info_of(x)->direct; /* a private mapping follows, too, where nothing was written */
-  if (live && (TYPEOF(x) == REALSXP || TYPEOF(x) == INTSXP)) {
-    SEXP frame = PROTECT(r_call1("sorting_frame", R_NilValue));
-    void *copy = frame == R_NilValue ? NULL : sorted_copy(x, frame);
-    UNPROTECT(1);
-    if (copy) return copy;
-  }
+  void *copy = live && (TYPEOF(x) == REALSXP || TYPEOF(x) == INTSXP) ? copy_if_sorted(x) : NULL;
+  if (copy) return copy;
   if (live && (!writable || make_private(x))) return (void *)info_of(x)->data;
   return copy_data(own_copy(x));
 }

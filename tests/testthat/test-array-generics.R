@@ -159,25 +159,35 @@ test_that("generics of bit64 order and rank other arrays as base R does", {
   expect_identical(bit64::rank(copy(x)), rank(x))
 })
 
-test_that("cut(), split() and tapply() do not ask the shared memory for its address once an element", {
+test_that("C code that asks for the address of a view once an element is not looked into each time, and sorting still is", {
   r <- run_script({
-    looks <- 0
+    looks <- sorts <- 0
     f <- sharedmem:::sorting_frame
-    body(f) <- bquote({
+    counted <- function(unused) {
       looks <<- looks + 1
-      .(body(f))
-    })
-    utils::assignInNamespace("sorting_frame", f, "sharedmem")
+      frame <- real(unused)
+      if (!is.null(frame)) sorts <<- sorts + 1
+      frame
+    }
+    body(f)[[2L]] <- quote(n <- sys.nframe() - 2L) # one frame more than without the count
+    real <- f
+    utils::assignInNamespace("sorting_frame", counted, "sharedmem")
     x <- copy(c(5000:1, NA) + 0)
     d <- as.Date(x[], origin = "1970-01-01")
     of_values <- function(x, d) {
       g <- rep_len(1:2, 5001)
       list(cut(x, 3), split(x, g), split(d, g), tapply(x, g, sum), cut(d, "year"), split(x, list(g, g)))
     }
-    got <- of_values(x, copy(d))
-    answer(list(looks, identical(got, of_values(x[], d))))
+    want <- of_values(x[], d)
+    same <- c(identical(of_values(x, copy(d)), want), identical(of_values(shared_view(x), shared_view(copy(d))), want))
+    v <- shared_view(x)
+    same <- c(same, identical(range(v, na.rm = TRUE), c(1, 5000)))
+    of_loops <- looks
+    for (k in 1:100) { max(v); order(v); range(v[2]); sort.list(v, method = "radix"); .bincode(v, c(0, 9)); sort.int(v, method = "radix") }
+    answer(list(same, of_loops, sorts))
   })
   expect_script_ok(r)
-  expect_lt(r$value[[1]], 100)
-  expect_true(r$value[[2]])
+  expect_identical(r$value[[1]], c(TRUE, TRUE, TRUE))
+  expect_lt(r$value[[2]], 5001)
+  expect_gte(r$value[[3]], 300)
 })
