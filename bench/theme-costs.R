@@ -4,7 +4,7 @@
 section("Costs besides seconds", paste(
   "The rows of the first table are times; what they cost besides is in the tables below it. Private memory: what a worker has written",
   "or made since it was forked (`Private_Dirty` of its `smaps_rollup`), when it has read the session's data once. Processor seconds are",
-  "those of the session and of all its workers or daemons, without their start."))
+  "those of the session and its children. Where mirai's nanonext is loaded, a map collects garbage before it forks."))
 
 table_of <- function(title, heads, rows) {
   put("")
@@ -68,12 +68,12 @@ rows <- lapply(sizes, function(s) c(sprintf("%d results of %g MB", as.integer(s[
   x <- tryCatch(in_fresh_session(result_peak, who, s[1L], s[2L]), error = function(e) NA_real_)
   if (is.na(x)) "failed" else sprintf("%.2f", x)
 }, "")))
-table_of("Peak of session and workers, in sizes of the whole result", c("results", kind_of), rows)
+table_of("Peak of session and workers (of PSOCK and mirai the session alone), in sizes of the whole result", c("results", kind_of), rows)
 
 # ---- processor seconds ----
 
 tick <- as.numeric(system2("getconf", "CLK_TCK", stdout = TRUE))
-# Of this process, the children it has waited for, and those that run (daemons); for the last the time of their own children, too.
+# Of this process, the children it has waited for, and those that run (a FORK cluster). Daemons that are no children cannot be counted.
 processor_seconds <- function() {
   of <- function(pid) {
     stat <- tryCatch(suppressWarnings(readLines(sprintf("/proc/%d/stat", pid), 1L)), error = function(e) NA_character_)
@@ -106,16 +106,17 @@ jobs <- list(
   list("one item computes 1 s, the other worker waits", bare(function(i) { if (i == 1) spin(1); i }, spin = spin), 1:2),
   list("10^5 small items", bare(function(i) i), seq_len(size(1e5, 1e4))))
 known <- integer()
+children_of <- setdiff(kind_of, c("parLapplyLB, PSOCK", "mirai"))
 for (job in jobs) {
-  contenders <- map_contenders(job[[3L]], job[[2L]], if (length(job[[3L]]) > 1000) setdiff(kind_of, "mirai") else kind_of)
+  contenders <- map_contenders(job[[3L]], job[[2L]], children_of)
   known <- children()
   work(job[[1L]], counted(job[[1L]], contenders), times = size(5L, 2L), check = function(r) length(r) == length(job[[3L]]))
 }
-rows <- lapply(names(costs), function(title) c(title, vapply(kind_of, function(who) {
+rows <- lapply(names(costs), function(title) c(title, vapply(children_of, function(who) {
   seconds <- costs[[title]][[who]]
   if (is.null(seconds)) "" else sprintf("%.2f", stats::median(seconds[-1L]))
 }, "")))
-table_of("Processor seconds in all", c("work", kind_of), rows)
+table_of("Processor seconds in all", c("work", children_of), rows)
 
 # ---- sections: waiting, and fairness ----
 
