@@ -175,8 +175,6 @@ SEXP ffi_region_critical(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_end(SEXP);
 SEXP ffi_region_exit(SEXP);
 SEXP ffi_region_fail(SEXP);
-SEXP ffi_region_told(SEXP);
-SEXP ffi_region_watch(SEXP);
 SEXP ffi_region_leave(SEXP);
 SEXP ffi_region_loop_begin(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_region_loop_claim(SEXP);
@@ -189,6 +187,8 @@ SEXP ffi_region_pids(SEXP);
 SEXP ffi_region_send(SEXP, SEXP, SEXP);
 SEXP ffi_region_spawn(SEXP, SEXP, SEXP);
 SEXP ffi_region_spawn_served(SEXP);
+SEXP ffi_region_told(SEXP);
+SEXP ffi_region_watch(SEXP);
 
 #define ROW(name, n) \
   { #name, (DL_FUNC)(void (*)(void))name, n }
@@ -343,8 +343,6 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_region_end, 1),
     ROW(ffi_region_exit, 1),
     ROW(ffi_region_fail, 1),
-    ROW(ffi_region_told, 1),
-    ROW(ffi_region_watch, 1),
     ROW(ffi_region_leave, 1),
     ROW(ffi_region_loop_begin, 6),
     ROW(ffi_region_loop_claim, 1),
@@ -356,6 +354,8 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_region_send, 3),
     ROW(ffi_region_spawn, 3),
     ROW(ffi_region_spawn_served, 1),
+    ROW(ffi_region_told, 1),
+    ROW(ffi_region_watch, 1),
     {NULL, NULL, 0},
 };
 
