@@ -51,10 +51,7 @@ agent_dial <- function(spec) {
   for (url in spec$url) {
     sock <- nanonext::socket("req")
     nanonext::opt(sock, "req:resend-time") <- 0L
-    if (!agent_connect(sock, url, spec, 10000)) {
-      nanonext::reap(sock)
-      next
-    }
+    if (!agent_connect(sock, url, spec, 10000)) next
     link <- new.env(parent = emptyenv())
     link$spec <- spec
     link$url <- url
@@ -72,14 +69,20 @@ agent_dial <- function(spec) {
   NULL
 }
 
-# Tries once; where that is refused there is nobody.
+# Tries once, and closes the socket where nobody answers. Where that is refused there is nobody; nng would go on trying.
 agent_connect <- function(sock, url, spec, timeout_ms) {
+  found <- FALSE
+  on.exit(if (!found) nanonext::reap(sock))
   tls <- if (!is.null(spec$cert)) nanonext::tls_config(client = spec$cert)
   connected <- nanonext::cv()
   nanonext::pipe_notify(sock, connected, add = TRUE)
   local <- grepl("^(abstract|ipc):", url)
   rc <- nanonext::dial(sock, url, tls = tls, autostart = if (local) NA else TRUE, fail = "none")
-  rc == 0L && nanonext::until(connected, timeout_ms)
+  if (rc != 0L) return(FALSE)
+  dialer <- attr(sock, "dialer")[[1L]]
+  until <- elapsed_now() + timeout_ms / 1000
+  while (!found && elapsed_now() < until && !isTRUE(nanonext::stat(dialer, "refused") > 0)) found <- nanonext::until_(connected, 50)
+  found
 }
 
 # One question, after the answers to all before it.
@@ -136,10 +139,11 @@ agent_check <- function(link) {
   limit <- link$spec$lost_after
   if (now - max(link$heard, link$probed) < limit / 4) return()
   sock <- nanonext::socket("req")
-  on.exit(nanonext::reap(sock))
   link$old[[length(link$old) + 1L]] <- sock
-  if (agent_connect(sock, link$url, link$spec, 500)) link$probed <- elapsed_now()
-  else if (now - max(link$heard, link$probed) > limit * 2 / 3) session_lost("nothing is heard of the session")
+  if (agent_connect(sock, link$url, link$spec, 500)) {
+    nanonext::reap(sock)
+    link$probed <- elapsed_now()
+  } else if (now - max(link$heard, link$probed) > limit * 2 / 3) session_lost("nothing is heard of the session")
 }
 
 # ---- what there is to tell ----

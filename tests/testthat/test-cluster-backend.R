@@ -16,7 +16,9 @@ on_daemons <- function(code, timeout = 120, n = 2L, vars = list(), env = charact
   before <- c("options(warn = 1)", sprintf("mirai::daemons(%d)", n),
               "pool <- function(...) MapReduce(backend = ClusterBackend(lost_after = 10), ...)",
               "before <- mirai::status()[c('connections', 'daemons')]")
-  after <- c("stopifnot(identical(mirai::status()[c('connections', 'daemons')], before), mirai::info()[['executing']] == 0)",
+  after <- c("end <- Sys.time() + 10",
+             "while (mirai::info()[['executing']] > 0 && Sys.time() < end) Sys.sleep(0.02)",
+             "stopifnot(identical(mirai::status()[c('connections', 'daemons')], before), mirai::info()[['executing']] == 0)",
              "mirai::daemons(0)")
   finish_script(start_source(c(before, source, after), timeout, env, vars, TRUE), grace = 5)
 }
@@ -309,4 +311,24 @@ test_that("daemons without a dispatcher, and daemons behind TLS, serve as well",
   }, timeout = 90)
   expect_script_ok(r)
   expect_identical(r$value, list(1:50, 1:50))
+})
+
+test_that("a daemon that comes to a map after its end is free at once", {
+  r <- run_script({
+    mirai::daemons(url = "tcp://127.0.0.1:0")
+    mirai::launch_local(2)
+    pids <- unlist(mirai::everywhere(Sys.getpid(), .min = 2)[])
+    late <- vapply(1:3, function(k) {
+      tools::pskill(pids[2L], tools::SIGSTOP)
+      MapReduce(backend = ClusterBackend())$map(function(i) i, 1:4)
+      tools::pskill(pids[2L], tools::SIGCONT)
+      end <- Sys.time() + 6 # nng alone would try for 10 seconds
+      while (mirai::info()[["executing"]] > 0 && Sys.time() < end) Sys.sleep(0.02)
+      mirai::info()[["executing"]]
+    }, 1)
+    answer(list(length(unique(pids)), late, unlist(MapReduce(backend = ClusterBackend())$map(function(i) i, 1:4))))
+    mirai::daemons(0)
+  }, timeout = 90)
+  expect_script_ok(r)
+  expect_identical(r$value, list(2L, c(0, 0, 0), 1:4))
 })
