@@ -1,10 +1,19 @@
 # Arithmetic, comparison, Math and matrix products: on the values, giving ordinary R vectors.
 
-# The values of a shared array with all attributes, through a view where that saves the copy; anything else as it is. For
-# functions that only read their argument: what may give it back as it is takes shared_values().
+# The values of a shared array with all attributes, for functions that only read their argument: what may give it back as it is takes
+# shared_values(). Anything else as it is. Many functions of R ask a vector for one element after the other, which takes longer on a view
+# than a copy does; so only what is large comes as one.
 plain <- function(x) {
-  if (is_shared(x)) .Call(ffi_array_plain, x) else if (inherits(x, "shared_array")) ordinary(x) else x
+  if (is_shared(x)) .Call(ffi_array_plain, x, 2^26) else if (inherits(x, "shared_array")) ordinary(x) else x
 }
+
+# The same for functions that go over the memory itself: a view wherever that costs less than a copy.
+plain_view <- function(x) {
+  if (is_shared(x)) .Call(ffi_array_plain, x, 4096) else if (inherits(x, "shared_array")) ordinary(x) else x
+}
+
+# For ffi_index_by_stretches(): the stretch of an operand, which nothing else refers to.
+stretch_of <- function(state, k) .Call(ffi_index_stretch, state, k)
 
 #' Arithmetic on shared arrays
 #'
@@ -34,9 +43,12 @@ NULL
 #' @export
 Ops.shared_array <- function(e1, e2) {
   if (missing(e2) && .Generic == "+") return(+shared_values(e1)) # gives back what it gets
-  e1 <- plain(e1)
+  value <- if (!missing(e2) && !(.Generic %in% c("%%", "%/%"))) .Call(ffi_index_by_stretches, .Generic, list(e1, e2))
+  if (!is.null(value)) return(value)
+  look <- if (.Generic %in% c("&", "|", "!")) plain else plain_view
+  e1 <- look(e1)
   if (missing(e2)) return(if (.Generic == "-") -e1 else !e1)
-  e2 <- plain(e2)
+  e2 <- look(e2)
   switch(.Generic, # so that warnings and errors speak of e1 + e2
     "+" = e1 + e2, "-" = e1 - e2, "*" = e1 * e2, "/" = e1 / e2, "^" = e1^e2, "%%" = e1 %% e2, "%/%" = e1 %/% e2,
     "==" = e1 == e2, "!=" = e1 != e2, "<" = e1 < e2, "<=" = e1 <= e2, ">" = e1 > e2, ">=" = e1 >= e2,
@@ -46,7 +58,7 @@ Ops.shared_array <- function(e1, e2) {
 #' @rdname shared_array-arithmetic
 #' @export
 Math.shared_array <- function(x, ...) {
-  x <- if (dtype_code(x) == "f8") plain(x) else shared_values(x) # others may come back as they are
+  x <- if (dtype_code(x) == "f8" && !startsWith(.Generic, "cum")) plain_view(x) else shared_values(x) # others may come back as they are
   if (...length()) eval(as.call(c(as.name(.Generic), quote(x), lapply(list(...), plain))))
   else eval(call(.Generic, quote(x))) # so that errors speak of sqrt(x)
 }
@@ -60,13 +72,13 @@ Complex.shared_array <- function(z) get(.Generic, envir = baseenv(), mode = "fun
 #' @rawNamespace if (getRversion() >= "4.3.0") S3method(matrixOps, shared_array)
 matrixOps.shared_array <- function(x, y) {
   f <- get(.Generic, envir = baseenv(), mode = "function")
-  if (missing(y)) f(plain(x)) else f(plain(x), plain(y))
+  if (missing(y)) f(plain_view(x)) else f(plain_view(x), plain_view(y))
 }
 
 # Where R does not hand these to a class. Without a shared array they are whatever would have been found without us: Matrix and others
 # have generics of these names.
 product <- function(name, ours, ...) {
-  if (ours) return(do.call(get(name, envir = baseenv()), lapply(list(...), plain)))
+  if (ours) return(do.call(get(name, envir = baseenv()), lapply(list(...), plain_view)))
   attached <- match("package:sharedmem", search())
   get(name, envir = if (is.na(attached)) baseenv() else parent.env(as.environment(attached)), mode = "function")(...)
 }

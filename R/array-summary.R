@@ -24,11 +24,13 @@ NULL
 #' @rdname shared_array-summary
 #' @export
 Summary.shared_array <- function(..., na.rm = FALSE) {
-  value <- if (...length() == 1L) kernel_summary(.Generic, ..1, na.rm)
-  if (!is.null(value)) return(value)
   if (...length() == 1L) {
-    x <- plain(..1)
-    return(eval(call(.Generic, quote(x), na.rm = na.rm)))
+    value <- kernel_summary(.Generic, ..1, na.rm)
+    if (!is.null(value)) return(value)
+    x <- if (.Generic == "range") plain(..1) else plain_view(..1)
+    return(switch(.Generic, # so that errors speak of sum(x)
+      sum = sum(x, na.rm = na.rm), prod = prod(x, na.rm = na.rm), max = max(x, na.rm = na.rm), min = min(x, na.rm = na.rm),
+      range = range(x, na.rm = na.rm), any = any(x, na.rm = na.rm), all = all(x, na.rm = na.rm)))
   }
   values <- lapply(list(...), plain)
   args <- lapply(seq_along(values), function(k) call("[[", quote(values), k)) # so that errors speak of sum(values[[1L]])
@@ -40,7 +42,7 @@ Summary.shared_array <- function(..., na.rm = FALSE) {
 #' @export
 mean.shared_array <- function(x, ..., na.rm = FALSE) {
   value <- if (...length() == 0L) kernel_summary("mean", x, na.rm)
-  if (is.null(value)) mean(plain(x), ..., na.rm = na.rm) else value
+  if (is.null(value)) mean(plain_view(x), ..., na.rm = na.rm) else value
 }
 
 #' @rdname shared_array-summary
@@ -57,9 +59,14 @@ quantile.shared_array <- function(x, ...) stats::quantile(plain(x), ...)
 #' @export
 summary.shared_array <- function(object, ...) summary(plain(object), ...)
 
+test_values <- function(test, x) {
+  value <- .Call(ffi_index_by_stretches, test, list(x))
+  if (is.null(value)) get(test, envir = baseenv(), mode = "function")(plain(x)) else value
+}
+
 #' @rdname shared_array-summary
 #' @export
-is.na.shared_array <- function(x) is.na(plain(x))
+is.na.shared_array <- function(x) test_values("is.na", x)
 
 #' @rdname shared_array-summary
 #' @export
@@ -73,15 +80,15 @@ anyNA.shared_array <- function(x, recursive = FALSE) {
 
 #' @rdname shared_array-summary
 #' @export
-is.nan.shared_array <- function(x) is.nan(plain(x))
+is.nan.shared_array <- function(x) test_values("is.nan", x)
 
 #' @rdname shared_array-summary
 #' @export
-is.finite.shared_array <- function(x) is.finite(plain(x))
+is.finite.shared_array <- function(x) test_values("is.finite", x)
 
 #' @rdname shared_array-summary
 #' @export
-is.infinite.shared_array <- function(x) is.infinite(plain(x))
+is.infinite.shared_array <- function(x) test_values("is.infinite", x)
 
 #' @rdname shared_array-summary
 #' @export

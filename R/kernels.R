@@ -30,7 +30,7 @@ is_kernel_dtype <- function(code) {
 
 # A shared array of numbers without class, large enough for threads.
 is_kernel_array <- function(x) {
-  is_shared(x) && length(x) >= kernel_least && is_kernel_dtype(dtype_code(x)) && is.null(array_meta(x)$class)
+  is_shared(x) && .Call(ffi_array_length, x) >= kernel_least && is_kernel_dtype(dtype_code(x)) && is.null(array_meta(x)$class)
 }
 
 # sum(x) and so on, or NULL where R is to do it.

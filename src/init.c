@@ -93,6 +93,7 @@ SEXP ffi_array_dim(SEXP);
 SEXP ffi_array_length(SEXP);
 SEXP ffi_array_meta(SEXP);
 SEXP ffi_array_reshape(SEXP, SEXP, SEXP, SEXP);
+SEXP ffi_index_by_stretches(SEXP, SEXP);
 SEXP ffi_index_get(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_all(SEXP, SEXP, SEXP);
 SEXP ffi_index_get_element(SEXP, SEXP);
@@ -100,10 +101,11 @@ SEXP ffi_index_get_many(SEXP, SEXP, SEXP);
 SEXP ffi_index_set(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_index_set_element(SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_index_set_many(SEXP, SEXP, SEXP);
+SEXP ffi_index_stretch(SEXP, SEXP);
 SEXP ffi_index_writes(SEXP);
 
 /* view, atomic */
-SEXP ffi_array_plain(SEXP);
+SEXP ffi_array_plain(SEXP, SEXP);
 SEXP ffi_atomic_add(SEXP, SEXP, SEXP);
 SEXP ffi_view_bytes(SEXP);
 SEXP ffi_view_new(SEXP, SEXP, SEXP);
@@ -298,6 +300,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_length, 1),
     ROW(ffi_array_meta, 1),
     ROW(ffi_array_reshape, 4),
+    ROW(ffi_index_by_stretches, 2),
     ROW(ffi_index_get, 3),
     ROW(ffi_index_get_all, 3),
     ROW(ffi_index_get_element, 2),
@@ -305,9 +308,10 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_index_set, 4),
     ROW(ffi_index_set_element, 4),
     ROW(ffi_index_set_many, 3),
+    ROW(ffi_index_stretch, 2),
     ROW(ffi_index_writes, 1),
     /* view, atomic */
-    ROW(ffi_array_plain, 1),
+    ROW(ffi_array_plain, 2),
     ROW(ffi_atomic_add, 3),
     ROW(ffi_view_bytes, 1),
     ROW(ffi_view_new, 3),

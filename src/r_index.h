@@ -85,5 +85,6 @@ void r_abort_value(const char *message, double position, SEXP value, sm_dtype d)
 /* Entry points that other files of the glue call too. */
 SEXP ffi_array_dim(SEXP x);
 SEXP ffi_index_get_all(SEXP x, SEXP bare, SEXP wide);
+SEXP ffi_view_new(SEXP x, SEXP from, SEXP n);
 
 #endif

@@ -369,14 +369,13 @@ SEXP ffi_view_bytes(SEXP x) {
   return view_make(x, &bytes, 0, bytes.length);
 }
 
-#define FEW_BYTES ((size_t)4096) /* a copy of so many costs less than a view */
-
-/* x's values for a function that only reads them and does not give them back: a view where it costs no copy. */
-SEXP ffi_array_plain(SEXP x) {
+/* x's values for a function that only reads them and does not give them back: a view where it costs no copy and there are more bytes than
+ * `few`. */
+SEXP ffi_array_plain(SEXP x, SEXP few_bytes) {
   if (!r_array_is(x)) return r_call1("ordinary", x);
   const r_array *a = r_array_get(x, "x");
   SEXP no = PROTECT(Rf_ScalarLogical(FALSE));
-  bool few = (size_t)a->length * a->dtype.itemsize <= FEW_BYTES;
+  bool few = (double)a->length * (double)a->dtype.itemsize <= Rf_asReal(few_bytes);
   SEXP ans = PROTECT(few || r_array_fragile(a) ? ffi_index_get_all(x, no, no) : view_make(x, a, 0, a->length));
   if (!few && !r_array_fragile(a)) {
     if (info_of(ans)->direct) set_attributes(ans, x, R_NilValue, R_NilValue);

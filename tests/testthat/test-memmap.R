@@ -95,7 +95,7 @@ test_that("bad arguments are named", {
 test_that("a file that shrinks is an error and never ends the process", {
   result <- run_script({
     path <- tempfile()
-    x <- memmap(path, "f8", 1e5, "w+")
+    x <- memmap(path, "f8", 2e5, "w+")
     s <- memmap(path, "S8", 1e5, "r+")
     f4 <- memmap(path, "f4", 1e5, "r+")
     x[] <- 1
@@ -107,7 +107,7 @@ test_that("a file that shrinks is an error and never ends the process", {
     answer(list(first = x[1:10], file = c(fails(x[]), fails(x[99999]), fails(x[[99999]]), fails(x[c(5, 99999)]), fails(sum(x)),
                                           fails(x[99999] <- 2), fails(x[] <- 3), fails(x[c(9, 90000)] <- 1:2), fails(s[99999]),
                                           fails(s[99999] <- "a"), fails(copy(x)), fails(f4[50000]), fails(as.double(f4)),
-                                          fails(sum(shared_view(x))), fails(shared_view(x)[99999]))))
+                                          fails(sum(shared_view(x))), fails(shared_view(x)[99999]), fails(x + 1), fails(is.na(x)))))
   }, timeout = 60)
   expect_identical(result$status, 0L)
   expect_identical(result$value$first, rep(1, 10))
@@ -223,4 +223,40 @@ test_that("mode w+ wipes an old file, longer or shorter, through a link that sta
   }
   expect_identical(Sys.readlink(link), file)
   unlink(c(file, link))
+})
+
+test_that("operators go over a large file by stretches, with R's values and attributes", {
+  n <- 150001L
+  v <- c(NA, NaN, Inf, -0, 0, 1e308, seq_len(n - 6L) / 7)
+  path <- new_file(v)
+  whole <- new_file(c(.Machine$integer.max, NA, seq_len(n - 2L)))
+  on.exit(unlink(c(path, whole)))
+  x <- memmap(path)
+  i <- memmap(whole, "i4")
+  w <- i[]
+  expect_identical(list(x + 1, 2L - x, x * x, x / v, v^x, -x, x > 0.5, NA < x, x == rev(v), x & TRUE, FALSE | x, !x),
+                   list(v + 1, 2L - v, v * v, v / v, v^v, -v, v > 0.5, NA < v, v == rev(v), v & TRUE, FALSE | v, !v))
+  expect_identical(list(is.na(x), is.nan(x), is.finite(x), is.infinite(x)), list(is.na(v), is.nan(v), is.finite(v), is.infinite(v)))
+  expect_identical(list(i + 1, i / 2L, i > 3L, x + i, i %/% 2L), list(w + 1, w / 2L, w > 3L, v + w, w %/% 2L))
+  expect_warning(over <- i + 1L, "overflow")
+  expect_identical(over, suppressWarnings(w + 1L))
+  expect_warning(short <- x + c(1, 2), "longer object length")
+  expect_identical(short, suppressWarnings(v + c(1, 2)))
+  expect_identical(x + numeric(0), numeric(0))
+  expect_error(x + "a", "non-numeric")
+})
+
+test_that("the result of an operator on a large file has dim, dimnames and names as R gives them", {
+  n <- 140000L
+  path <- new_file(as.double(seq_len(n)))
+  on.exit(unlink(path))
+  m <- memmap(path, "f8", c(2L, n / 2L), mode = "c")
+  v <- m[]
+  x <- memmap(path)
+  expect_identical(list(m + 1, m > 3, m * m, m + m[], is.na(m)), list(v + 1, v > 3, v * v, v + v, is.na(v)))
+  expect_identical(list(m + x, x + m), list(v + x[], x[] + v))
+  dimnames(m) <- list(c("a", "b"), NULL)
+  dimnames(v) <- list(c("a", "b"), NULL)
+  expect_identical(list(m + 1, 1 < m, m - m), list(v + 1, 1 < v, v - v))
+  expect_error(m + memmap(path, "f8", c(n / 2L, 2L)), "non-conformable")
 })
