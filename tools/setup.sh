@@ -35,6 +35,18 @@ missing_packages() {
   Rscript --vanilla -e 'for (p in commandArgs(TRUE)) if (!nzchar(system.file(package = p))) writeLines(p)' "$@"
 }
 
+mirror='if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
+'
+
+# What packages from source need and Debian has built: to build it takes minutes.
+apt_dependencies() {
+  needed=$(Rscript --vanilla -e "$mirror"'
+    needed <- unlist(tools::package_dependencies(commandArgs(TRUE), available.packages(), recursive = TRUE))
+    for (p in unique(needed)) if (!nzchar(system.file(package = p))) cat("r-cran-", tolower(p), "\n", sep = "")' "$@" 2>/dev/null)
+  built=$([ -z "$needed" ] || apt-cache show $needed 2>/dev/null | sed -n 's/^Package: //p' | sort -u)
+  [ -z "$built" ] || apt_install $built 2>/dev/null || :
+}
+
 need_packages() {
   missing=$(missing_packages "$@")
   [ -n "$missing" ] || return 0
@@ -46,8 +58,8 @@ need_packages() {
     done
     missing=$(missing_packages $missing)
   fi
-  [ -z "$missing" ] || SM_LIB=$lib Rscript -e '
-    if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
+  if [ -n "$missing" ] && debian; then apt_dependencies $missing; fi
+  [ -z "$missing" ] || SM_LIB=$lib Rscript -e "$mirror"'
     install.packages(commandArgs(TRUE), lib = Sys.getenv("SM_LIB"), quiet = TRUE, Ncpus = 2)' $missing
   missing=$(missing_packages "$@")
   [ -z "$missing" ] || { echo "setup: could not install:" $missing >&2; return 1; }
@@ -139,8 +151,7 @@ setup_suites() {
     spatstat.explore timereg robumeta SeuratObject DEoptim
   suites=$top/.suites-lib
   mkdir -p "$suites"
-  R_LIBS=$suites:$R_LIBS Rscript -e '
-    if (identical(getOption("repos")[["CRAN"]], "@CRAN@")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)
+  R_LIBS=$suites:$R_LIBS Rscript -e "$mirror"'
     wanted <- commandArgs(TRUE)[-1L]
     missing <- Filter(function(p) !dir.exists(file.path(commandArgs(TRUE)[1L], p)), wanted)
     if (length(missing)) install.packages(missing, lib = commandArgs(TRUE)[1L], quiet = TRUE, Ncpus = 2, INSTALL_opts = "--no-docs")' \
