@@ -53,7 +53,7 @@ Ops.shared_array <- function(e1, e2) {
   switch(.Generic, # so that warnings and errors speak of e1 + e2
     "+" = e1 + e2, "-" = e1 - e2, "*" = e1 * e2, "/" = e1 / e2, "^" = e1^e2, "%%" = e1 %% e2, "%/%" = e1 %/% e2,
     "==" = e1 == e2, "!=" = e1 != e2, "<" = e1 < e2, "<=" = e1 <= e2, ">" = e1 > e2, ">=" = e1 >= e2,
-    "&" = e1 & e2, "|" = e1 | e2)
+    "&" = e1 & e2, "|" = e1 | e2, "!" = `!`(e1, e2)) # the last is R's error
 }
 
 #' @rdname shared_array-arithmetic
