@@ -237,8 +237,10 @@ under_own_names <- function(f, written, values) {
   names(values) <- mapply(label, written, names(written))
   symbols <- lapply(names(values), as.name)
   names(symbols) <- names(written)
-  call <- as.call(c(list(f), symbols, quote(...)))
-  as.function(c(alist(... = ), call), envir = list2env(values, parent = baseenv()))
+  drawing <- function(...) NULL
+  body(drawing) <- as.call(c(list(f), symbols, quote(...)))
+  environment(drawing) <- list2env(values, parent = baseenv())
+  drawing
 }
 
 #' @rdname shared_array-generics
