@@ -47,12 +47,13 @@ Ops.shared_array <- function(e1, e2) {
   if (!is.null(value)) return(value)
   look <- if (.Generic %in% c("&", "|", "!")) plain else plain_view
   e1 <- look(e1)
-  if (missing(e2)) return(if (.Generic == "-") -e1 else !e1)
+  if (missing(e2)) # R hands over `*`(x) and its like, too, whose error is R's
+    return(switch(.Generic, "-" = -e1, "!" = !e1, eval(call(.Generic, quote(e1)))))
   e2 <- look(e2)
   switch(.Generic, # so that warnings and errors speak of e1 + e2
     "+" = e1 + e2, "-" = e1 - e2, "*" = e1 * e2, "/" = e1 / e2, "^" = e1^e2, "%%" = e1 %% e2, "%/%" = e1 %/% e2,
     "==" = e1 == e2, "!=" = e1 != e2, "<" = e1 < e2, "<=" = e1 <= e2, ">" = e1 > e2, ">=" = e1 >= e2,
-    "&" = e1 & e2, "|" = e1 | e2)
+    "&" = e1 & e2, "|" = e1 | e2, "!" = `!`(e1, e2)) # the last is R's error
 }
 
 #' @rdname shared_array-arithmetic

@@ -222,7 +222,26 @@ weighted.mean.shared_array <- function(x, w, ...) {
 #' @rdname shared_array-generics
 #' @importFrom graphics hist
 #' @export
-hist.shared_array <- function(x, ...) graphics::hist(plain(x), ...)
+hist.shared_array <- function(x, ...) under_own_names(graphics::hist, list(x = substitute(x)), list(plain(x)))(...)
+
+#' @rdname shared_array-generics
+#' @export
+plot.shared_array <- function(x, y, ...) {
+  if (missing(y)) under_own_names(plot, list(x = substitute(x)), list(plain(x)))(...)
+  else under_own_names(plot, list(x = substitute(x), y = substitute(y)), list(plain(x), plain(y)))(...)
+}
+
+# The function of `...` that calls f with the values, which stand under what the caller wrote for them: titles and axes show that.
+under_own_names <- function(f, written, values) {
+  label <- function(expr, name) if (is_shared(expr)) name else substr(deparse1(expr), 1L, 500L) # do.call() hands over the value
+  names(values) <- mapply(label, written, names(written))
+  symbols <- lapply(names(values), as.name)
+  names(symbols) <- names(written)
+  drawing <- function(...) NULL
+  body(drawing) <- as.call(c(list(f), symbols, quote(...)))
+  environment(drawing) <- list2env(values, parent = baseenv())
+  drawing
+}
 
 #' @rdname shared_array-generics
 #' @importFrom stats reorder relevel

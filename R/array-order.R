@@ -50,7 +50,10 @@ match.shared_array <- function(x, table, ...) bit64::match(plain(x), plain(table
 #' @noRd
 in_values <- function(x, table) bit64::`%in%`(plain(x), plain(table))
 
-rank_values <- function(x, ...) if (inherits(x, "integer64")) base::rank(int64_key(x), ...) else base::rank(x, ...)
+# The method of bit64 knows no further arguments, and gives NA the rank NA.
+rank_values <- function(x, ...) {
+  if (!inherits(x, "integer64")) base::rank(x, ...) else if (...length()) base::rank(int64_key(x), ...) else bit64::rank(x)
+}
 
 #' @rdname shared_array-order
 #' @export

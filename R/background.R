@@ -21,6 +21,9 @@
 #'   - `is_alive()`: `TRUE` while the process runs.
 #'   - `pid`: integer.
 #'   - `cancel()`: ends the process.
+#'
+#'   A copy of the object, sent to another process or saved, and the object in a worker know what was known of the process; of one that
+#'   ran, these methods are errors of class `sharedmem_misuse_error` there.
 #' @source `sharedmem.background` of the Python package.
 #' @seealso [MapReduce()]
 #' @examples
@@ -101,7 +104,7 @@ background_settle <- function(bg, state) {
 # Ended processes are reaped; their results stay readable. What runs is kept from the collector. A process of the fork server has lines to
 # the session, which are closed once its result has been read.
 sweep_background <- function() {
-  for (bg in the$session$background) if (!is.null(bg$served)) background_alive(bg)
+  for (bg in the$session$background) if (!is.null(bg$served) && started_here(bg)) background_alive(bg)
   the$session$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$session$background)
 }
 
@@ -111,6 +114,7 @@ background_alive <- function(bg) bg$state == "running" && !background_drive(bg, 
 # Reads until the process has ended or the time is up. TRUE once the state is final.
 background_drive <- function(bg, timeout) {
   if (bg$state != "running") return(TRUE)
+  check_started_here(bg)
   end <- .Call(ffi_map_drive, bg$map, NULL, map_events(FALSE), timeout, TRUE)
   if (end$state == "timeout") return(FALSE)
   if (end$state == "failed") bg$error <- end$failure else bg$value <- .Call(ffi_map_results, bg$map)[[1L]]
@@ -128,8 +132,17 @@ background_wait <- function(bg, timeout) {
   bg$value
 }
 
+started_here <- function(bg) .Call(ffi_map_mine, bg$map)
+
+check_started_here <- function(bg) {
+  if (!started_here(bg))
+    abort_class("sharedmem_misuse_error", paste("background process", bg$pid, "was started by another process, which alone can wait for it",
+                                                "or cancel it: a worker hands over bg$wait(), not bg"))
+}
+
 background_cancel <- function(bg) {
   if (bg$state == "running") {
+    check_started_here(bg)
     text <- sprintf("process %d was cancelled", bg$pid)
     bg$error <- WorkerException(simpleError(text), item = NA_integer_, rank = 0L, pid = bg$pid, message = text)
     background_settle(bg, "cancelled")
@@ -139,7 +152,10 @@ background_cancel <- function(bg) {
 
 #' @export
 print.sharedmem_background <- function(x, ...) {
-  state <- if (x$state == "running" && !x$is_alive()) "ended, not waited for" else x$state
+  state <- if (x$state != "running") x$state
+           else if (!started_here(x)) "started by another process"
+           else if (!x$is_alive()) "ended, not waited for"
+           else "running"
   until <- if (is.null(x$ended)) Sys.time() else x$ended
   cat(sprintf("<background process %d: %s, %.1f s>\n", x$pid, state, as.numeric(difftime(until, x$started, units = "secs"))))
   invisible(x)

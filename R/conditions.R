@@ -97,7 +97,7 @@ cut_text <- function(x, n = 60L) {
 #' - `sharedmem_package_error` (fields `package`, `needed`, `installed`): functions that need a package which is not installed, or is too
 #'   old.
 #' - `sharedmem_misuse_error` (field `method`, of a method that is not there): a pool that is closed or assigned to, a trace that was not
-#'   recorded.
+#'   recorded, a background process that another process started.
 #' - `sharedmem_rng_error`: a `.Random.seed` that is no generator's state.
 #' - `sharedmem_channel_error`, `sharedmem_kernel_error`: what should not happen: results damaged on their way, a thread that cannot be
 #'   started.

@@ -102,7 +102,8 @@ lock_bytes <- 256 # LOCK_BYTES in C
 
 #' @export
 print.sharedmem_lock <- function(x, ...) {
-  held <- .Call(ffi_lock_held, environment(x)$page)
-  cat("<Lock:", if (held) "held by this process>" else "use as lock({ ... }) or with(lock, { ... })>", "\n")
+  held <- tryCatch(.Call(ffi_lock_held, environment(x)$page), sharedmem_lock_error = function(e) NA)
+  cat("<Lock:", if (is.na(held)) "a saved copy, which locks nothing>" else if (held) "held by this process>"
+      else "use as lock({ ... }) or with(lock, { ... })>", "\n")
   invisible(x)
 }

@@ -23,19 +23,21 @@ write_trace <- function(trace, file) {
   if (!inherits(trace, "sharedmem_trace"))
     abort_argument("trace", describe_value(trace), "a trace", advice = "pool$trace of a pool made by MapReduce(trace = TRUE)")
   check_path(file)
-  con <- tryCatch(suppressWarnings(file(file, "wb")), error = function(e)
-    abort_class("sharedmem_file_error", sprintf("cannot write %s", file), path = file))
-  on.exit(close(con))
-  put <- function(lines) writeLines(enc2utf8(lines), con, useBytes = TRUE)
-  put(c("{", "\"displayTimeUnit\": \"ms\",", sprintf("\"otherData\": %s,", trace_other(trace)), "\"traceEvents\": ["))
-  put(paste0(paste(trace_metadata(trace), collapse = ",\n"), if (nrow(trace$events)) ","))
-  n <- nrow(trace$events)
-  for (from in seq.int(1, by = 50000L, length.out = ceiling(n / 50000))) {
-    to <- min(n, from + 49999L)
-    put(paste0(trace_records(trace, from:to), ifelse(from:to < n, ",", "")))
-  }
-  put(c("]", "}"))
+  replace_file(trace_text(trace), file, raw(), 1L)
   invisible(file)
+}
+
+# The whole file as raw bytes: a connection of R's tells nobody of a full disk.
+trace_text <- function(trace) {
+  bytes <- function(lines) charToRaw(paste0(enc2utf8(lines), "\n", collapse = ""))
+  n <- nrow(trace$events)
+  records <- lapply(seq.int(1, by = 50000L, length.out = ceiling(n / 50000)), function(from) {
+    to <- min(n, from + 49999L)
+    bytes(paste0(trace_records(trace, from:to), ifelse(from:to < n, ",", "")))
+  })
+  head <- c("{", "\"displayTimeUnit\": \"ms\",", sprintf("\"otherData\": %s,", trace_other(trace)), "\"traceEvents\": [",
+            paste0(paste(trace_metadata(trace), collapse = ",\n"), if (n) ","))
+  unlist(c(list(bytes(head)), records, list(bytes(c("]", "}")))))
 }
 
 trace_metadata <- function(trace) {

@@ -36,6 +36,7 @@ SEXP ffi_lock_init(SEXP);
 SEXP ffi_map_alive(SEXP);
 SEXP ffi_map_drive(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_end(SEXP);
+SEXP ffi_map_mine(SEXP);
 SEXP ffi_map_new(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP ffi_map_pids(SEXP);
 SEXP ffi_map_results(SEXP);
@@ -245,6 +246,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_map_alive, 1),
     ROW(ffi_map_drive, 5),
     ROW(ffi_map_end, 1),
+    ROW(ffi_map_mine, 1),
     ROW(ffi_map_new, 6),
     ROW(ffi_map_pids, 1),
     ROW(ffi_map_results, 1),

@@ -158,6 +158,12 @@ SEXP ffi_index_by_stretches(SEXP fun, SEXP operands) {
   for (int k = 0; k < nop; k++) s.of[k].x = VECTOR_ELT(operands, k);
   SEXP first = R_NilValue;
   if (!look(&s, nop, &first)) return R_NilValue;
+  char op = CHAR(STRING_ELT(fun, 0))[0];
   bool whole = s.of[0].type != REALSXP && s.of[1].type != REALSXP;
-  return whole && strchr("+-*", CHAR(STRING_ELT(fun, 0))[0]) ? R_NilValue : run(fun, &s, nop, first);
+  if (whole && strchr("+-*", op)) return R_NilValue;
+  SEXP ans = PROTECT(run(fun, &s, nop, first));
+  for (int k = 0; k < nop && strchr("+-*/^", op); k++) /* arithmetic keeps what an ordinary vector has, comparison does not */
+    if (!s.of[k].a && s.of[k].whole) Rf_copyMostAttrib(s.of[k].x, ans);
+  UNPROTECT(1);
+  return ans;
 }

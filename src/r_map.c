@@ -128,6 +128,12 @@ SEXP ffi_map_alive(SEXP ptr) {
   return Rf_ScalarLogical(any);
 }
 
+/* Is this the process that made the map? Not where the handle is a copy that was sent or saved, nor in a worker. */
+SEXP ffi_map_mine(SEXP ptr) {
+  r_map *m = TYPEOF(ptr) == EXTPTRSXP ? R_ExternalPtrAddr(ptr) : NULL;
+  return Rf_ScalarLogical(m && m->owner == sm_pid());
+}
+
 /* The owner's loop calls events("progress", done, ...) of this map, ten times a second at most. */
 SEXP ffi_progress_wanted(SEXP ptr) {
   r_map_get(ptr)->progress = true;

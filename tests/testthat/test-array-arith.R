@@ -62,3 +62,12 @@ test_that("a shared array beside a Date or difftime is taken by its values on R 
   x <- pair("f8", c(1, 2))
   expect_identical(as.Date("2020-01-01") + x, as.Date("2020-01-01") + c(1, 2))
 })
+
+test_that("an operator of two operands, called with one, is R's error, and so is one of one with two", {
+  for (f in c("*", "/", "^", "%%", "%/%", "==", "!=", "<", "<=", ">", ">=", "&", "|")) {
+    message <- function(v) tryCatch(match.fun(f)(v), error = conditionMessage)
+    expect_identical(message(pair("f8", c(2, 0))), message(c(2, 0)), info = f)
+  }
+  expect_error(`!`(pair("b1", TRUE), FALSE), "2 arguments passed to '!'", fixed = TRUE)
+  expect_identical(list(-pair("i4", 1:2), +pair("i4", 1:2), !pair("b1", TRUE)), list(-1:-2, 1:2, FALSE))
+})

@@ -191,3 +191,24 @@ test_that("C code that asks for the address of a view once an element is not loo
   expect_lt(r$value[[2]], 5001)
   expect_gte(r$value[[3]], 300)
 })
+
+test_that("plot() and hist() draw what they draw for the values, under the caller's names", {
+  drawn <- function(draw, at, level, kind, z) {
+    file <- tempfile(fileext = ".pdf")
+    pdf(file, compress = FALSE)
+    suppressWarnings(draw(at, level, kind, z))
+    dev.off()
+    grep("Date", readLines(file), value = TRUE, invert = TRUE)
+  }
+  on <- as.Date("2024-01-01") + 0:2
+  how <- factor(c("a", "b", "a"))
+  for (draw in list(function(at, level, kind, z) plot(at, level), function(at, level, kind, z) plot(y = level, x = at, col = 2),
+                    function(at, level, kind, z) plot(kind), function(at, level, kind, z) plot(kind, level),
+                    function(at, level, kind, z) plot(z), function(at, level, kind, z) hist(level, main = quote(x^2)),
+                    function(at, level, kind, z) hist(level)))
+    expect_identical(drawn(draw, copy(on), copy(c(1, 5, 2)), copy(how), copy(c(1+2i, 3-1i))),
+                     drawn(draw, on, c(1, 5, 2), how, c(1+2i, 3-1i)), info = deparse(body(draw)))
+  level <- copy(c(1, 5, 2))
+  expect_identical(hist(level, plot = FALSE)$xname, "level")
+  expect_identical(do.call(hist, list(level, plot = FALSE))$xname, "x")
+})

@@ -43,3 +43,10 @@ test_that("what has no elements has an order of none, whatever its dtype", {
     if (dtype == "i8") expect_identical(xtfrm(x), numeric())
   }
 })
+
+test_that("rank() of a shared integer64 is that of bit64, with its arguments that of R", {
+  skip_if_not_installed("bit64")
+  v <- bit64::as.integer64(c(5, NA, -3, 5))
+  expect_identical(bit64::rank(copy(v)), bit64::rank(v))
+  expect_identical(bit64::rank(copy(v), ties.method = "min"), rank(c(5, NA, -3, 5), ties.method = "min"))
+})

@@ -171,3 +171,20 @@ test_that("what a background process prints is given when it is waited for, howe
   out <- capture.output(expect_identical(bg$wait(), "done"))
   expect_lte(length(out), 30)
 })
+
+test_that("a copy of the object has no say over a process that runs, and says so", {
+  bg <- background(function() Sys.sleep(30))
+  on.exit(bg$cancel())
+  sent <- background(function() background(function() 1))$wait()
+  saved <- tempfile()
+  saveRDS(bg, saved)
+  for (copy in list(sent, readRDS(saved), unserialize(serialize(bg, NULL)))) {
+    for (ask in c("wait", "is_alive", "cancel")) expect_error(copy[[ask]](), "another process", class = "sharedmem_misuse_error")
+    expect_output(print(copy), "started by another process")
+  }
+  expect_true(bg$is_alive())
+  done <- background(function() 7)
+  done$wait()
+  saveRDS(done, saved)
+  expect_identical(readRDS(saved)$wait(), 7)
+})

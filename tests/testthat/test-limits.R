@@ -33,6 +33,15 @@ test_that("results past the limit of file sizes come, or are an error of the map
   expect_true(r$out %in% c("2e+06 2e+06 2e+06 2e+06", "WorkerException"))
 })
 
+test_that("a trace past the limit of file sizes is an error that names it, and no signal", {
+  skip_under_sanitizer()
+  r <- limited("ulimit -f 200", paste(
+    "P <- MapReduce(np = 1, trace = TRUE); r <- P$map(sqrt, 1:5000); f <- tempfile();",
+    "e <- tryCatch(write_trace(P$trace, f), error = identity);",
+    "cat(class(e)[1], grepl('ulimit -f', conditionMessage(e)), file.exists(f))"))
+  expect_identical(r, list(out = "sharedmem_file_error TRUE FALSE", status = 0L))
+})
+
 test_that("many arrays leave the low descriptors to others, and the soft limit is no end", {
   skip_under_sanitizer()
   code <- paste(
@@ -133,6 +142,13 @@ test_that("a full disk is an error that says so, leaves old files whole and no n
   expect_full(tofile(full(1.2e6, 2), at("half")))
   expect_identical(fromfile(at("half"))[], half[])
   expect_setequal(list.files(dir, all.files = TRUE, no.. = TRUE), c("old", "old.npy", "half"))
+}))
+
+test_that("a trace that finds the disk full is an error, and no file cut short", on_small_disk("64k", function(dir) {
+  pool <- MapReduce(np = 1, trace = TRUE)
+  pool$map(sqrt, 1:2000)
+  expect_error(write_trace(pool$trace, file.path(dir, "trace.json")), "No space left|full", class = "sharedmem_file_error")
+  expect_identical(list.files(dir, all.files = TRUE, no.. = TRUE), character())
 }))
 
 test_that("writing into the holes of a mapped file on a full disk is an error here and in a worker", on_small_disk("16m", function(dir) {

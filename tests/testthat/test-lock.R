@@ -191,3 +191,12 @@ test_that("a lock that the session takes in a rank of its own, or in reduce(), i
   inner <- function() lock(MapReduce(np = 2)$map(function(i) lock(1), 1))
   expect_error(MapReduce(np = 2)$map(function(i) i, 1:2, reduce = function(r) inner()), "waits for this process to end")
 })
+
+test_that("a lock read from a file prints that it is a copy, and is an error when it is used", {
+  file <- tempfile()
+  on.exit(unlink(file))
+  saveRDS(list(Lock(), 1), file)
+  l <- readRDS(file)
+  expect_output(print(l), "a saved copy.*\\[1\\] 1")
+  expect_error(with(l[[1]], 1), class = "sharedmem_lock_error")
+})
