@@ -17,7 +17,7 @@ go_on_with_values <- function(x, call, k) {
   name <- as.character(expr)
   if (!is_shared(get0(name, frame, inherits = FALSE))) return()
   rebind(name, plain(x), frame)
-  others_with_it(f, frame)
+  others_with_it(f, frame, at)
 }
 
 # A promise stays one, with its expression, which substitute() may be asked for.
@@ -31,7 +31,7 @@ rebind <- function(name, value, frame) {
 }
 
 # Columns beside the one that was asked of, and what was found out of it before.
-others_with_it <- function(f, frame) {
+others_with_it <- function(f, frame, k) {
   if (identical(f, base::as.matrix.data.frame)) {
     frame$X <- lapply(frame$X, plain)
     frame$j.logic <- is.logical(frame$xj)
@@ -39,7 +39,29 @@ others_with_it <- function(f, frame) {
   } else if (identical(f, base::rbind.data.frame)) {
     frame$value <- lapply(frame$value, plain)
     frame$allargs <- lapply(frame$allargs, unshare)
+  } else if (identical(f, base::data.matrix)) {
+    frame$frame <- plain_columns(frame$frame)
+  } else if (identical(f, stats::.MFclass)) {
+    model_variables(sys.parents()[k])
   }
+}
+
+# model.frame() asks for the class of each variable when it has been made, by vapply(). For new data of predict() that is all it asks, and
+# comes after rows were counted and levels compared.
+model_variables <- function(k) {
+  at <- if (k > 0L) sys.parents()[k] else 0L
+  if (at == 0L || !identical(sys.function(at), stats::model.frame.default)) return()
+  model <- sys.frame(at)
+  late <- function(name) is_shared(v <- model$data[[name]]) && (name %in% names(model$xlev) || !is.null(dim(v)))
+  for (name in Filter(late, names(model$data)))
+    abort_argument("newdata", sprintf("with the column `%s` in shared memory", name),
+                   "a data frame whose factors, text and matrices are ordinary columns", advice = "hand over unshare(newdata)")
+  model$data <- plain_columns(model$data)
+}
+
+plain_columns <- function(data) {
+  for (i in seq_along(data)) if (is_shared(data[[i]])) data[[i]] <- plain(data[[i]])
+  data
 }
 
 tests_text <- function(k) {

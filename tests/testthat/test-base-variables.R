@@ -109,3 +109,26 @@ test_that("bit64's match() takes shared integer64 by what they are", {
   expect_identical(bit64::match(copy(v), v), bit64::match(v, v))
   expect_identical(bit64::`%in%`(copy(v), 3), bit64::`%in%`(v, 3))
 })
+
+test_that("new data of predict() may be shared columns of numbers; for factors and matrices it says what to hand over", {
+  d <- data.frame(y = c(1, 2, 4, 3, 7), x = c(1, 2, 3.5, 4, 4.5), z = c(TRUE, FALSE, TRUE, TRUE, FALSE))
+  d$g <- factor(c("a", "b", "a", "b", "a"))
+  shared <- as_shared(d)
+  for (f in list(y ~ x, y ~ poly(x, 2), y ~ log(x) + z, y ~ x:z)) {
+    fit <- lm(f, d)
+    expect_identical(predict(fit, shared), predict(fit, d))
+  }
+  fit <- glm(z ~ x, binomial, d)
+  expect_identical(predict(fit, shared, type = "response"), predict(fit, d, type = "response"))
+  fit <- lm(y ~ g, d)
+  expect_error(suppressWarnings(predict(fit, shared)), "unshare", class = "sharedmem_argument_error")
+  expect_identical(predict(fit, unshare(shared)), predict(fit, d))
+  d$m <- matrix(as.double(1:10), 5)
+  expect_error(predict(lm(y ~ m, d), as_shared(d)), "`m`", class = "sharedmem_argument_error")
+})
+
+test_that("data.matrix() of shared columns is that of their values", {
+  d <- data.frame(a = c("u", "v", "u"), b = 1:3, c = c(TRUE, NA, FALSE), e = c(0.5, NA, 2), g = factor(c("x", "y", "x")))
+  expect_identical(data.matrix(as_shared(d)), data.matrix(d))
+  expect_identical(data.matrix(as_shared(d[c("b", "c")])), data.matrix(d[c("b", "c")]))
+})
