@@ -110,7 +110,7 @@ static SEXP call_of(SEXP fun, const stretches *s, int nop, SEXP state) {
     SEXP which = PROTECT(Rf_ScalarInteger(k));
     SEXP arg = s->of[k].whole ? Rf_lang3(Rf_install("stretch_of"), state, which) : s->of[k].x;
     PROTECT(arg);
-    args = Rf_lcons(arg, args);
+    args = Rf_cons(arg, args);
     UNPROTECT(3);
   }
   PROTECT(args);
