@@ -163,3 +163,32 @@ test_that("writing into the holes of a mapped file on a full disk is an error he
   expect_s3_class(e$reason, "sharedmem_file_error")
   expect_identical(x[8e6], 1)
 }))
+
+# Calls code(shell code that enters the group) where a group of processes may have so many bytes; skips where none can be made.
+in_memory_group <- function(bytes, code) {
+  skip_if(!dir.exists("/sys/fs/cgroup"), "no control groups")
+  old <- dir.exists("/sys/fs/cgroup/memory")
+  dir <- file.path(if (old) "/sys/fs/cgroup/memory" else "/sys/fs/cgroup", sprintf("sharedmem-test-%d", Sys.getpid()))
+  dir.create(dir, showWarnings = FALSE)
+  on.exit(suppressWarnings(system2("rmdir", shQuote(dir), stdout = FALSE, stderr = FALSE)))
+  limit <- file.path(dir, if (old) "memory.limit_in_bytes" else "memory.max")
+  set <- sprintf("echo %.0f > %s", bytes, shQuote(limit))
+  made <- file.exists(limit) && system2("bash", c("-c", shQuote(set)), stdout = FALSE, stderr = FALSE) == 0
+  skip_if(!made, "no group with a limit can be made")
+  code(sprintf("echo $$ > %s", shQuote(file.path(dir, "cgroup.procs"))))
+}
+
+test_that("where a control group limits memory, arrays past it are an error, and a worker that is killed for it is named", {
+  skip_under_sanitizer()
+  in_memory_group(4e8, function(enter) {
+    r <- limited(enter, paste(
+      "e <- tryCatch(empty(2e8), sharedmem_memory_error = identity); cat(class(e)[1], fill = TRUE);",
+      "x <- empty(1e6); x[] <- 1; cat(sum(x), fill = TRUE);",
+      "big <- function(i) if (i == 3) { v <- numeric(1e8); v[] <- 1; v[1] } else i;",
+      "e <- tryCatch(MapReduce(np = 2)$map(big, 1:6), WorkerException = identity);",
+      "cat(e$item, grepl('SIGKILL', conditionMessage(e)), fill = TRUE);",
+      "r <- MapReduce(np = 2, on_error = 'collect')$map(big, 1:6); cat(which(vapply(r, inherits, NA, 'WorkerException')), fill = TRUE);",
+      "cat(unlist(MapReduce(np = 2)$map(function(i) i, 1:4)))"))
+    expect_identical(r, list(out = c("sharedmem_memory_error", "1e+06", "3 TRUE", "3", "1 2 3 4"), status = 0L))
+  })
+})
