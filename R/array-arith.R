@@ -53,7 +53,7 @@ Ops.shared_array <- function(e1, e2) {
   switch(.Generic, # so that warnings and errors speak of e1 + e2
     "+" = e1 + e2, "-" = e1 - e2, "*" = e1 * e2, "/" = e1 / e2, "^" = e1^e2, "%%" = e1 %% e2, "%/%" = e1 %/% e2,
     "==" = e1 == e2, "!=" = e1 != e2, "<" = e1 < e2, "<=" = e1 <= e2, ">" = e1 > e2, ">=" = e1 >= e2,
-    "&" = e1 & e2, "|" = e1 | e2, "!" = `!`(e1, e2)) # the last is R's error
+    "&" = e1 & e2, "|" = e1 | e2, "!" = eval(call("!", quote(e1), quote(e2)))) # the last is R's error
 }
 
 #' @rdname shared_array-arithmetic

@@ -6,6 +6,7 @@
 #' take over, such as `rowSums()`, `which()` or `crossprod()`, take `x[]`, or `shared_view(x)`, which costs no copy.
 #'
 #' @param x,height,object a shared array.
+#' @param y what stands on the other axis: a shared array or an ordinary vector, as in [plot()].
 #' @param w weights, as in [weighted.mean()].
 #' @param f,drop,logarithm,abbreviate,tz as in [split()], [determinant()], [weekdays()] and [as.POSIXct()].
 #' @param ... further arguments of the function for ordinary vectors; of `cbind()` and `rbind()`: shared arrays, vectors and matrices (a
