@@ -3,7 +3,7 @@
 #' More functions for shared arrays
 #'
 #' These work on a shared array as on the ordinary R vector, matrix or array with the same values. Functions that R does not let a class
-#' take over, such as `rowSums()`, `which()` or `crossprod()`, take `x[]`, or `shared_view(x)`, which costs no copy.
+#' take over, such as `rowSums()`, `which.max()` or `lm.fit()`, take `x[]`, or `shared_view(x)`, which costs no copy.
 #'
 #' @param x,height,object a shared array.
 #' @param y what stands on the other axis: a shared array or an ordinary vector, as in [plot()].

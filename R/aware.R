@@ -12,7 +12,8 @@
 #' import or depend on sharedmem, those whose namespace has a variable `.sharedmem_aware` that is `TRUE`, and those named in
 #' `options(sharedmem.aware = )`. In any other package's function, base R's included (`pmax()`, `replace()`, `ave()`), the assignment
 #' works on an ordinary copy and what comes out is an ordinary vector; a message of class `sharedmem_copy_message` says so once a
-#' package and session. The first namespace from the frame of the assignment outwards decides; a frame that meets none before the global
+#' package in each process, so once in each worker of a map.
+#' The first namespace from the frame of the assignment outwards decides; a frame that meets none before the global
 #' or the base environment is the user's. A replacement function of base R (`is.na<-`, `diag<-`, `[<-.data.frame`) counts as its
 #' caller. Functions of the user that live in a package's namespace count as that package's.
 #'

@@ -65,6 +65,8 @@ cut_text <- function(x, n = 60L) {
 #'
 #' Every error of the package has class `sharedmem_error`, every warning `sharedmem_warning` and every message `sharedmem_message`, and a
 #' class of its own below that. So `tryCatch(expr, sharedmem_memory_error = function(e) e$asked)` catches what you mean and nothing else.
+#' What is raised inside a worker arrives as a [WorkerException] with the condition as its `reason`:
+#' `tryCatch(expr, WorkerException = function(e) if (inherits(e$reason, "sharedmem_lock_error")) ...)`.
 #'
 #' @section Errors:
 #' - `sharedmem_error` (fields `message`, `call`): the class of all of them.

@@ -23,7 +23,7 @@
 #'
 #' \special{pool$local}
 #' @return The value of `expr`. Entering a section twice, entering `ordered` from inside `critical`, and using either outside
-#'   of `func` are errors of class `sharedmem_lock_error`.
+#'   of `func` are errors of class `sharedmem_lock_error`; in the session the `reason` of a [WorkerException].
 #' @source `MapReduce.critical`, `MapReduce.ordered` and `MapReduce.local` of the Python package `sharedmem`.
 #' @seealso [map], [Lock()], [atomic_add()]
 #' @examples

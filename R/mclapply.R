@@ -4,8 +4,9 @@
 #' results, computed by the workers of a [MapReduce()] pool: items are scheduled one by one, a worker's death
 #' is named, loses one item at most, and large results arrive without being sent through a pipe.
 #'
-#' `library(sharedmem)` after `library(parallel)`, or `sharedmem::mclapply()`, is the whole port of a script. Packages that import
-#' parallel's functions are reached by [use_for_parallel()].
+#' `library(sharedmem)` after `library(parallel)`, or `sharedmem::mclapply()`, is the whole port of a script. A package attached
+#' later that attaches parallel, as `doParallel` does, puts parallel's functions in front again. Packages that import parallel's
+#' functions are reached by [use_for_parallel()].
 #'
 #' @section What differs from parallel:
 #' - An item that fails gives a `try-error` in its own place, under `mc.preschedule = TRUE` too, where parallel fails the whole share

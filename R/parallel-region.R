@@ -30,7 +30,8 @@
 #'
 #' As in OpenMP every process must meet the same loops, `single()`s and barriers in the same order, and none of
 #' these may stand inside the body of a loop, `single()`, or `critical`. Where it is seen that they do not, and where a
-#' process ends while others wait for it in a barrier, the error has class `sharedmem_region_error`.
+#' process ends while others wait for it in a barrier, the error, or the `reason` of the [WorkerException], has class
+#' `sharedmem_region_error`.
 #'
 #' @section Errors:
 #' An error in any process, or the death of one, ends all others, whatever they were waiting for, and raises a [WorkerException]

@@ -40,7 +40,8 @@
 #' @param threads Whole number: threads of BLAS and OpenMP in each worker, set through the libraries' own setters;
 #'   `NULL` leaves them alone.
 #' @param progress `TRUE` shows how many items are done, items a second and time left: a bar in a terminal (once
-#'   half a second has passed), sparse lines in a log, both on stderr; or through progressr, where its handlers are in use.
+#'   half a second has passed), in a log a line every five seconds or more, none for a shorter map, both on stderr; or through progressr,
+#'   where its handlers are in use.
 #' @param trace `TRUE` records when each item ran where, and each wait; `pool$trace` is then the
 #'   [trace][sharedmem_trace] of the last map: `plot(pool$trace)` draws its time line, `summary(pool$trace)` says where the time
 #'   went.
@@ -133,12 +134,15 @@ map_arguments <- alist(`<func>` = func, `<sequence>` = sequence, `<reduce>` = re
 #' messages; of more than 50 warnings or 1000 messages a map, the rest is told as a number. A finished item never runs again. Connections
 #' that an item returns are closed ones: they belong to its worker.
 #'
+#' An interrupt (Ctrl-C) ends all workers. The results of that map are lost, what was written into shared arrays stays, and the pool can be
+#' used again.
+#'
 #' @param func function of an item and `...`.
 #' @param sequence anything with `length()` and `[[`: a vector, a list, a data frame (its columns), a shared array.
 #' @param reduce `NULL`, or a function that the session calls with each result as it arrives, in any order; its value takes the
 #'   result's place. A result made by [tuple()] is spread over its arguments, any other is its one argument. What it assigns with `<<-`
-#'   stays. An error in it stops the workers and is raised as it is. To combine results two by two, call [Reduce()] on what `map()`
-#'   gives.
+#'   stays. An error in it stops the workers and is raised as it is. A function of two arguments that also takes one, such as
+#'   `+`, gives each result back as it is: to combine results two by two, call [Reduce()] on what `map()` gives.
 #' @param star `TRUE` spreads each item (a list or [tuple()]) over `func`'s arguments.
 #' @param minlength number: with fewer items the session runs them itself.
 #' @param ... further arguments of `func`. The names `reduce`, `star` and `minlength` are matched whole, so that

@@ -1,7 +1,7 @@
 #' View shared memory as an ordinary R vector
 #'
 #' Gives an ordinary R vector, matrix or array over the same memory, without a copy, for functions that take no
-#' other: `lm()`, `crossprod()`, `rowSums()`, `which()`.
+#' other: `lm.fit()`, `rowSums()`, `which.max()`.
 #'
 #' @details
 #' The view follows what is written into the array. It is read-only by construction: writing to it makes R
