@@ -43,9 +43,9 @@ NULL
 #' @export
 Ops.shared_array <- function(e1, e2) {
   if (missing(e2) && .Generic == "+") return(+shared_values(e1)) # gives back what it gets
-  value <- if (!missing(e2) && !(.Generic %in% c("%%", "%/%"))) .Call(ffi_index_by_stretches, .Generic, list(e1, e2))
+  value <- if (!missing(e2)) .Call(ffi_index_by_stretches, .Generic, list(e1, e2))
   if (!is.null(value)) return(value)
-  look <- if (.Generic %in% c("&", "|", "!")) plain else plain_view
+  look <- switch(.Generic, "&" = , "|" = , "!" = plain, plain_view)
   e1 <- look(e1)
   if (missing(e2)) # R hands over `*`(x) and its like, too, whose error is R's
     return(switch(.Generic, "-" = -e1, "!" = !e1, eval(call(.Generic, quote(e1)))))

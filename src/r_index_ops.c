@@ -71,19 +71,20 @@ static bool look(stretches *s, int nop, SEXP *first) {
 
 typedef struct {
   const operand *o;
-  int64_t from, n;
+  int64_t from;
 } read_job;
 
 static void run_read(void *ctx) {
   read_job *j = ctx;
   const r_array *a = j->o->a;
-  sm_convert_read(a->dtype, a->data + (size_t)j->from * a->dtype.itemsize, j->n, sm_rtype_of(a->dtype), r_vector_ptr(j->o->buffer));
+  sm_convert_read(a->dtype, a->data + (size_t)j->from * a->dtype.itemsize, XLENGTH(j->o->buffer), sm_rtype_of(a->dtype),
+                  r_vector_ptr(j->o->buffer));
 }
 
 static void read_stretch(const operand *o, int64_t from) {
   R_xlen_t n = XLENGTH(o->buffer);
   if (o->a) {
-    read_job job = {o, from, n};
+    read_job job = {o, from};
     r_array_access(o->a, run_read, &job);
   } else if (o->type == REALSXP) {
     REAL_GET_REGION(o->x, (R_xlen_t)from, n, REAL(o->buffer));
@@ -150,15 +151,14 @@ static SEXP run(SEXP fun, stretches *s, int nop, SEXP first) {
   return ans;
 }
 
-/* fun of one or two operands, or NULL where R is to do it at once. fun: of those that give double or logical values for numbers, without a
- * warning, or + - * whose integers may overflow. */
+/* fun of one or two operands, or NULL where R is to do it at once, as of what may warn: %% and %/%, and + - * of integers. */
 SEXP ffi_index_by_stretches(SEXP fun, SEXP operands) {
   stretches s = {.n = 0};
   int nop = (int)XLENGTH(operands);
   for (int k = 0; k < nop; k++) s.of[k].x = VECTOR_ELT(operands, k);
   SEXP first = R_NilValue;
-  if (!look(&s, nop, &first)) return R_NilValue;
   char op = CHAR(STRING_ELT(fun, 0))[0];
+  if (op == '%' || !look(&s, nop, &first)) return R_NilValue;
   bool whole = s.of[0].type != REALSXP && s.of[1].type != REALSXP;
   if (whole && strchr("+-*", op)) return R_NilValue;
   SEXP ans = PROTECT(run(fun, &s, nop, first));
