@@ -378,27 +378,30 @@ finish_chunk <- function(cl, agent, finished) {
 
 # ---- the end ----
 
-# However the map ended: nobody works for it any more, and the daemons are as they were.
-cluster_close <- function(cl) {
-  done <- is.null(cl$failure) && length(cl$agents) && all(vapply(cl$agents, function(a) is.null(a$chunk), NA))
-  joined <- names(cl$tasks) %in% names(cl$agents)
-  for (task in cl$tasks[!joined]) mirai::stop_mirai(task)
-  if (done) say_goodbye(cl)
-  for (task in cl$tasks[joined]) if (nanonext::unresolved(task)) mirai::stop_mirai(task)
+# However the map ended: nobody works for it any more, and the daemons are as they were. They leave before the socket is closed, and have
+# had all answers when they leave: nng waits for ever for a connection that it closes between the two halves of a message that arrives.
+cluster_close <- function(cl) suspendInterrupts({
+  busy <- names(Filter(function(a) !is.null(a$chunk), cl$agents))
+  for (task in cl$tasks[!names(cl$tasks) %in% names(cl$agents) | names(cl$tasks) %in% busy]) mirai::stop_mirai(task)
+  say_goodbye(cl)
+  late <- Filter(nanonext::unresolved, cl$tasks)
+  for (task in late) mirai::stop_mirai(task)
+  if (length(late)) say_goodbye(cl)
   nanonext::reap(cl$sock)
   if (is.na(cl$executing)) return()
   until <- elapsed_now() + 2 # an interrupted daemon ends its workers first
   while (elapsed_now() < until && isTRUE(cluster_info(cl)[["executing"]] > cl$executing)) nanonext::msleep(5)
-}
+})
 
-# Each daemon asks once a second at least, and is told to leave.
+# Each daemon asks once a second at least, and is told to leave. One that does not within two seconds is held up, or lost.
 say_goodbye <- function(cl) {
   until <- elapsed_now() + 2
   for (p in cl$parked) answer(cl, p$ctx, kind = "bye")
-  cl$agents <- list()
+  cl$agents <- cl$parked <- list()
   repeat {
     while (!is.null(q <- take_question(cl))) answer(cl, q$ctx, kind = "bye")
-    if (elapsed_now() > until || !any(vapply(cl$tasks, nanonext::unresolved, NA))) return()
-    nanonext::until(cl$cv, 20)
+    here <- isTRUE(nanonext::stat(cl$sock, "pipes") > 0) || any(vapply(cl$tasks, nanonext::unresolved, NA))
+    if (!here || elapsed_now() > until) return()
+    nanonext::until(cl$cv, 5)
   }
 }

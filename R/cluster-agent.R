@@ -8,9 +8,10 @@
 cluster_agent <- function(spec) {
   host <- Sys.info()[["nodename"]]
   if (!identical(spec$version, package_version_text())) return(list(state = "version", host = host, version = package_version_text()))
+  link <- NULL
+  on.exit(if (!is.null(link)) agent_close(link))
   link <- agent_dial(spec)
   if (is.null(link)) return(list(state = "unreachable", host = host, url = spec$url))
-  on.exit(nanonext::reap(link$sock))
   tryCatch(agent_serve(link, host), sharedmem_session_lost = function(e) list(state = "left", host = host),
            error = function(e) list(state = "failed", host = host, reason = simpleError(message_of(e))))
 }
@@ -97,10 +98,20 @@ agent_send <- function(link, kind, ...) {
   n <- length(link$contexts)
   ctx <- if (n) link$contexts[[n]] else nanonext::context(link$sock)
   if (n) link$contexts[[n]] <- NULL
-  aio <- nanonext::request(ctx, question, send_mode = "serial", recv_mode = "serial", cv = link$cv)
-  link$out[[length(link$out) + 1L]] <- list(ctx = ctx, aio = aio)
+  suspendInterrupts({
+    aio <- nanonext::request(ctx, question, send_mode = "serial", recv_mode = "serial", cv = link$cv)
+    link$out[[length(link$out) + 1L]] <- list(ctx = ctx, aio = aio)
+  })
   link$asked <- elapsed_now()
 }
+
+# However the daemon leaves, nothing is on its way to it then: see cluster_close().
+agent_close <- function(link) suspendInterrupts({
+  until <- elapsed_now() + 2
+  waits <- function() any(vapply(link$out, function(asked) nanonext::unresolved(asked$aio), NA))
+  while (waits() && isTRUE(nanonext::stat(link$sock, "pipes") > 0) && elapsed_now() < until) nanonext::until(link$cv, 20)
+  nanonext::reap(link$sock)
+})
 
 # The answer to the last question that is out, NULL where none is.
 agent_await <- function(link) {
@@ -286,8 +297,8 @@ with_session_settings <- function(header, link, expr) {
   }
   added <- attach_packages(header$packages)
   on.exit(for (name in added) detach(name, character.only = TRUE), add = TRUE)
-  agent_capture(link)
   on.exit(agent_release(link), add = TRUE, after = FALSE)
+  agent_capture(link)
   expr
 }
 
@@ -303,12 +314,13 @@ attach_packages <- function(packages) {
 
 # ---- what is printed ----
 
-agent_capture <- function(link) {
+# An interrupt comes before or after these two, so that no sink stays in the daemon.
+agent_capture <- function(link) suspendInterrupts({
   link$message_to <- sink.number(type = "message")
   link$files <- list(file("", "w+b"), file("", "w+b"))
   sink(link$files[[1L]])
   sink(link$files[[2L]], type = "message")
-}
+})
 
 agent_output <- function(link) {
   for (stream in seq_along(link$files)) repeat {
@@ -318,11 +330,11 @@ agent_output <- function(link) {
   }
 }
 
-agent_release <- function(link) {
+agent_release <- function(link) suspendInterrupts(if (!is.null(link$files)) {
   sink(type = "message")
   if (link$message_to != 2L) sink(getConnection(link$message_to), type = "message")
   sink()
   agent_output(link)
   for (con in link$files) close(con)
   link$files <- NULL
-}
+})

@@ -104,8 +104,8 @@ finish_script <- function(handle, grace = NULL) {
   wait_until(script_ended(handle), handle$timeout + 10)
   elapsed <- proc.time()[["elapsed"]] - handle$start
   timed_out <- !file.exists(at("status"))
-  # run.sh itself is still there for a moment after it has told the status
-  if (!timed_out) wait_until(!handle$pgid %in% group_members(handle$pgid), 5)
+  # run.sh and the mv by which it tells the status are still there for a moment
+  if (!timed_out) wait_until(!handle$pgid %in% live_pids(), 5)
   status <- if (timed_out) NA_integer_ else as.integer(lines("status"))
   signal <- if (!is.na(status) && status > 128L) status - 128L else NA_integer_
   if (is.null(grace)) grace <- if (is.na(signal)) 0 else 10

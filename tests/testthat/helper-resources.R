@@ -21,16 +21,16 @@ process_table <- function() {
              state = vapply(rest, `[`, "", 1L))
 }
 
-# Every process that runs; a zombie does not.
+# Every process that runs; a zombie, or one that is being reaped, does not.
 live_pids <- function() {
   p <- process_table()
-  p$pid[p$state != "Z"]
+  p$pid[!p$state %in% c("Z", "X")]
 }
 
 # Live processes of a session, its leader (the shell that run_script() starts) and zombies apart. Workers lead groups of their own.
 group_members <- function(pgid) {
   p <- process_table()
-  p$pid[p$session == pgid & p$pid != pgid & p$state != "Z"]
+  p$pid[p$session == pgid & p$pid != pgid & !p$state %in% c("Z", "X")]
 }
 
 # Children of this process. A zombie is one too: it has not been reaped.

@@ -88,6 +88,21 @@ test_that("an error of an item is a WorkerException with the host, and ends the 
   expect_identical(r$value[2:9], list("bad input", 5, TRUE, TRUE, c(7L, 14L), 14, TRUE, sum(setdiff(1:20, c(7, 14)))))
 })
 
+# A socket that is closed while a message arrives never closes, which one map in fifty met, and an interrupted daemon kept a sink.
+test_that("maps that fail while results arrive all end, and leave the daemons as they were", {
+  r <- on_daemons({
+    sinks <- function() sum(unlist(mirai::everywhere(sink.number())[]))
+    first <- sinks()
+    failed <- vapply(1:20, function(k) {
+      f <- function(i) if (i == 20 * k) stop("bad input") else strrep("x", 1e4)
+      tryCatch(pool()$map(f, 1:2000), WorkerException = function(e) e$item)
+    }, 0)
+    answer(list(failed, sinks() - first))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list(20 * 1:20, 0L))
+})
+
 test_that("a worker's death is named, and runs again with retries", {
   r <- on_daemons({
     e <- tryCatch(pool()$map(function(i) if (i == 3) tools::pskill(Sys.getpid(), 9) else i, 1:6), WorkerException = identity)
