@@ -38,7 +38,9 @@ background <- function(..., func) {
 start_background <- function(`<func>`, ...) {
   if (missing(`<func>`)) abort_argument("func", "missing", "a function")
   func <- `<func>`
-  if (!is.function(func)) abort_argument("func", describe_value(func), "a function")
+  if (!is.function(func))
+    abort_argument("func", describe_value(func), "a function",
+                   advice = advice_for_function(func, "an expression runs as background(function() ...)"))
   list(...)
   sweep_background()
   bg <- new.env(parent = emptyenv())

@@ -55,6 +55,13 @@ describe_value <- function(x) {
   sprintf("an object of class <%s>", paste(class(x), collapse = "/"))
 }
 
+# What to do where a value came for a function.
+advice_for_function <- function(x, otherwise = NULL) {
+  if (is.character(x) && length(x) == 1L) sprintf("without quotes it is the function itself, or match.fun(%s)", describe_value(x))
+  else if (inherits(x, "formula")) "write function(x) ... for ~ ..."
+  else otherwise
+}
+
 # The beginning of strings, of any bytes.
 cut_text <- function(x, n = 60L) {
   Encoding(x)[!validEnc(x)] <- "bytes"
@@ -249,12 +256,12 @@ signal_name <- function(signal) {
   else "no name here"
 }
 
-# How a process ended, from its wait status (-1: not known).
-describe_status <- function(status) {
-  if (status < 0L) return("ended in an unknown way")
+# How a process ended, from its wait status (-1: not known), and where it was.
+describe_status <- function(status, where = "") {
+  if (status < 0L) return(paste0("ended in an unknown way", where))
   signal <- bitwAnd(status, 127L)
-  if (signal == 0L) return(sprintf("ended with exit status %d", bitwAnd(bitwShiftR(status, 8L), 255L)))
-  paste0(sprintf("was killed by signal %d (%s)", signal, signal_name(signal)),
+  if (signal == 0L) return(sprintf("ended with exit status %d%s", bitwAnd(bitwShiftR(status, 8L), 255L), where))
+  paste0(sprintf("was killed by signal %d (%s)", signal, signal_name(signal)), where,
          if (signal == constants$signal[["SIGKILL"]]) paste0("; the system may have run out of memory", describe_cpu_limit()))
 }
 
@@ -264,8 +271,9 @@ describe_cpu_limit <- function(limits = read_file("/proc/self/limits")) {
   if (length(hard) && grepl("^[0-9]+$", hard)) sprintf(", or the worker has reached its limit of %s s of processor time (ulimit -t)", hard)
 }
 
+# how: text, or a wait status.
 worker_death <- function(how, item, rank, pid, label = NA_character_) {
-  text <- sprintf("worker %d (pid %d) %s%s", rank, pid, how,
-                  if (is.na(item)) "" else paste(", while it worked on", item_text(item, label)))
+  where <- if (is.na(item)) "" else paste(" while it worked on", item_text(item, label))
+  text <- sprintf("worker %d (pid %d) %s", rank, pid, if (is.character(how)) paste0(how, where) else describe_status(how, where))
   WorkerException(simpleError(text), character(), item, rank, pid, message = text, label = label)
 }

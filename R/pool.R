@@ -378,10 +378,12 @@ check_map <- function(func, sequence, reduce, star, minlength, given) {
       arg = if (missing(func)) "func" else "sequence", got = "nothing", expected = "a function and something with length() and [[")
   if (!is.function(func))
     abort_argument("func", describe_value(func), "a function",
-                   advice = if (is.function(sequence)) "map(func, sequence) takes the function first")
+                   advice = advice_for_function(func, if (is.function(sequence)) "map(func, sequence) takes the function first"))
   if (is.function(sequence) || is.symbol(sequence) || (is.environment(sequence) && !is.object(sequence)))
     abort_argument("sequence", describe_value(sequence), "something with length() and [[")
-  if (!is.null(reduce) && !is.function(reduce)) abort_argument("reduce", describe_value(reduce), "NULL or a function")
+  if (!is.null(reduce) && !is.function(reduce))
+    abort_argument("reduce", describe_value(reduce), "NULL or a function",
+                   advice = "further arguments of func are named, as in map(func, sequence, k = 5)")
   check_flag(star, "star")
   if (!is.numeric(minlength) || length(minlength) != 1L || is.na(minlength))
     abort_argument("minlength", describe_value(minlength), "a number")

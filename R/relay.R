@@ -40,8 +40,10 @@ jump_reason <- function(before) {
   simpleError(if (identical(last, before) || !nzchar(text)) "it jumped to top level" else text)
 }
 
-# Of those that raise, the last calls before the handler.
-own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "abort_argument_value", "abort_index", "abort_value")
+# Of those that raise, the last calls before the handler; those of a map in an item, whose failure is this one's reason.
+own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "abort_argument_value", "abort_index", "abort_value",
+                "raise_failure", "job_results", "run_map", "run_map.sharedmem_process_backend", "run_map.sharedmem_cluster_backend",
+                "run_map.sharedmem_server_backend", "pool_map")
 
 # The calls between the item's call and the handler that asks, as text; without our own frames.
 # That is the last call `after`, or the one so many frames behind it.
@@ -49,7 +51,7 @@ calls_of_item <- function(calls, last, after = quote(func(item, ...)), behind = 
   is_item <- vapply(calls[seq_len(last)], function(cl) base::identical(cl, after), NA)
   from <- if (any(is_item)) min(max(which(is_item)) + behind, last) else 1L
   ours <- function(cl) identical(cl, quote(h(simpleError(msg, call)))) ||
-    is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% own_frames
+    is.name(cl[[1L]]) && (as.character(cl[[1L]]) %in% own_frames || cl[[1L]] == "eval" && "pool_map" %in% all.names(cl[[2L]]))
   while (last > from && ours(calls[[last]])) last <- last - 1L
   calls <- calls[seq.int(from, last)]
   if (length(calls) > 60L) calls <- c(calls[1:30], list(quote(...)), calls[(length(calls) - 28L):length(calls)])
@@ -105,7 +107,7 @@ failure_from <- function(frame, timeout = Inf, label = function(item) NA_charact
     timeout = worker_timeout(timeout, frame$item, frame$rank, frame$pid, label(frame$item)),
     orphaned = worker_death(paste0(describe_status(value$status), ", and no fresh worker could be started (", value$why, ")"),
                             value$item, frame$rank, value$pid, label(value$item)),
-    death = death(describe_status(value)))
+    death = death(value))
 }
 
 # The exception says where its worker ran, if that was elsewhere.

@@ -277,3 +277,19 @@ test_that("a number for `seed`, and `cores` for foreach, are told what to write"
   skip_if_not_installed("foreach")
   expect_match(conditionMessage(mistake(registerDoSharedmem(cores = 2))), "`np`", fixed = TRUE)
 })
+
+test_that("what came for a function is told how to become one", {
+  pool <- MapReduce(np = 2)
+  said <- function(expr) conditionMessage(mistake(expr))
+  expect_match(said(pool$map("sqrt", 1:3)), "match.fun(\"sqrt\")", fixed = TRUE)
+  expect_match(said(pool$map(~ .x, 1:3)), "function(x)", fixed = TRUE)
+  expect_match(said(background(1 + 1)), "background(function() ...)", fixed = TRUE)
+  expect_match(said(pool$map(function(i, k) i + k, 1:3, 5)), "k = 5", fixed = TRUE)
+})
+
+test_that("the calls of a map that failed inside an item end at that map", {
+  e <- mistake(MapReduce(np = 2)$map(function(i) MapReduce(np = 2)$map(function(j) stop("inner"), 1:2), 1))
+  expect_match(e$traceback[length(e$traceback)], "$map(function(j)", fixed = TRUE)
+  expect_match(conditionMessage(mistake(MapReduce(np = 2)$map(function(i) tools::pskill(Sys.getpid(), 9), 1))),
+               "SIGKILL) while it worked on item 1; ", fixed = TRUE)
+})
