@@ -29,10 +29,17 @@ static double gc_seconds(void) {
 }
 
 static void collection_ended(SEXP x);
+static void guard_ended(SEXP x) { (void)x; }
 
+/* R forgets a finalizer that is registered by one it runs, if the next in its list runs too and all newer ones have run. So that not all
+ * have, each of ours is followed by that of a guard, which lives until the next. */
 static void watch_collections(void) {
+  static SEXP guard = NULL;
   SEXP x = PROTECT(R_MakeExternalPtr((void *)collections.chain, R_NilValue, R_NilValue));
   R_RegisterCFinalizerEx(x, collection_ended, FALSE);
+  if (guard) R_ReleaseObject(guard);
+  R_PreserveObject(guard = R_MakeExternalPtr(NULL, R_NilValue, R_NilValue));
+  R_RegisterCFinalizerEx(guard, guard_ended, FALSE);
   UNPROTECT(1);
 }
 

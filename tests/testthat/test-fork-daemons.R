@@ -29,7 +29,7 @@ test_that("forked daemons share data and packages, work for mirai, write shared 
     gone <- function() !any(file.exists(file.path("/proc", c(pids, server))))
     wait_until(gone())
     mirai::daemons(0)
-    answer(list(setequal(vapply(m, `[[`, 1L, 1), pids), all(vapply(m, `[[`, 0, 2) == sum(big)), all(vapply(m, `[[`, NA, 3)), x[],
+    answer(list(all(vapply(m, `[[`, 1L, 1) %in% pids), all(vapply(m, `[[`, 0, 2) == sum(big)), all(vapply(m, `[[`, NA, 3)), x[],
                 identical(before, after$daemons), after$connections, mirai::is_mirai_error(bad), gone(), is.na(d$server$pid)))
   }, vars = list(wait_until = wait_until), grace = 5)
   expect_identical(expect_script_ok(r)$value, list(TRUE, TRUE, TRUE, 1:8 + 0, TRUE, 2L, TRUE, TRUE, TRUE))

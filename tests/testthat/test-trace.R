@@ -153,6 +153,20 @@ test_that("garbage collections of a worker are recorded", {
   expect_gt(summary(pool$trace)$workers$gc, 0)
 })
 
+test_that("collections are recorded when R forgets finalizers that finalizers register", {
+  local_np()
+  pool <- MapReduce(np = 1, trace = TRUE)
+  pool$map(function(i) {
+    f <- file(tempfile(), "w")
+    gc()
+    close(f)
+    rm(f)
+    for (k in 1:4) gc()
+  }, 1:2)
+  e <- as.data.frame(pool$trace)
+  expect_gte(sum(e$kind == "gc"), 8L) # those that take less than the clock tells do not count
+})
+
 test_that("busy, waiting, overhead and idle of a worker add up to the map's time", {
   for (trace in synthetic_examples(4)) {
     w <- summary(trace)$workers
