@@ -13,6 +13,7 @@
 #   NULL into no element      nothing happens; R looks for NA among the subscripts all the same
 #   sorting raw values        an error, also where there are none
 #   NA among numbers for c16   NA with imaginary part 0, as R does from 4.4 on; which part is NA is not compared
+#   negative among several subscripts in `[[`   not compared: R takes how many there are from memory that nobody has set
 #   deleting by `[[<-` NULL, and values of no basic type   an error
 #   sums and means of floats  equal to 1e-12: they are summed in another order
 # Whatever the call, an error leaves the array as it was.
@@ -112,6 +113,9 @@ matrix_subscript <- function(v) {
   m
 }
 
+negative_of_several <- function(args)
+  length(args) > 1L && any(vapply(args, function(a) is.numeric(a <- plain(a)) && any(a < 0, na.rm = TRUE), NA))
+
 # Subscripts for one call, and whether one of them lies beyond.
 subscripts <- function(v) {
   d <- dim(v)
@@ -178,7 +182,8 @@ agree <- function(call, may_fail = FALSE, must_fail = FALSE, same = identical, w
 
 read <- function() {
   s <- subscripts(before)
-  double <- chance(0.15) && !identical(s$args, list(gap)) # what R makes of x[[]] changes from version to version
+  # what R makes of x[[]] changes from version to version
+  double <- chance(0.15) && !identical(s$args, list(gap)) && !negative_of_several(s$args)
   args <- c(if (double) quote(`[[`) else quote(`[`), quote(x), fill_gaps(s$args))
   if (!double && !s$one && chance(0.3)) args <- c(args, list(drop = FALSE))
   out <- s$beyond && !double # `[[` is out of bounds in R, too
