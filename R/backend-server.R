@@ -24,24 +24,23 @@ run_served <- function(server, pool, job, np) {
   told <- list(kind = "map", func = func, sequence = job$sequence, star = job$star, more = job$more, collect = run$collect, seed = run$seed,
                budget = max(1, floor(min(the$worker$budget, pool$np) / np)), threads = job$options$threads,
                output = constants$output[[job$options$output]])
-  served <- serve_map(server, run$map, told, np, job$n, job$state)
+  served <- new_served()
   on.exit(end_served(served), add = TRUE)
+  serve_map(served, server, run$map, told, np, job$n, job$state)
   .Call(ffi_map_spawn_served, run$map)
   job_results(run, .Call(ffi_map_drive, run$map, job$reduce, run$events, Inf, FALSE))
 }
 
 # A process of the server's becomes the template of a map. told: what it is to run; state: the environment of a pool, or NULL.
-serve_map <- function(server, map, told, np, n, state) {
+serve_map <- function(served, server, map, told, np, n, state) {
   told$shape <- c(np, n, .Call(ffi_map_shape, map))
-  serve_team(server, map, told, list(if (is.null(state)) new.env() else state), if (told$kind == "background") told$func)
+  serve_team(served, server, map, told, list(if (is.null(state)) new.env() else state), if (told$kind == "background") told$func)
 }
 
-# The same for whatever has a team. shared: environments that the job's process has, too, as job_shared() makes them. early: a function
-# whose variables go at once, since the session will not wait while it runs.
-serve_team <- function(server, of, told, shared, early = NULL) {
-  served <- start_served(server, shared, told$kind)
-  ok <- FALSE
-  on.exit(if (!ok) end_served(served))
+# The same for whatever has a team. served: new, and its caller's to end, whatever happens here. shared: environments that the job's process
+# has, too, as job_shared() makes them. early: a function whose variables go at once, since the session will not wait while it runs.
+serve_team <- function(served, server, of, told, shared, early = NULL) {
+  start_served(served, server, shared, told$kind)
   told$streams <- .Call(ffi_job_streams, of)
   told$session <- session_state()
   if (!is.null(early)) told$variables <- mentioned_variables(early, served$scopes[[1L]], shared)
@@ -51,8 +50,6 @@ serve_team <- function(server, of, told, shared, early = NULL) {
   if (is.null(answer)) abort_server(server, "the fork server could not start a process for the work")
   if (!is.null(answer$error)) abort_class("sharedmem_server_error", paste0("the fork server cannot run this: ", answer$error))
   .Call(ffi_job_adopt, served$ptr, of, answer$pid)
-  ok <- TRUE
-  served
 }
 
 # ---- in the process of a job ----

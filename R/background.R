@@ -83,11 +83,15 @@ background_runs <- function(bg, map) {
 served_background <- function(server, bg, func, more) {
   map <- .Call(ffi_map_new, 1L, 1, NULL, NA_integer_, Inf, constants$output[["spool"]])
   ok <- FALSE
-  on.exit(if (!ok) .Call(ffi_map_end, map))
+  bg$served <- new_served()
+  on.exit(if (!ok) {
+    .Call(ffi_map_end, map)
+    end_served(bg$served)
+  })
   .Call(ffi_map_share, map)
   told <- list(kind = "background", func = func, more = more, collect = FALSE, seed = map_seed("background"),
                budget = max(1, the$worker$budget - 1), threads = 1L, output = constants$output[["spool"]])
-  bg$served <- serve_map(server, map, told, 1L, 1, NULL)
+  serve_map(bg$served, server, map, told, 1L, 1, NULL)
   .Call(ffi_map_spawn_served, map)
   ok <- TRUE
   background_runs(bg, map)

@@ -46,9 +46,13 @@ make_shared_cluster <- function(n = NULL, output = "relay", threads = 1L) {
   } else {
     told <- list(kind = "cluster", n = n, output = constants$output[[output]], owner = Sys.getpid(), budget = budget, threads = threads,
                  seeds = seeds)
-    cl$served <- serve_team(server, cl$ptr, told, list(cl))
+    cl$served <- new_served()
+    ok <- FALSE
+    on.exit(if (!ok) end_served(cl$served))
+    serve_team(cl$served, server, cl$ptr, told, list(cl))
     reg.finalizer(cl, function(cl) end_served(cl$served))
     .Call(ffi_node_spawn_served, cl$ptr)
+    ok <- TRUE
   }
   nodes <- lapply(seq_len(n), function(i) structure(class = "sharedmem_node", list(cluster = cl, rank = i, host = "localhost")))
   structure(nodes, class = c("sharedmem_cluster", "cluster"))

@@ -194,8 +194,7 @@ server_load <- function(server, packages) {
 
 # A process of the server's, told of the search path. An environment: ptr, id, scopes (where variables are fetched from), known
 # (environments that both ends have, those of `shared` first).
-start_served <- function(server, shared, kind) {
-  served <- new.env(parent = emptyenv())
+start_served <- function(served, server, shared, kind) {
   the$session$served_jobs <- served$id <- the$session$served_jobs + 1
   served$scopes <- session_scopes(server)
   served$known <- c(shared, lapply(served$scopes[-1L], `[[`, "env"))
@@ -203,14 +202,18 @@ start_served <- function(server, shared, kind) {
   assign(job_key(served$id), served, envir = the$session$served)
   .Call(ffi_job_give, served$ptr, list(kind = kind, search = describe_search(server, served$scopes), packages = server$packages),
         NULL)
-  served
 }
+
+new_served <- function() new.env(parent = emptyenv())
 
 job_key <- function(id) sprintf("%.0f", id)
 
+# However far it has come.
 end_served <- function(served) {
-  .Call(ffi_job_end, served$ptr)
-  if (exists(job_key(served$id), envir = the$session$served, inherits = FALSE)) rm(list = job_key(served$id), envir = the$session$served)
+  if (!is.null(served$ptr)) .Call(ffi_job_end, served$ptr)
+  if (is.null(served$id)) return()
+  key <- job_key(served$id)
+  if (exists(key, envir = the$session$served, inherits = FALSE)) rm(list = key, envir = the$session$served)
 }
 
 # The environments whose variables workers fetch: the workspace, and what is attached and no package of the server's. Values are held as

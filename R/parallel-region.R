@@ -154,10 +154,11 @@ region_here <- function(p, state, code, frame) {
   if (is.null(server) && !fork_is_safe()) nproc <- 1L
   state$id <- id <- the$session$regions <- the$session$regions + 1L
   budget <- the$worker$budget
-  ptr <- served <- NULL
+  ptr <- NULL
+  served <- new_served()
   on.exit({
     .Call(ffi_region_end, ptr)
-    if (!is.null(served)) end_served(served)
+    end_served(served)
     state$ptr <- NULL
     the$worker$budget <- budget
     region_place(p, 0L, state$requested)
@@ -172,7 +173,7 @@ region_here <- function(p, state, code, frame) {
   if (nproc > 1L) {
     seeds <- member_seeds(map_seed("background"), nproc)
     if (is.null(server)) region_spawn(p, ptr, nproc, seeds, code, frame)
-    else served <- region_serve(server, p, state, ptr, nproc, seeds, code, braces, frame)
+    else region_serve(served, server, p, state, ptr, nproc, seeds, code, braces, frame)
   }
   braces_here <- function() withCallingHandlers({
     value <- withVisible(eval(code, frame))
@@ -261,17 +262,13 @@ region_spawn <- function(p, ptr, nproc, seeds, code, frame) {
 }
 
 # Members that the fork server forks. The session runs the braces itself, so what these mention goes with them.
-region_serve <- function(server, p, state, ptr, nproc, seeds, code, braces, frame) {
+region_serve <- function(served, server, p, state, ptr, nproc, seeds, code, braces, frame) {
   parts <- lapply(list(state, p, p$var), as.list.environment, all.names = TRUE)
   parts[[1L]]["ptr"] <- list(NULL)
   told <- list(kind = "region", region = parts, nproc = nproc, owner = Sys.getpid(), budget = the$worker$budget, seeds = seeds, code = code,
                frame = frame)
-  served <- serve_team(server, ptr, told, list(state, p, p$var), as.function(list(braces), frame))
-  ok <- FALSE
-  on.exit(if (!ok) end_served(served))
+  serve_team(served, server, ptr, told, list(state, p, p$var), as.function(list(braces), frame))
   .Call(ffi_region_spawn_served, ptr)
-  ok <- TRUE
-  served
 }
 
 # What a member evaluates, and what follows a jump to top level.

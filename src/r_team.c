@@ -295,6 +295,7 @@ void r_team_leave(bool quit) {
   /* Exiting frees pages under the kernel lock that fork() needs, so this waits until the owner has forked all members. */
   _Atomic uint32_t *all = &self.team->shm->all_forked;
   while (!atomic_load(all) && sm_watch_look(&r_here.watch) == 0) sm_futex_wait(all, 0, SM_SLICE_MS);
+  sm_reap_join(); /* workers of a map in this one's last item do not outlive it */
   sm_proc_end_self();
 }
 

@@ -331,6 +331,23 @@ test_that("maps and stop() leave neither descriptors nor processes", {
   expect_identical(value, c(0L, 0L))
 })
 
+test_that("work that an interrupt ends before its process has heard of it leaves nothing", {
+  value <- served({
+    options(sharedmem.fork = FALSE)
+    work <- list(function() MapReduce(np = 2)$map(identity, 1:4), function() with(Parallel(num_threads = 2), 1),
+                 function() background(function() 1), function() make_shared_cluster(2))
+    invisible(work[[1L]]())
+    fds <- function() { gc(); length(list.files("/proc/self/fd")) }
+    before <- fds()
+    real <- sharedmem:::describe_search
+    utils::assignInNamespace("describe_search", function(...) { tools::pskill(Sys.getpid(), tools::SIGINT); Sys.sleep(10) }, "sharedmem")
+    ended <- vapply(work, function(f) tryCatch({ f(); "done" }, interrupt = function(i) "interrupted"), "")
+    utils::assignInNamespace("describe_search", real, "sharedmem")
+    answer(list(ended, length(sharedmem:::the$session$served), fds() - before, work[[1L]]()))
+  })
+  expect_identical(value, list(rep("interrupted", 4), 0L, 0L, as.list(1:4)))
+})
+
 test_that("packages and data of fork_server() are there, and bad arguments are named", {
   value <- served({
     server <- fork_server(packages = "splines", data = list(known = 1:3))
