@@ -62,7 +62,7 @@ serve_job <- function(id) {
     told <- .Call(ffi_job_take, c(shared, adopt_search(about$search, about$packages)))
     adopt_session(told$session)
     list2env(lapply(told$variables, unpack), globalenv())
-    job <- switch(about$kind, region = job_region(told, shared), cluster = job_cluster(told, shared[[1L]]), job_map(told, shared[[1L]]))
+    job <- switch(about$kind, region = job_region(told, shared), cluster = job_cluster(told), job_map(told, shared[[1L]]))
     .Call(ffi_job_dress, job$of, told$streams)
   }, error = function(e) {
     .Call(ffi_job_reply, list(error = message_of(e)))
@@ -72,10 +72,10 @@ serve_job <- function(id) {
   .Call(ffi_job_serve, job$of, job$main, job$jumped)
 }
 
-# Environments that stand for the session's: the state of a pool; of a region, itself and its variables; a cluster.
+# Environments that stand for the session's: the state of a pool; of a region, itself and its variables.
 job_shared <- function(kind) {
   new <- function(class = NULL) structure(new.env(parent = emptyenv()), class = class)
-  switch(kind, region = list(new(), new("sharedmem_region"), new("sharedmem_variables")), cluster = list(new()),
+  switch(kind, region = list(new(), new("sharedmem_region"), new("sharedmem_variables")), cluster = list(),
          list(list2env(list(map = NULL, trace = NULL, seed = NULL, item = NA_real_, local = new_local(0L)), parent = emptyenv())))
 }
 
@@ -94,7 +94,8 @@ job_region <- function(told, shared) {
   c(of = ptr, region_main(shared[[2L]], ptr, told$nproc, worker_plan(told$budget, FALSE, NULL), told$seeds, told$code, told$frame))
 }
 
-job_cluster <- function(told, cl) {
+job_cluster <- function(told) {
+  cl <- new.env(parent = emptyenv())
   cl$ptr <- .Call(ffi_node_join, told$n, told$output, .Call(ffi_job_memory), told$owner)
   list(of = cl$ptr, main = node_main(cl, worker_plan(told$budget, FALSE, NULL, told$threads), told$seeds), jumped = function() NULL)
 }

@@ -49,7 +49,7 @@ make_shared_cluster <- function(n = NULL, output = "relay", threads = 1L) {
     cl$served <- new_served()
     ok <- FALSE
     on.exit(if (!ok) end_served(cl$served))
-    serve_team(cl$served, server, cl$ptr, told, list(cl))
+    serve_team(cl$served, server, cl$ptr, told, list()) # what is shared is held, and the cluster could not become garbage
     reg.finalizer(cl, function(cl) end_served(cl$served))
     .Call(ffi_node_spawn_served, cl$ptr)
     ok <- TRUE

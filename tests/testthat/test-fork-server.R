@@ -348,6 +348,20 @@ test_that("work that an interrupt ends before its process has heard of it leaves
   expect_identical(value, list(rep("interrupted", 4), 0L, 0L, as.list(1:4)))
 })
 
+test_that("nodes of the server's end with a cluster that is garbage", {
+  value <- served({
+    options(sharedmem.fork = FALSE)
+    cl <- make_shared_cluster(2)
+    pids <- unlist(parallel::clusterCall(cl, Sys.getpid))
+    rm(cl)
+    gc()
+    gc()
+    ended <- wait_until(!any(file.exists(file.path("/proc", pids))))
+    answer(list(length(pids), ended, length(sharedmem:::the$session$served)))
+  }, vars = list(wait_until = wait_until))
+  expect_identical(value, list(2L, TRUE, 0L))
+})
+
 test_that("packages and data of fork_server() are there, and bad arguments are named", {
   value <- served({
     server <- fork_server(packages = "splines", data = list(known = 1:3))
