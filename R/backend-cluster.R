@@ -381,8 +381,8 @@ finish_chunk <- function(cl, agent, finished) {
 # However the map ended: nobody works for it any more, and the daemons are as they were. They leave before the socket is closed, and have
 # had all answers when they leave: nng waits for ever for a connection that it closes between the two halves of a message that arrives.
 cluster_close <- function(cl) suspendInterrupts({
-  busy <- names(Filter(function(a) !is.null(a$chunk), cl$agents))
-  for (task in cl$tasks[!names(cl$tasks) %in% names(cl$agents) | names(cl$tasks) %in% busy]) mirai::stop_mirai(task)
+  idle <- names(Filter(function(a) is.null(a$chunk), cl$agents))
+  for (task in cl$tasks[!names(cl$tasks) %in% idle]) mirai::stop_mirai(task)
   say_goodbye(cl)
   late <- Filter(nanonext::unresolved, cl$tasks)
   for (task in late) mirai::stop_mirai(task)

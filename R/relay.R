@@ -40,10 +40,8 @@ jump_reason <- function(before) {
   simpleError(if (identical(last, before) || !nzchar(text)) "it jumped to top level" else text)
 }
 
-# Of those that raise, the last calls before the handler; those of a map in an item, whose failure is this one's reason.
-own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "abort_argument_value", "abort_index", "abort_value",
-                "raise_failure", "job_results", "run_map", "run_map.sharedmem_process_backend", "run_map.sharedmem_cluster_backend",
-                "run_map.sharedmem_server_backend", "pool_map")
+# Of those that raise, the last calls before the handler.
+own_frames <- c(".handleSimpleError", "stop", "abort_class", "abort_argument", "abort_argument_value", "abort_index", "abort_value")
 
 # The calls between the item's call and the handler that asks, as text; without our own frames.
 # That is the last call `after`, or the one so many frames behind it.
@@ -51,11 +49,21 @@ calls_of_item <- function(calls, last, after = quote(func(item, ...)), behind = 
   is_item <- vapply(calls[seq_len(last)], function(cl) base::identical(cl, after), NA)
   from <- if (any(is_item)) min(max(which(is_item)) + behind, last) else 1L
   ours <- function(cl) identical(cl, quote(h(simpleError(msg, call)))) ||
-    is.name(cl[[1L]]) && (as.character(cl[[1L]]) %in% own_frames || cl[[1L]] == "eval" && "pool_map" %in% all.names(cl[[2L]]))
+    is.name(cl[[1L]]) && as.character(cl[[1L]]) %in% own_frames
   while (last > from && ours(calls[[last]])) last <- last - 1L
+  if (identical(calls[[last]][[1L]], quote(raise_failure))) last <- last_map(calls, from, last)
   calls <- calls[seq.int(from, last)]
   if (length(calls) > 60L) calls <- c(calls[1:30], list(quote(...)), calls[(length(calls) - 28L):length(calls)])
   vapply(calls, function(cl) deparse(cl, nlines = 1L, width.cutoff = 80L)[1L], "")
+}
+
+# The last call of a pool's map(), whose failure is raised: what follows is how the map came to that.
+last_map <- function(calls, from, last) {
+  inside <- function(cl) identical(cl[[1L]], quote(eval)) && "pool_map" %in% all.names(cl)
+  at <- last
+  while (at > from && !inside(calls[[at]])) at <- at - 1L
+  while (at > from && inside(calls[[at]])) at <- at - 1L
+  if (at > from) at else last
 }
 
 # Where a stack is full R calls exiting handlers alone, so handler(e) runs when the frames of expr have been left.

@@ -22,15 +22,16 @@ process_table <- function() {
 }
 
 # Every process that runs; a zombie, or one that is being reaped, does not.
-live_pids <- function() {
+live_processes <- function() {
   p <- process_table()
-  p$pid[!p$state %in% c("Z", "X")]
+  p[!p$state %in% c("Z", "X"), ]
 }
+live_pids <- function() live_processes()$pid
 
 # Live processes of a session, its leader (the shell that run_script() starts) and zombies apart. Workers lead groups of their own.
 group_members <- function(pgid) {
-  p <- process_table()
-  p$pid[p$session == pgid & p$pid != pgid & !p$state %in% c("Z", "X")]
+  p <- live_processes()
+  p$pid[p$session == pgid & p$pid != pgid]
 }
 
 # Children of this process. A zombie is one too: it has not been reaped.

@@ -16,11 +16,14 @@ test_that("forked daemons share data and packages, work for mirai, write shared 
     big <- runif(1e6)
     d <- fork_daemons(2, packages = "splines", data = list(big = big))
     x <- empty(8)
-    m <- mirai::mirai_map(1:8, function(i, x) {
-      Sys.sleep(0.05)
+    seen <- empty(8)
+    m <- mirai::mirai_map(1:8, function(i, x, seen) {
+      seen[i] <- Sys.getpid()
+      end <- Sys.time() + 20
+      while (length(setdiff(seen[], 0)) < 2 && Sys.time() < end) Sys.sleep(0.01) # until both have got work
       x[i] <- i
       list(Sys.getpid(), sum(get("big", globalenv())), "package:splines" %in% search())
-    }, .args = list(x = x))[]
+    }, .args = list(x = x, seen = seen))[]
     after <- mirai::status()
     bad <- mirai::mirai(stop("no"))[]
     pids <- d$pids
@@ -29,7 +32,7 @@ test_that("forked daemons share data and packages, work for mirai, write shared 
     gone <- function() !any(file.exists(file.path("/proc", c(pids, server))))
     wait_until(gone())
     mirai::daemons(0)
-    answer(list(all(vapply(m, `[[`, 1L, 1) %in% pids), all(vapply(m, `[[`, 0, 2) == sum(big)), all(vapply(m, `[[`, NA, 3)), x[],
+    answer(list(setequal(vapply(m, `[[`, 1L, 1), pids), all(vapply(m, `[[`, 0, 2) == sum(big)), all(vapply(m, `[[`, NA, 3)), x[],
                 identical(before, after$daemons), after$connections, mirai::is_mirai_error(bad), gone(), is.na(d$server$pid)))
   }, vars = list(wait_until = wait_until), grace = 5)
   expect_identical(expect_script_ok(r)$value, list(TRUE, TRUE, TRUE, 1:8 + 0, TRUE, 2L, TRUE, TRUE, TRUE))

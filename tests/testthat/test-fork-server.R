@@ -440,6 +440,7 @@ test_that("background processes of the server that nobody waits for leave no des
       count()
     }, 0L)
     answer(many[5] - many[1])
-  }, vars = list(wait_until = wait_until, live_pids = live_pids, process_table = process_table))
+  }, vars = list(wait_until = wait_until, live_pids = live_pids, live_processes = live_processes,
+              process_table = process_table))
   expect_lte(out, 0L)
 })

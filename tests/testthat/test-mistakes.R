@@ -288,8 +288,10 @@ test_that("what came for a function is told how to become one", {
 })
 
 test_that("the calls of a map that failed inside an item end at that map", {
-  e <- mistake(MapReduce(np = 2)$map(function(i) MapReduce(np = 2)$map(function(j) stop("inner"), 1:2), 1))
-  expect_match(e$traceback[length(e$traceback)], "$map(function(j)", fixed = TRUE)
+  for (inner in list(MapReduce(np = 2), MapReduce(np = 0), MapReduce(ThreadBackend, np = 2))) {
+    e <- mistake(MapReduce(np = 2)$map(function(i) inner$map(function(j) stop("inner"), 1:2), 1))
+    expect_match(e$traceback[length(e$traceback)], "$map(function(j)", fixed = TRUE)
+  }
   expect_match(conditionMessage(mistake(MapReduce(np = 2)$map(function(i) tools::pskill(Sys.getpid(), 9), 1))),
                "SIGKILL) while it worked on item 1; ", fixed = TRUE)
 })
