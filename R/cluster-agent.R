@@ -288,7 +288,10 @@ chunk_items <- function(chunk) {
 }
 
 # expr with the session's options and attached packages; what is printed meanwhile is told to the session.
-with_session_settings <- function(header, link, expr) {
+# An interrupt comes to expr alone, so that nothing of this stays in the daemon.
+with_session_settings <- function(header, link, expr) suspendInterrupts(within_settings(header, link, allowInterrupts(expr)))
+
+within_settings <- function(header, link, expr) {
   old <- options(header$session)
   on.exit(options(old))
   if (is.null(header$common)) {
@@ -297,8 +300,8 @@ with_session_settings <- function(header, link, expr) {
   }
   added <- attach_packages(header$packages)
   on.exit(for (name in added) detach(name, character.only = TRUE), add = TRUE)
-  on.exit(agent_release(link), add = TRUE, after = FALSE)
   agent_capture(link)
+  on.exit(agent_release(link), add = TRUE, after = FALSE)
   expr
 }
 
@@ -314,13 +317,12 @@ attach_packages <- function(packages) {
 
 # ---- what is printed ----
 
-# An interrupt comes before or after these two, so that no sink stays in the daemon.
-agent_capture <- function(link) suspendInterrupts({
+agent_capture <- function(link) {
   link$message_to <- sink.number(type = "message")
   link$files <- list(file("", "w+b"), file("", "w+b"))
   sink(link$files[[1L]])
   sink(link$files[[2L]], type = "message")
-})
+}
 
 agent_output <- function(link) {
   for (stream in seq_along(link$files)) repeat {
@@ -330,11 +332,11 @@ agent_output <- function(link) {
   }
 }
 
-agent_release <- function(link) suspendInterrupts(if (!is.null(link$files)) {
+agent_release <- function(link) {
   sink(type = "message")
   if (link$message_to != 2L) sink(getConnection(link$message_to), type = "message")
   sink()
   agent_output(link)
   for (con in link$files) close(con)
   link$files <- NULL
-})
+}
