@@ -7,6 +7,7 @@
 #include "r_index.h"
 #include "r_array_handle.h"
 #include "r_array_text.h"
+#include "r_memory_pooled.h"
 #include "r_util.h"
 #include "r_util_vector.h"
 
@@ -103,16 +104,18 @@ static void warn_lossy(read_job *j, const double *v, int64_t n) {
   if (j->lossy) r_call1("warn_lossy", R_NilValue);
 }
 
-static SEXP read_plan(const r_array *a, sm_plan *p, bool wide) {
+/* block: a run of a vector, for which pages are kept; what gets extents is R's own, whose elements R finds sooner. */
+static SEXP read_plan(const r_array *a, sm_plan *p, bool wide, bool block) {
   sm_rtype t = wide && a->dtype.code == SM_I8 ? SM_R_I64 : sm_rtype_of(a->dtype);
   if (p->n > R_XLEN_T_MAX) r_abort("sharedmem_memory_error", "%.0f elements are more than an R vector holds", (double)p->n);
-  size_t nbytes = (size_t)p->n * sm_rtype_size(t);
-  SEXP ans = PROTECT(Rf_allocVector(r_sexp_type(t), (R_xlen_t)p->n));
+  SEXPTYPE type = r_sexp_type(t);
+  block = block && t != SM_R_STR;
+  SEXP ans = PROTECT(block ? r_pooled_read(type, (R_xlen_t)p->n) : Rf_allocVector(type, (R_xlen_t)p->n));
   if (t == SM_R_STR) {
     read_strings(a, p, ans);
   } else if (p->n > 0) {
     read_job j = {a, p, t, r_vector_ptr(ans), false};
-    sm_heap_want_huge(j.dst, nbytes);
+    if (!block) sm_heap_want_huge(j.dst, (size_t)p->n * sm_rtype_size(t));
     r_array_access(a, run_read, &j);
     if (a->dtype.code == SM_I8 && t == SM_R_DBL) warn_lossy(&j, j.dst, p->n);
   }
@@ -126,7 +129,7 @@ SEXP r_select_read(const r_array *a, const r_subscripts *s, bool wide) {
   const void *vmax = vmaxget();
   void *buffer = s->nsub == 1 ? (void *)one : (void *)R_alloc(sm_plan_buffer(s->nsub), 1);
   sm_plan_init(&plan, s->axis, s->nsub, buffer);
-  SEXP ans = read_plan(a, &plan, wide);
+  SEXP ans = read_plan(a, &plan, wide, s->nsub == 1 && a->ndim <= 1);
   vmaxset(vmax);
   return ans;
 }

@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include "kern_threads.h"
+#include "r_memory_pooled.h"
 #include "r_wire_strings.h"
 #include "r_util.h"
 #include "r_util_vector.h"
-#include "r_wire_pooled.h"
 
 #define DEPTH_MAX 100 /* lists in lists */
 #define COPY_STEP ((size_t)4 << 20)

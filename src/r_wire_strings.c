@@ -8,8 +8,8 @@
 #include <R_ext/Altrep.h>
 #include <string.h>
 
+#include "r_memory_pooled.h"
 #include "r_util.h"
-#include "r_wire_pooled.h"
 
 typedef struct {
   uint64_t nbytes[3];
