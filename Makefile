@@ -90,9 +90,9 @@ gctorture: install
 	@tools/setup.sh test
 	@R_GCTORTURE=$(or $(STEP),1000) Rscript tools/test.R --only='$(ONLY)' --limit=7200
 
-## faults       calls of the system fail one by one in small programs, for SECONDS=600 (REPORT=1: writes to bench/RELIABILITY.md)
+## faults       calls of the system fail one by one in small programs, for SECONDS=600, or are refused (REPORT=1: writes to bench/RELIABILITY.md)
 faults: install
-	@Rscript --vanilla tools/faults.R --seconds=$(or $(SECONDS),600) $(if $(REPORT),--report)
+	@Rscript --vanilla tools/faults.R --seconds=$(or $(SECONDS),600) $(if $(REFUSED),--refused=$(REFUSED)) $(if $(REPORT),--report)
 
 ## model        the models of queue, deaths and turns and of the arena, by spin (CASES=regex: some); some 40 minutes
 model:

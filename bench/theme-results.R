@@ -2,6 +2,8 @@
 
 section("Results", c(
   "CPU here: processor time of the session itself. First pass: reading all of what arrived, once.",
+  paste0("The many small results are measured before mirai is loaded. Beside it (and all that loads nanonext) a map collects the ",
+         "session's garbage before it forks, for a child that did so itself might wait for ever."),
   daemons_text), columns = c("cpu", "after"))
 
 sums <- function(r) for (v in r) sum(v)
@@ -10,6 +12,26 @@ look <- function(v) if (is.factor(v)) tabulate(v) else if (is.character(v)) sum(
 columns <- function(r) for (d in r) for (v in d) look(v)
 scale <- size(1, 0.04)
 large <- c("sharedmem", "lapply", "mclapply", "bettermc", "mirai", if (!quick) "parLapplyLB, FORK", "mori + mclapply")
+
+# Many small results, before anything else is loaded; the limit is R's serialize and unserialize of one worker's half.
+many <- c("sharedmem", "lapply", "mclapply", "bettermc", "parLapplyLB, FORK")
+half <- function(n, f) unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE))
+is_first <- function(m) m[[1L]] <= min(m[!is_limit(names(m)) & names(m) != "lapply"], na.rm = TRUE)
+n <- size(1e4, 1e3)
+kib <- bare(function(i) numeric(128) + i)
+work(sprintf("%.0e results of 1 KiB", n), c(map_contenders(seq_len(n), kib, many),
+  list(`limit: half of them made, serialized, unserialized` = function() half(n, kib))),
+  after = sums, check = function(r) length(r) == n && r[[n]][1L] == n, budget = size(18, 1),
+  aside = "lapply", goal = "first", met = is_first,
+  rest = paste0("pages copied and cleared after the fork 19 ms here and 7 in each worker; making and serializing 5 in each worker, ",
+                "reading 9; the forks 4"))
+n <- size(1e5, 1e4)
+f <- bare(function(i) list(i, "a"))
+work(sprintf("%.0e results `list(i, \"a\")`", n), c(map_contenders(seq_len(n), f, many),
+  list(`limit: half of them made, serialized, unserialized` = function() half(n, f))),
+  check = function(r) length(r) == n && identical(r[[n]], list(as.integer(n), "a")), budget = size(6, 1),
+  aside = "lapply", goal = "first", met = is_first,
+  rest = "three processes on two processors: 30 ms of R in each worker, 36 here, pages copied after the fork 20 in each")
 
 n <- 25e6 * scale
 work(sprintf("2 x %.0f MB of doubles", n * 8e-6), c(
@@ -55,27 +77,10 @@ work(sprintf("2 data frames of %.0e rows, 6 columns", n), c(
                 "here); a file for who comes second 60"))
 rm(frame)
 
-# Many small results; the limit is R's serialize and unserialize of one worker's half.
-many <- c("sharedmem", "lapply", "mclapply", "bettermc", "parLapplyLB, FORK", if (!quick) "mirai")
-n <- size(1e4, 1e3)
-f <- bare(function(i) numeric(128) + i)
-work(sprintf("%.0e results of 1 KiB", n), c(map_contenders(seq_len(n), f, many),
-  list(`limit: half of them made, serialized, unserialized` = function()
-    unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE)))),
-  after = sums, check = function(r) length(r) == n && r[[n]][1L] == n, budget = size(18, 1),
-  aside = "lapply", goal = "first", met = function(m) m[[1L]] <= min(m[!is_limit(names(m)) & names(m) != "lapply"], na.rm = TRUE),
-  rest = paste0("pages copied and cleared after the fork 19 ms here and 7 in each worker; making and serializing 5 in each worker, ",
-                "reading 9; the forks 4"))
-n <- size(1e5, 1e4)
-f <- bare(function(i) list(i, "a"))
-work(sprintf("%.0e results `list(i, \"a\")`", n), c(map_contenders(seq_len(n), f, setdiff(many, "mirai")),
-  list(`limit: half of them made, serialized, unserialized` = function()
-    unserialize(serialize(lapply(seq_len(n / 2), f), NULL, xdr = FALSE)))),
-  check = function(r) length(r) == n && identical(r[[n]], list(as.integer(n), "a")), budget = size(6, 1),
-  aside = "lapply", goal = "first", met = function(m) m[[1L]] <= min(m[!is_limit(names(m)) & names(m) != "lapply"], na.rm = TRUE),
-  rest = "three processes on two processors: 30 ms of R in each worker, 36 here, pages copied after the fork 20 in each")
-
 if (!quick) {
+  n <- 1e4
+  work("1e+04 results of 1 KiB, beside mirai", map_contenders(seq_len(n), kib, c("sharedmem", "mclapply", "mirai")), after = sums,
+    check = function(r) length(r) == n && r[[n]][1L] == n, budget = 12)
   f <- bare(function(i) numeric(131072) + i)
   work("200 x 1 MB of doubles", map_contenders(1:200, f, many), after = sums, check = function(r) r[[200L]][9L] == 200, budget = 10)
   frameworks <- c("future.apply", "BiocParallel", "foreach/doMC", "pbmcapply")

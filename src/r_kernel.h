@@ -47,7 +47,4 @@ const char *const *r_kernel_strings(SEXP x);
 /* The same of the distinct elements of a character vector, by their numbers. From R_alloc(). */
 const char *const *r_kernel_texts(const sm_dict *d);
 
-/* R_SUM, R_MIN or R_MAX of n doubles on this thread; NULL where R is to do it. */
-SEXP r_kernel_summary(const double *v, R_xlen_t n, r_summary what, bool na_rm);
-
 #endif

@@ -64,16 +64,6 @@ static SEXP reduce_logical(const sm_numbers *v, const sm_work *work, bool any) {
   return Rf_ScalarLogical(c.tally.na && !v->skip ? NA_LOGICAL : !any);
 }
 
-SEXP r_kernel_summary(const double *v, R_xlen_t n, r_summary what, bool na_rm) {
-  sm_numbers of = {{SM_F8, 0, sizeof *v}, v, n, na_rm};
-  sm_stop stop;
-  SEXP one = PROTECT(Rf_ScalarInteger(1));
-  sm_work work = r_kernel_work(&stop, one, false);
-  SEXP out = what == R_SUM ? reduce_sum(&of, &work, false) : reduce_extremes(&of, &work, what);
-  UNPROTECT(1);
-  return out == R_NilValue ? NULL : out;
-}
-
 /* what: an r_summary. NULL: R is to do it. */
 SEXP ffi_reduce_run(SEXP x, SEXP what, SEXP na_rm, SEXP np) {
   const void *top = vmaxget();

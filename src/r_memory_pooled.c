@@ -13,10 +13,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kern_reduce.h"
 #include "mem_heap.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
-#include "r_kernel.h"
 #include "r_memory.h"
 #include "r_util.h"
 #include "r_util_vector.h"
@@ -93,10 +93,10 @@ static R_xlen_t index_block(SEXP indices, R_xlen_t from, R_xlen_t *at) {
   return n;
 }
 
-#define TAKE(ctype, missing)                                                                          \
-  do {                                                                                                \
-    const ctype *from = data_of(x);                                                                   \
-    ctype *to = r_vector_ptr(ans);                                                                    \
+#define TAKE(ctype, missing)                                                                              \
+  do {                                                                                                    \
+    const ctype *from = data_of(x);                                                                       \
+    ctype *to = r_vector_ptr(ans);                                                                        \
     for (R_xlen_t k = 0; k < n; k++) to[done + k] = at[k] >= 0 && at[k] < length ? from[at[k]] : missing; \
   } while (0)
 
@@ -119,9 +119,37 @@ static SEXP vector_extract(SEXP x, SEXP indices, SEXP call) {
   return ans;
 }
 
-static SEXP real_sum(SEXP x, Rboolean narm) { return r_kernel_summary(data_of(x), XLENGTH(x), R_SUM, narm); }
-static SEXP real_min(SEXP x, Rboolean narm) { return r_kernel_summary(data_of(x), XLENGTH(x), R_MIN, narm); }
-static SEXP real_max(SEXP x, Rboolean narm) { return r_kernel_summary(data_of(x), XLENGTH(x), R_MAX, narm); }
+/* What a finite sum, and extremes of what is there, are; NULL, and R itself does it, where that is not so plain. */
+static SEXP real_summary(SEXP x, Rboolean narm, double (*of)(const sm_numbers *, const sm_work *)) {
+  sm_stop stop;
+  sm_stop_init(&stop, NULL, NULL);
+  sm_numbers numbers = {{SM_F8, 0, sizeof(double)}, data_of(x), XLENGTH(x), narm};
+  double value = of(&numbers, &(sm_work){1, &stop, NULL});
+  return R_FINITE(value) ? Rf_ScalarReal(value) : NULL;
+}
+
+static double sum_of(const sm_numbers *n, const sm_work *work) {
+  sm_sum s;
+  return sm_reduce_sum(n, work, &s) < 0 ? R_NaN : (double)s.sum;
+}
+
+static bool extremes(const sm_numbers *n, const sm_work *work, sm_extremes *e) {
+  return sm_reduce_extremes(n, work, e) == 0 && (n->skip || (!e->tally.na && !e->tally.nan)) && e->lo <= e->hi;
+}
+
+static double min_of(const sm_numbers *n, const sm_work *work) {
+  sm_extremes e;
+  return extremes(n, work, &e) ? e.lo : R_NaN;
+}
+
+static double max_of(const sm_numbers *n, const sm_work *work) {
+  sm_extremes e;
+  return extremes(n, work, &e) ? e.hi : R_NaN;
+}
+
+static SEXP real_sum(SEXP x, Rboolean narm) { return real_summary(x, narm, sum_of); }
+static SEXP real_min(SEXP x, Rboolean narm) { return real_summary(x, narm, min_of); }
+static SEXP real_max(SEXP x, Rboolean narm) { return real_summary(x, narm, max_of); }
 
 static void methods(R_altrep_class_t c) {
   R_set_altrep_Length_method(c, vector_length);

@@ -17,7 +17,7 @@ void r_pooled_register(DllInfo *dll);
 SEXP r_pooled_vector(SEXPTYPE type, R_xlen_t n);
 
 /* The same for elements that are about to be read out of a shared array. R's collector counts it like a vector of its own, so it runs as
- * often as for these. sum(), min() and max() of doubles in it are those of the shared array (r_kernel.h). */
+ * often as for these. A finite sum() of doubles in it is that of the shared array. */
 SEXP r_pooled_read(SEXPTYPE type, R_xlen_t n);
 
 #endif

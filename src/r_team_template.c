@@ -33,7 +33,10 @@ static void do_spawn(template_state *t, int rank) {
     t->team->run(t->team->of, rank, t->main, t->jumped);
   }
   atomic_store(&desk->pid, rc < 0 ? rc : (int32_t)kid->pid);
-  if (rc == 0) rc = sm_socket_send_fd(t->sock, kid->sock, NULL);
+  if (rc == 0 && (rc = sm_socket_send_fd(t->sock, kid->sock, NULL)) < 0) { /* the owner would wait for it */
+    atomic_store(&desk->pid, rc);
+    sm_proc_kill(kid);
+  }
   if (rc < 0) sm_socket_wake(t->sock);
   if (kid->sock >= 0) close(kid->sock);
   kid->sock = -1;
@@ -134,11 +137,16 @@ int r_template_respawn(r_team *team, int rank) {
   r_channel_close(&w->chan);
   if (!r_template_lives(team)) return SM_EGONE;
   atomic_store(&team->desks[rank].pid, 0);
+  t->chan.fd_lost = false;
   command(team, rank, R_DESK_SPAWN);
   while (t->chan.nfds == 0) {
     struct pollfd p = {t->chan.sock, POLLIN, 0};
     poll(&p, 1, SM_SLICE_MS);
     if (r_channel_drain_socket(&t->chan) < 0 && t->chan.nfds == 0) return SM_EGONE;
+    if (t->chan.fd_lost) { /* it came, and there was no room for it here */
+      r_template_kill(team, rank);
+      return -EMFILE;
+    }
     if (t->chan.nfds == 0 && atomic_load(&team->desks[rank].pid) < 0) return atomic_load(&team->desks[rank].pid);
     if (t->chan.nfds == 0) R_CheckUserInterrupt();
   }

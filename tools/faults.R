@@ -2,10 +2,11 @@
 # right result or an R error of the package's, to leave nothing, to end, and the session has to go on. A call that is only late must
 # change nothing.
 #
-#   Rscript tools/faults.R [--seconds=N] [--report]
+#   Rscript tools/faults.R [--seconds=N] [--refused=N] [--report]
 #
-# --seconds: stops after so long, having tried cases in a random order (whose seed it prints). --report: writes the section "Faults" of
-# bench/RELIABILITY.md. COUNTS: see tools/counts.sh. Last line: `N passed, N failed, N skipped`.
+# --seconds: stops after so long, having tried cases in a random order (whose seed it prints). Then the same programs run in sessions
+# to which the kernel refuses a call altogether (tools/faults/refuse.c); --refused: at most so many of these sessions. --report: writes
+# the section "Faults" of bench/RELIABILITY.md. COUNTS: see tools/counts.sh. Last line: `N passed, N failed, N skipped`.
 args <- commandArgs(TRUE)
 if (!file.exists("/proc/self/fd") || !nzchar(Sys.which("setsid"))) {
   cat("skipped faults: they need Linux, /proc and setsid\n0 passed, 0 failed, 1 skipped\n")
@@ -23,7 +24,8 @@ passed_since <- function() proc.time()[["elapsed"]] - began
 errors <- list(malloc = "ENOMEM", calloc = "ENOMEM", realloc = "ENOMEM", fork = c("EAGAIN", "ENOMEM"), mmap64 = "ENOMEM",
                memfd_create = c("EMFILE", "EPERM"), ftruncate64 = c("EINTR", "ENOSPC"), fallocate64 = c("ENOSPC", "EINTR", "EOPNOTSUPP"),
                write = c("EINTR", "EPIPE", "ENOSPC", "EAGAIN"), read = c("EINTR", "EIO", "EAGAIN"), socketpair = "EMFILE",
-               sendmsg = c("EINTR", "EPIPE", "EAGAIN"), recvmsg = c("EINTR", "EAGAIN", "EMFILE"), poll = c("EINTR", "ENOMEM"),
+               sendmsg = c("EINTR", "EPIPE", "EAGAIN", "EPERM"),
+               recvmsg = c("EINTR", "EAGAIN", "EMFILE"), poll = c("EINTR", "ENOMEM"),
                pidfd_open = c("EMFILE", "EPERM", "ENOSYS"), process_vm_readv = c("EPERM", "ESRCH"), pthread_create = "EAGAIN",
                open64 = c("EMFILE", "ENOENT"), pipe2 = "EMFILE", pread64 = c("EINTR", "EIO"), pwrite64 = c("EINTR", "ENOSPC"),
                shm_open = "EACCES", pthread_mutex_init = "ENOMEM", madvise = "EINVAL", send = c("EINTR", "EPIPE", "EAGAIN"))
@@ -37,9 +39,9 @@ programs <- c("map", "retries", "region", "failure", "background", "array", "arg
 
 group_kill <- function(pid) system(sprintf("kill -s KILL -- -%d 2>/dev/null", pid))
 
-# Runs the driver over a plan; gives its lines as a data frame with verdict, calls, failed, text. Cases that hang or end the process
-# are told as HANG and DIED, and a new process goes on behind them.
-run_plan <- function(plan, until = Inf) {
+# Runs the driver over a plan, `under` a command; gives its lines as a data frame with verdict, calls, failed, text. Cases that hang or
+# end the process are told as HANG and DIED, and a new process goes on behind them.
+run_plan <- function(plan, until = Inf, under = "") {
   plan$verdict <- NA_character_
   plan$calls <- plan$failed <- NA_integer_
   plan$text <- ""
@@ -49,9 +51,8 @@ run_plan <- function(plan, until = Inf) {
     unlink(files)
     write.table(transform(plan[from:nrow(plan), c("program", "fn", "depth", "at", "errno")], errno = ifelse(at > 0, numbers[errno], 0L)),
                 files[1L], col.names = FALSE, row.names = FALSE, quote = FALSE)
-    system(sprintf("LD_PRELOAD=%s setsid sh -c 'echo $$ >%s; exec \"%s\" --vanilla tools/faults/driver.R %s %s' >%s 2>&1 &",
-                   shim, files[4L],
-                   file.path(R.home("bin"), "Rscript"), files[1L], files[2L], files[3L]))
+    system(sprintf("setsid sh -c 'echo $$ >%s; exec %s env LD_PRELOAD=%s \"%s\" --vanilla tools/faults/driver.R %s %s' >%s 2>&1 &",
+                   files[4L], under, shim, file.path(R.home("bin"), "Rscript"), files[1L], files[2L], files[3L]))
     seen <- 0L
     heard <- passed_since()
     ended <- NA_character_
@@ -81,8 +82,10 @@ run_plan <- function(plan, until = Inf) {
       plan$text[i] <- if (length(parts[[k]]) > 3L) parts[[k]][4L] else ""
     }
     begun <- suppressWarnings(max(c(0L, as.integer(sub("begin ", "", grep("^begin ", lines, value = TRUE))))))
-    if (!is.na(ended) && begun == 0L) stop("the programs do not run under the shim:\n", paste(readLines(files[3L]), collapse = "\n"))
-    if (!is.na(ended)) {
+    if (!is.na(ended) && begun == 0L && under == "")
+      stop("the programs do not run under the shim:\n", paste(readLines(files[3L]), collapse = "\n"))
+    if (!is.na(ended)) { # all of them, where they did not even begin
+      if (begun == 0L) begun <- nrow(plan)
       plan$verdict[from + begun - 1L] <- ended
       plan$text[from + begun - 1L] <- paste(utils::tail(readLines(files[3L], warn = FALSE), 3L), collapse = " / ")
     }
@@ -111,11 +114,11 @@ cases <- do.call(rbind, lapply(seq_len(nrow(counts)), function(i) {
               errno = errors[[counts$fn[i]]], stringsAsFactors = FALSE)
 }))
 # what has failed once comes first
-known <- data.frame(program = c("retries", "map", "map", "background", "failure", "failure", "failure"),
+known <- data.frame(program = c("retries", "map", "map", "background", "failure", "failure", "failure", "retries", "retries"),
                     fn = c("process_vm_readv", "process_vm_readv", "malloc", "process_vm_readv", "pthread_create", "pthread_create",
-                           "calloc"),
-                    depth = 0L, at = c(1L, 2L, 2L, 1L, 1L, 1L, 3L),
-                    errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH", "LATE", "EAGAIN", "ENOMEM"))
+                           "calloc", "sendmsg", "recvmsg"),
+                    depth = c(0L, 0L, 0L, 0L, 0L, 0L, 0L, 1L, 0L), at = c(1L, 2L, 2L, 1L, 1L, 1L, 3L, 1L, 1L),
+                    errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH", "LATE", "EAGAIN", "ENOMEM", "EPERM", "EMFILE"))
 cases <- rbind(known, cases[sample.int(nrow(cases)), ])
 cat(sprintf("%d calls and errors to fail with, in an order of seed %d\n", nrow(cases), seed))
 done <- run_plan(cases, limit)
@@ -125,7 +128,38 @@ bad <- done[!good, ]
 for (i in seq_len(nrow(bad))) with(bad[i, ], cat(sprintf("FAILED  %s: call %d of %s at depth %d gives %s: %s %s\n",
                                         program, at, fn, depth, errno, verdict, text)))
 print(table(done$fn, done$verdict))
-numbers_of <- c(sum(good), sum(!good), 0L)
+
+# ---- calls that are refused from the start ----
+
+# Calls of ours, and of the C library on our behalf, beside those without which no R starts.
+refusable <- c("memfd_create", "pidfd_open", "pidfd_send_signal", "clone3", "close_range", "rseq", "statx", "membarrier", "fallocate",
+               "process_vm_readv", "process_vm_writev", "madvise", "prctl", "sched_setaffinity", "sched_getaffinity", "getrandom",
+               "set_robust_list", "prlimit64", "setpgid", "socketpair", "sendmsg", "recvmsg", "sendto", "recvfrom",
+               "ftruncate", "mremap", "msync", "flock", "ptrace", "kcmp", "mincore", "getrusage", "sysinfo", "fsync", "fdatasync",
+               "fadvise64", "copy_file_range", "sched_yield", "pwrite64", "readlinkat", "getpriority", "setpriority", "setrlimit",
+               # together, as a container of an old runtime, a sandbox and a kernel of 2013 have it
+               "process_vm_readv,process_vm_writev,kcmp,ptrace,pidfd_open,pidfd_send_signal", "memfd_create,fallocate,madvise,membarrier",
+               "memfd_create,pidfd_open,pidfd_send_signal,clone3,close_range,rseq,statx,membarrier,getrandom,copy_file_range")
+refuse <- file.path(dir, "refuse")
+rscript <- file.path(R.home("bin"), "Rscript")
+can_refuse <- system(sprintf("cc -O2 -Wall tools/faults/refuse.c -o %s && %s 1 memfd_create true", refuse, refuse)) == 0L
+refused <- expand.grid(call = refusable, errno = c("EPERM", "ENOSYS"), stringsAsFactors = FALSE)
+refused <- refused[!(grepl("clone3", refused$call) & refused$errno == "EPERM"), ] # there the C library itself cannot fork
+refused <- refused[sample.int(nrow(refused)), ]
+sessions <- if (!can_refuse) 0L else if (length(option("refused"))) as.integer(option("refused")) else nrow(refused)
+refused <- utils::head(refused, sessions)
+Sys.setenv(FAULTS_REFUSED = "1")
+refused_done <- do.call(rbind, lapply(seq_len(nrow(refused)), function(k) {
+  under <- sprintf("%s %d %s", refuse, numbers[[refused$errno[k]]], refused$call[k])
+  of <- run_plan(data.frame(program = programs, fn = "read", depth = 0L, at = 0L, errno = ""), under = under)
+  cbind(refused[k, ], of[c("program", "verdict", "text")], row.names = NULL)
+}))
+if (is.null(refused_done)) refused_done <- data.frame(call = character(), verdict = character())
+refused_bad <- refused_done[!refused_done$verdict %in% c("right", "error"), ]
+for (i in seq_len(nrow(refused_bad)))
+  with(refused_bad[i, ], cat(sprintf("FAILED  %s where %s is refused with %s: %s %s\n", program, call, errno, verdict, text)))
+if (can_refuse) print(table(refused_done$call, refused_done$verdict)) else cat("skipped: the kernel does not filter calls here\n")
+numbers_of <- c(sum(good) + nrow(refused_done) - nrow(refused_bad), sum(!good) + nrow(refused_bad), !can_refuse)
 if (nzchar(Sys.getenv("COUNTS"))) writeLines(paste(numbers_of, collapse = " "), Sys.getenv("COUNTS"))
 saveRDS(done, file.path(dir, "done.rds"))
 if ("--report" %in% args) {
@@ -143,8 +177,13 @@ if ("--report" %in% args) {
              vapply(fns, function(fn) row(sprintf("`%s`", fn), paste(errors[[fn]], collapse = ", "), of(fn, unique(done$verdict)),
                                           of(fn, "right"),
                                           of(fn, "error"), of(fn, c("WRONG", "LEFT", "AFTER", "HANG", "DIED"))), ""),
+             "", sprintf(paste("The same programs in %d sessions to which the kernel refused a call altogether (seccomp; EPERM and ENOSYS;",
+                               "%d calls and groups of calls): %d times the right result, %d times an R error of the package's, %d times",
+                               "neither."),
+                         nrow(refused), length(unique(refused$call)), sum(refused_done$verdict == "right"),
+                         sum(refused_done$verdict == "error"), nrow(refused_bad)),
              "", "Found and mended so far:", "", readLines("tools/faults/FINDINGS.md"))
   write_section("Faults", "make faults REPORT=1", lines)
 }
 cat(sprintf("%d passed, %d failed, %d skipped\n", numbers_of[1L], numbers_of[2L], numbers_of[3L]))
-quit(status = as.integer(any(!good)))
+quit(status = as.integer(numbers_of[2L] > 0L))

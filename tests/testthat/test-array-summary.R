@@ -45,3 +45,21 @@ test_that("a missing value is found in a large array", {
   x[2^20 + 5] <- NA
   expect_true(anyNA(x))
 })
+
+test_that("sum, min and max of a long run are base R's or better", {
+  n <- 2^18
+  plain <- sample(c(1e16, 1, -1e16, 3), n, TRUE) + runif(n)
+  cases <- list(plain, replace(plain, 7, NA), replace(plain, c(7, 9), c(NaN, NA)), replace(plain, 9, NaN), replace(plain, 1, Inf),
+                replace(plain, 1:2, c(Inf, -Inf)), rep(NA_real_, n), rep(-0, n), replace(plain, 1:2, .Machine$double.xmax))
+  for (v in cases) for (na.rm in c(FALSE, TRUE)) {
+    x <- copy(v)
+    y <- x[1:n]
+    quiet <- function(f, v) suppressWarnings(f(v, na.rm = na.rm))
+    for (f in list(min, max, range)) expect_identical(quiet(f, y), quiet(f, v + 0))
+    expect_equal(sum(y, na.rm = na.rm), sum(v + 0, na.rm = na.rm), tolerance = 1e-12)
+    if (is.finite(sum(y, na.rm = na.rm))) expect_identical(sum(y, na.rm = na.rm), sum(x, na.rm = na.rm))
+    else expect_identical(sum(y, na.rm = na.rm), sum(v + 0, na.rm = na.rm))
+  }
+  expect_warning(min(copy(rep(NA_real_, n))[1:n], na.rm = TRUE), "no non-missing")
+  expect_identical(sum(copy(rep(c(1e16, 1, -1e16, 1), n / 4))[1:n]), n / 2)
+})

@@ -50,3 +50,18 @@ test_that("results are the same where address space is limited", {
   unlink(script)
   expect_identical(out, "TRUE")
 })
+
+test_that("long runs that are dropped give their memory back, here and in workers", {
+  x <- copy(runif(2^19))
+  held <- function(k) {
+    before <- .Call(sharedmem:::ffi_private_bytes)
+    for (i in seq_len(k)) x[seq_len(2^19)]
+    (.Call(sharedmem:::ffi_private_bytes) - before) / 2^20
+  }
+  invisible(gc())
+  expect_lt(held(500L), 400) # of 2000 MiB that were read
+  expect_lt(max(unlist(MapReduce(np = 2)$map(function(i) held(500L), 1:2))), 400)
+  kept <- lapply(1:20, function(i) x[i:2^19])
+  expect_identical(vapply(kept, `[`, 0, 1L), x[1:20])
+  expect_identical(unlist(MapReduce(np = 2)$map(function(i) sum(kept[[i]]), 1:20)), vapply(kept, sum, 0))
+})

@@ -34,7 +34,16 @@ programs <- list(
     check_items(r)
     stopifnot(seen == 6, total[] >= 6)
   },
-  retries = function() check_items(MapReduce(np = 2, retries = 2)$map(item, 1:6)),
+  retries = function() {
+    died <- full(1, 0)
+    check_items(MapReduce(np = 2, retries = 2)$map(function(i) {
+      if (i == 2 && died[1] == 0) {
+        died[1] <- 1
+        tools::pskill(Sys.getpid(), 9L)
+      }
+      item(i)
+    }, 1:6))
+  },
   region = function() {
     p <- Parallel(Shared(hits = integer(20)), Reduction("+", s = 0), num_threads = 2)
     with(p, p$forloop(1:20, schedule = "dynamic", body = function(i) {
@@ -93,7 +102,9 @@ left <- function(before) {
 expected_error <- function(e)
   inherits(e, c("sharedmem_error", "WorkerException")) || grepl("cannot allocate|memory exhausted|allocate memory", conditionMessage(e))
 
-for (p in programs) p() # what is kept for later is there from now on
+refused <- nzchar(Sys.getenv("FAULTS_REFUSED")) # a call is refused from the start
+for (p in programs) # what is kept for later is there from now on
+  if (refused) try(suppressMessages(suppressWarnings(p())), silent = TRUE) else p()
 invisible(gc(FALSE))
 for (k in seq_len(nrow(plan))) {
   one <- plan[k, ]
@@ -113,7 +124,7 @@ for (k in seq_len(nrow(plan))) {
   again <- tryCatch({ if (one$at > 0) programs[[if (one$program == "map") "retries" else "map"]](); NULL }, error = identity)
   if (!is.null(again)) verdict <- "AFTER"
   writeLines(sprintf("end %d\t%s\t%d\t%d\t%s", k, verdict, calls[1L], calls[2L],
-                     if (one$at == 0) counted
+                     if (one$at == 0 && !refused) counted
                      else paste(c(text, stays, if (!is.null(again)) conditionMessage(again)), collapse = " | ")), log)
   flush(log)
 }
