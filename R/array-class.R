@@ -24,7 +24,8 @@
 #' `print()`, `cbind()`, formulas, and many more: see [shared_array-index], [shared_array-arithmetic], [shared_array-summary],
 #' [shared_array-order], [shared_array-generics], [shared_array-convert]. What they give is an ordinary R object.
 #'
-#' R does not let a class take over everything. `for (i in x)`, `if (x)` and C code of other packages raise `sharedmem_elements_error`;
+#' R does not let a class take over everything. An ordinary vector takes values: `m[, 1] <- x[]`; with `x` itself R says "incompatible
+#' types (from raw to double)". `for (i in x)`, `if (x)` and C code of other packages raise `sharedmem_elements_error`;
 #' `which()`, `rowSums()`, `lm.fit()` and their like want an ordinary vector. Give them `x[]`, which copies, or `shared_view(x)`, which
 #' does not. `isTRUE(x)` and `is.vector(x)` are `FALSE` whatever the values.
 #'
