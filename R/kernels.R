@@ -5,15 +5,17 @@ kernel_grain <- 65536
 
 # Threads for n elements: `np` checked, or the processors there are; within what this process may use.
 kernel_threads <- function(np, n) {
+  few <- n < 2 * kernel_grain
+  if (few && is.null(np)) return(1L)
   np <- check_np(np, least = 1L)
-  if (n < 2 * kernel_grain) 1L else resolve_np(np)
+  if (few) 1L else resolve_np(np)
 }
 
 # What the kernels sort and search: bare vectors and shared arrays as they are, other classes by xtfrm().
 sortable <- function(x, arg) {
-  if (is_shared(x) && .Call(ffi_text_marked, x)) return(bare_values(x)) # text of several encodings
-  if (!is.object(x) || is_shared(x) || inherits(x, c("factor", "Date", "POSIXct", "difftime", "integer64", "AsIs"))) {
-    if (is.atomic(x) && !is.null(x) || is_shared(x)) return(x)
+  if (is_shared(x)) return(if (.Call(ffi_text_marked, x)) bare_values(x) else x) # text of several encodings
+  if (!is.object(x) || inherits(x, c("factor", "Date", "POSIXct", "difftime", "integer64", "AsIs"))) {
+    if (is.atomic(x) && !is.null(x)) return(x)
     abort_argument(arg, describe_value(x), "a vector or a shared array")
   }
   as.vector(xtfrm(x))
