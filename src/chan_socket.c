@@ -43,7 +43,10 @@ static int send_code(void) {
 
 int sm_socket_wake(int sock) {
   char c = SM_SOCK_WAKE;
-  if (send(sock, &c, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return 0;
+  ssize_t sent;
+  do sent = send(sock, &c, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent == 1) return 0;
   int rc = send_code();
   return rc == SM_EAGAIN ? 0 : rc;
 }

@@ -114,11 +114,11 @@ cases <- do.call(rbind, lapply(seq_len(nrow(counts)), function(i) {
               errno = errors[[counts$fn[i]]], stringsAsFactors = FALSE)
 }))
 # what has failed once comes first
-known <- data.frame(program = c("retries", "map", "map", "background", "failure", "failure", "failure", "retries", "retries"),
+known <- data.frame(program = c("retries", "map", "map", "background", "failure", "failure", "failure", "retries", "retries", "retries"),
                     fn = c("process_vm_readv", "process_vm_readv", "malloc", "process_vm_readv", "pthread_create", "pthread_create",
-                           "calloc", "sendmsg", "recvmsg"),
-                    depth = c(0L, 0L, 0L, 0L, 0L, 0L, 0L, 1L, 0L), at = c(1L, 2L, 2L, 1L, 1L, 1L, 3L, 1L, 1L),
-                    errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH", "LATE", "EAGAIN", "ENOMEM", "EPERM", "EMFILE"))
+                           "calloc", "sendmsg", "recvmsg", "send"),
+                    depth = c(0L, 0L, 0L, 0L, 0L, 0L, 0L, 1L, 0L, 0L), at = c(1L, 2L, 2L, 1L, 1L, 1L, 3L, 1L, 1L, 1L),
+                    errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH", "LATE", "EAGAIN", "ENOMEM", "EPERM", "EMFILE", "EPIPE"))
 cases <- rbind(known, cases[sample.int(nrow(cases)), ])
 cat(sprintf("%d calls and errors to fail with, in an order of seed %d\n", nrow(cases), seed))
 done <- run_plan(cases, limit)
