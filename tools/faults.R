@@ -180,8 +180,8 @@ if ("--report" %in% args) {
              "", sprintf(paste("The same programs in %d sessions to which the kernel refused a call altogether (seccomp; EPERM and ENOSYS;",
                                "%d calls and groups of calls): %d times the right result, %d times an R error of the package's, %d times",
                                "neither."),
-                         nrow(refused), length(unique(refused$call)), sum(refused_done$verdict == "right"),
-                         sum(refused_done$verdict == "error"), nrow(refused_bad)),
+                         nrow(refused), length(unique(refused$call)), sum(refused_done$verdict %in% "right"),
+                         sum(refused_done$verdict %in% "error"), nrow(refused_bad)),
              "", "Found and mended so far:", "", readLines("tools/faults/FINDINGS.md"))
   write_section("Faults", "make faults REPORT=1", lines)
 }
