@@ -91,7 +91,7 @@ static void end_server(void) {
 SEXP ffi_server_take(void) {
   check_server();
   for (;;) {
-    int rc, n = 1, timeout = -1;
+    int rc, n = 1, timeout = R_IDLE_MS;
     SEXP value = r_line_read(&own.control, &rc);
     if (value != R_UnboundValue) return value;
     if (rc < 0) end_server();

@@ -224,7 +224,9 @@ static int begin(r_server *s, SEXP argv, SEXP envp) {
   if (rc == 0) rc = sm_socket_send_fd(s->proc.sock, fd, NULL);
   if (rc == 0) rc = sm_socket_send_fd(s->proc.sock, post[1], NULL);
   close(post[1]);
-  return rc == SM_EGONE ? 0 : rc; /* it has ended already: the line says so, and its output why */
+  if (rc != SM_EGONE) return rc;
+  sm_proc_kill(&s->proc); /* it has ended, or is no use: the line says so, and its output why */
+  return 0;
 }
 
 /* Start a server: argv and envp, character. */

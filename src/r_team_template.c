@@ -10,8 +10,6 @@
 
 #include "r_util.h"
 
-#define IDLE_MS 500 /* a wake that is lost is made up for after so long */
-
 typedef struct {
   r_team *team;
   int sock;      /* to the owner */
@@ -77,7 +75,7 @@ static void template_loop(template_state *t) {
   struct pollfd *fds = calloc((size_t)t->team->n + 1, sizeof *fds);
   if (!fds || !t->kids) sm_proc_end_self();
   for (;;) {
-    int n = 0, timeout = IDLE_MS, fd, got;
+    int n = 0, timeout = R_IDLE_MS, fd, got;
     fds[n++] = (struct pollfd){t->sock, POLLIN, 0};
     for (int i = 0; i < t->team->n; i++) {
       if (t->kids[i].state != SM_PROC_RUNNING) continue;

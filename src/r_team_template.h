@@ -14,6 +14,9 @@
 
 typedef enum { R_DESK_IDLE = 0, R_DESK_SPAWN, R_DESK_KILL, R_DESK_END } r_template_command;
 
+/* Who waits for commands looks by itself after so long: a wake may be lost. */
+#define R_IDLE_MS 500
+
 /* Fork it; each that it forks goes to t->run(t->of, rank, main, jumped). 0 or a negative code; never returns in the template. */
 int r_template_spawn(r_team *t, SEXP main, SEXP jumped);
 

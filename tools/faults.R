@@ -2,7 +2,7 @@
 # right result or an R error of the package's, to leave nothing, to end, and the session has to go on. A call that is only late must
 # change nothing.
 #
-#   Rscript tools/faults.R [--seconds=N] [--refused=N] [--report]
+#   Rscript tools/faults.R [--seconds=N] [--refused=N] [--programs=NAME,NAME] [--report]
 #
 # --seconds: stops after so long, having tried cases in a random order (whose seed it prints). Then the same programs run in sessions
 # to which the kernel refuses a call altogether (tools/faults/refuse.c); --refused: at most so many of these sessions. --report: writes
@@ -35,7 +35,8 @@ errors[waits] <- lapply(errors[waits], union, "LATE") # 30 ms before the call an
 numbers <- c(LATE = 0L, EPERM = 1L, ENOENT = 2L, ESRCH = 3L, EINTR = 4L, EIO = 5L, EAGAIN = 11L, ENOMEM = 12L, EACCES = 13L, EINVAL = 22L,
              EMFILE = 24L,
              ENOSPC = 28L, EPIPE = 32L, ENOSYS = 38L, EOPNOTSUPP = 95L)
-programs <- c("map", "retries", "region", "failure", "background", "array", "argsort")
+programs <- c("map", "retries", "region", "failure", "served", "background", "array", "argsort")
+if (length(option("programs"))) programs <- strsplit(option("programs"), ",")[[1L]]
 
 group_kill <- function(pid) system(sprintf("kill -s KILL -- -%d 2>/dev/null", pid))
 
@@ -119,7 +120,7 @@ known <- data.frame(program = c("retries", "map", "map", "background", "failure"
                            "calloc", "sendmsg", "recvmsg", "send"),
                     depth = c(0L, 0L, 0L, 0L, 0L, 0L, 0L, 1L, 0L, 0L), at = c(1L, 2L, 2L, 1L, 1L, 1L, 3L, 1L, 1L, 1L),
                     errno = c("ESRCH", "ESRCH", "ENOMEM", "ESRCH", "LATE", "EAGAIN", "ENOMEM", "EPERM", "EMFILE", "EPIPE"))
-cases <- rbind(known, cases[sample.int(nrow(cases)), ])
+cases <- rbind(known[known$program %in% programs, ], cases[sample.int(nrow(cases)), ])
 cat(sprintf("%d calls and errors to fail with, in an order of seed %d\n", nrow(cases), seed))
 done <- run_plan(cases, limit)
 done <- done[!is.na(done$verdict), ]
@@ -167,12 +168,11 @@ if ("--report" %in% args) {
   row <- function(...) paste0("| ", paste(..., sep = " | "), " |")
   of <- function(fn, what) sum(done$fn == fn & done$verdict %in% what)
   fns <- names(errors)[names(errors) %in% done$fn]
-  lines <- c(sprintf(paste("Single calls that sharedmem.so made in six small programs (a map with critical, ordered and reduce;",
-                           "retries; a region; background; arrays and files; argsort) failed, %d of %d in an order of seed %d, in the",
-                           "session and in what it forks (depth 1)",
-                           "and what these fork (depth 2). Right: the result was right all the same. Error: an R error of the package's.",
-                           "After each the session ran",
-                           "another map, and no child, descriptor or file in /dev/shm was left."), nrow(done), nrow(cases), seed),
+  lines <- c(sprintf(paste("Single calls that sharedmem.so made in small programs (a map with critical, ordered and reduce;",
+                           "retries; a region; a map by the fork server; background; arrays and files; argsort) failed, %d of %d in",
+                           "an order of seed %d, in the session and in what it forks (depth 1) and what these fork (depth 2). Right: the",
+                           "result was right all the same. Error: an R error of the package's. After each the session ran another map,",
+                           "and no child, descriptor or file in /dev/shm was left."), nrow(done), nrow(cases), seed),
              "", row("function", "errors", "calls failed", "right", "error", "neither"), row("---", "---", "--:", "--:", "--:", "--:"),
              vapply(fns, function(fn) row(sprintf("`%s`", fn), paste(errors[[fn]], collapse = ", "), of(fn, unique(done$verdict)),
                                           of(fn, "right"),

@@ -57,6 +57,11 @@ programs <- list(
     e <- tryCatch(with(p, { if (p$rank == 1) stop("here"); repeat NULL }), WorkerException = identity)
     stopifnot(identical(conditionMessage(e$reason), "here") || expected_error(e$reason))
   },
+  served = function() { # what fails is in the session alone: the server's is another program
+    server <- fork_server()
+    on.exit(server$stop())
+    check_items(MapReduce(ServerBackend, np = 2)$map(item, 1:6))
+  },
   background = function() {
     b <- background(function() list(sum(1:10), numeric(2e5)))
     on.exit(b$cancel()) # after an error on the way it could be waited for again
