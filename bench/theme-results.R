@@ -82,7 +82,8 @@ if (!quick) {
   work("1e+04 results of 1 KiB, beside mirai", map_contenders(seq_len(n), kib, c("sharedmem", "mclapply", "mirai")), after = sums,
     check = function(r) length(r) == n && r[[n]][1L] == n, budget = 12)
   f <- bare(function(i) numeric(131072) + i)
-  work("200 x 1 MB of doubles", map_contenders(1:200, f, many), after = sums, check = function(r) r[[200L]][9L] == 200, budget = 10)
+  work("200 x 1 MB of doubles", map_contenders(1:200, f, c(many, "mirai")), after = sums, check = function(r) r[[200L]][9L] == 200,
+    budget = 10)
   frameworks <- c("future.apply", "BiocParallel", "foreach/doMC", "pbmcapply")
   work("2 x 200 MB of doubles, beside frameworks", map_contenders(1:2, bare(function(i) numeric(25e6) + i), c("sharedmem", frameworks)),
     after = sums, check = function(r) r[[2L]][25e6] == 2, budget = 17)

@@ -8,15 +8,7 @@
 #include "r_util_vector.h"
 
 static sm_rtype value_type(SEXP v) {
-  switch (TYPEOF(v)) {
-  case LGLSXP: return SM_R_LGL;
-  case INTSXP: return SM_R_INT;
-  case REALSXP: return Rf_isObject(v) && Rf_inherits(v, "integer64") ? SM_R_I64 : SM_R_DBL;
-  case CPLXSXP: return SM_R_CPLX;
-  case RAWSXP: return SM_R_RAW;
-  case STRSXP: return SM_R_STR;
-  default: return 0;
-  }
+  return TYPEOF(v) == REALSXP && Rf_isObject(v) && Rf_inherits(v, "integer64") ? SM_R_I64 : r_vector_rtype(TYPEOF(v));
 }
 
 static void stage_numbers(const void *ctx, int64_t from, int64_t n, void *out) {

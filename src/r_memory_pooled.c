@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "arr_select.h"
 #include "kern_reduce.h"
 #include "mem_heap.h"
 #include "mem_limit.h"
@@ -75,45 +76,34 @@ static double real_elt(SEXP x, R_xlen_t i) { return ((const double *)data_of(x))
 static Rcomplex cplx_elt(SEXP x, R_xlen_t i) { return ((const Rcomplex *)data_of(x))[i]; }
 static Rbyte raw_elt(SEXP x, R_xlen_t i) { return ((const Rbyte *)data_of(x))[i]; }
 
-/* Subscripts as R hands them over: from 1, NA or past the end for a missing element. */
-#define INDEX_BLOCK 1024
-
-static R_xlen_t index_block(SEXP indices, R_xlen_t from, R_xlen_t *at) {
-  R_xlen_t n = XLENGTH(indices) - from;
-  if (n > INDEX_BLOCK) n = INDEX_BLOCK;
+/* Positions of subscripts as R hands them over: from 1, NA or past the end for a missing element. Gives how many of them. */
+static int64_t index_block(SEXP indices, R_xlen_t from, R_xlen_t length, int64_t *pos) {
+  int whole[SM_BLOCK];
+  double real[SM_BLOCK];
+  R_xlen_t n;
   if (TYPEOF(indices) == INTSXP) {
-    int part[INDEX_BLOCK];
-    n = INTEGER_GET_REGION(indices, from, n, part);
-    for (R_xlen_t k = 0; k < n; k++) at[k] = (R_xlen_t)part[k] - 1; /* NA_INTEGER is negative */
+    n = INTEGER_GET_REGION(indices, from, SM_BLOCK, whole);
+    for (R_xlen_t k = 0; k < n; k++) pos[k] = whole[k] >= 1 && whole[k] <= length ? whole[k] - 1 : SM_POS_NA; /* NA is negative */
   } else {
-    double part[INDEX_BLOCK];
-    n = REAL_GET_REGION(indices, from, n, part);
-    for (R_xlen_t k = 0; k < n; k++) at[k] = part[k] >= 1 && part[k] <= (double)R_XLEN_T_MAX ? (R_xlen_t)part[k] - 1 : -1;
+    n = REAL_GET_REGION(indices, from, SM_BLOCK, real);
+    for (R_xlen_t k = 0; k < n; k++) pos[k] = real[k] >= 1 && real[k] < (double)length + 1 ? (int64_t)real[k] - 1 : SM_POS_NA;
   }
   return n;
 }
 
-#define TAKE(ctype, missing)                                                                              \
-  do {                                                                                                    \
-    const ctype *from = data_of(x);                                                                       \
-    ctype *to = r_vector_ptr(ans);                                                                        \
-    for (R_xlen_t k = 0; k < n; k++) to[done + k] = at[k] >= 0 && at[k] < length ? from[at[k]] : missing; \
-  } while (0)
-
 /* x[i] as R takes it from an ordinary vector; without this method R asks for one element after the other. */
 static SEXP vector_extract(SEXP x, SEXP indices, SEXP call) {
   (void)call;
-  R_xlen_t length = XLENGTH(x), many = XLENGTH(indices), at[INDEX_BLOCK];
-  const Rcomplex na_complex = {.r = NA_REAL, .i = NA_REAL};
+  int64_t pos[SM_BLOCK];
+  size_t size = r_vector_itemsize(TYPEOF(x));
+  R_xlen_t many = XLENGTH(indices);
   SEXP ans = PROTECT(Rf_allocVector((SEXPTYPE)TYPEOF(x), many));
-  for (R_xlen_t done = 0, n; done < many; done += n) {
-    n = index_block(indices, done, at);
-    switch (TYPEOF(x)) {
-    case REALSXP: TAKE(double, NA_REAL); break;
-    case CPLXSXP: TAKE(Rcomplex, na_complex); break;
-    case RAWSXP: TAKE(Rbyte, 0); break;
-    default: TAKE(int, NA_INTEGER);
-    }
+  uint8_t *to = r_vector_ptr(ans);
+  for (int64_t done = 0, n; done < many; done += n) {
+    n = index_block(indices, (R_xlen_t)done, XLENGTH(x), pos);
+    sm_gather(data_of(x), size, pos, n, to + (size_t)done * size);
+    for (int64_t k = 0; k < n; k++)
+      if (pos[k] == SM_POS_NA) sm_convert_na(r_vector_rtype(TYPEOF(x)), 1, to + (size_t)(done + k) * size);
   }
   UNPROTECT(1);
   return ans;

@@ -14,6 +14,18 @@ size_t r_vector_itemsize(int type) {
   }
 }
 
+sm_rtype r_vector_rtype(int type) {
+  switch (type) {
+  case LGLSXP: return SM_R_LGL;
+  case INTSXP: return SM_R_INT;
+  case REALSXP: return SM_R_DBL;
+  case CPLXSXP: return SM_R_CPLX;
+  case RAWSXP: return SM_R_RAW;
+  case STRSXP: return SM_R_STR;
+  default: return 0;
+  }
+}
+
 void *r_vector_ptr(SEXP x) {
   switch (TYPEOF(x)) {
   case LGLSXP: return LOGICAL(x);

@@ -7,10 +7,13 @@
 
 #include <R_ext/Altrep.h>
 
-#include "sm_base.h"
+#include "arr_dtype.h"
 
 /* Bytes of an element of a logical, integer, double, complex or raw vector; 0 for any other type. */
 size_t r_vector_itemsize(int type);
+
+/* What a vector of such a type, or a character one, is to the core; 0 for any other. */
+sm_rtype r_vector_rtype(int type);
 
 /* The elements of such a vector, to write (no ALTREP vector that may not be written to) or to read; NULL for any other type. */
 void *r_vector_ptr(SEXP x);

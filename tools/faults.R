@@ -142,7 +142,6 @@ refusable <- c("memfd_create", "pidfd_open", "pidfd_send_signal", "clone3", "clo
                "process_vm_readv,process_vm_writev,kcmp,ptrace,pidfd_open,pidfd_send_signal", "memfd_create,fallocate,madvise,membarrier",
                "memfd_create,pidfd_open,pidfd_send_signal,clone3,close_range,rseq,statx,membarrier,getrandom,copy_file_range")
 refuse <- file.path(dir, "refuse")
-rscript <- file.path(R.home("bin"), "Rscript")
 can_refuse <- system(sprintf("cc -O2 -Wall tools/faults/refuse.c -o %s && %s 1 memfd_create true", refuse, refuse)) == 0L
 refused <- expand.grid(call = refusable, errno = c("EPERM", "ENOSYS"), stringsAsFactors = FALSE)
 refused <- refused[!(grepl("clone3", refused$call) & refused$errno == "EPERM"), ] # there the C library itself cannot fork

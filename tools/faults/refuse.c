@@ -45,10 +45,10 @@ static const struct {
     CALL(membarrier)
 #endif
     CALL(fallocate) CALL(process_vm_readv) CALL(process_vm_writev) CALL(madvise) CALL(prctl) CALL(sched_setaffinity) CALL(sched_getaffinity)
-    CALL(getrandom) CALL(set_robust_list) CALL(prlimit64) CALL(setpgid) CALL(setsid) CALL(kill) CALL(tgkill) CALL(socketpair)
-    CALL(sendmsg) CALL(recvmsg) CALL(sendto) CALL(recvfrom) CALL(pipe2) CALL(ftruncate) CALL(mremap) CALL(msync) CALL(flock) CALL(ptrace)
+    CALL(getrandom) CALL(set_robust_list) CALL(prlimit64) CALL(setpgid) CALL(socketpair)
+    CALL(sendmsg) CALL(recvmsg) CALL(sendto) CALL(recvfrom) CALL(ftruncate) CALL(mremap) CALL(msync) CALL(flock) CALL(ptrace)
     CALL(kcmp) CALL(mincore) CALL(getrusage) CALL(sysinfo) CALL(fsync) CALL(fdatasync) CALL(fadvise64) CALL(copy_file_range)
-    CALL(sched_yield) CALL(pread64) CALL(pwrite64) CALL(readlinkat) CALL(getpriority) CALL(setpriority) CALL(setrlimit)};
+    CALL(sched_yield) CALL(pwrite64) CALL(readlinkat) CALL(getpriority) CALL(setpriority) CALL(setrlimit)};
 
 static long number_of(const char *name) {
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
