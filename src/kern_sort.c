@@ -93,28 +93,32 @@ static void count_work(void *arg, int rank, int np) {
 
 /* Counts become the places from which each thread writes into each bucket, and the ends of these stretches. */
 static void counts_to_cursors(sort_job *j) {
-  int64_t sum = 0;
-  for (int64_t b = 0; b <= j->buckets; b++) {
-    j->starts[b] = sum;
-    for (int t = 0; t < j->plan->work.np; t++) {
-      int64_t n = row(j, t)[b];
-      row(j, t)[b] = sum;
+  int64_t *cursor = row(j, 0), *end = ends(j, 0), *starts = j->starts, sum = 0, entries = j->buckets + 1;
+  int np = j->plan->work.np;
+  for (int64_t b = 0; b < entries; b++) {
+    starts[b] = sum;
+    for (int64_t at = b; at < np * entries; at += entries) {
+      int64_t n = cursor[at];
+      cursor[at] = sum;
       sum += n;
-      ends(j, t)[b] = sum;
+      end[at] = sum;
     }
   }
-  j->starts[j->buckets + 1] = sum;
+  starts[entries] = sum;
 }
 
 /* Cursors of words become those of places: what is missing goes before the others, after them, or nowhere. */
 static void cursors_to_places(sort_job *j) {
   int64_t first = j->at_present, gone = j->at_missing - j->starts[j->buckets];
-  for (int t = 0; t < j->plan->work.np; t++)
-    for (int64_t b = 0; b <= j->buckets; b++) {
-      row(j, t)[b] += b < j->buckets ? first : gone;
-      ends(j, t)[b] += b < j->buckets ? first : gone;
-      if (b == j->buckets && j->at_missing < 0) ends(j, t)[b] = row(j, t)[b];
+  for (int t = 0; t < j->plan->work.np; t++) {
+    int64_t *cursor = row(j, t), *end = ends(j, t);
+    for (int64_t b = 0; b < j->buckets && first > 0; b++) {
+      cursor[b] += first;
+      end[b] += first;
     }
+    cursor[j->buckets] += gone;
+    end[j->buckets] = j->at_missing < 0 ? cursor[j->buckets] : end[j->buckets] + gone;
+  }
 }
 
 /* True if every cursor stands at the end of its stretch: then each place of all stretches was written once. */

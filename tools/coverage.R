@@ -1,6 +1,6 @@
 # Counts which lines of C and R the tests reach, forked children and killed workers included: `make coverage`.
 #
-#   Rscript tools/coverage.R [build] [run] [report]   (without arguments: all three, some 30 minutes)
+#   Rscript tools/coverage.R [build] [run] [report]   (without arguments: all three, some 50 minutes)
 #
 # A copy of the package is built into .build/coverage/lib. Its C code is compiled by clang, whose counters are kept in a file that all
 # processes have mapped ("%c"), so that the counts of a process survive its SIGKILL. In its R code a call of .hit() stands before each
@@ -113,6 +113,7 @@ run <- function() {
   libs <- c(lib, if (dir.exists(".suites-lib")) file.path(root, ".suites-lib"), Sys.getenv("R_LIBS"))
   system2("Rscript", "tools/test.R", env = paste0("R_LIBS=", paste(libs, collapse = ":")))
   system2("tools/native.sh", c("coverage", "clang"), env = sprintf("COVERAGE='%s'", flags))
+  system2("Rscript", c("--vanilla", "tools/faults.R", "--seconds=1500"), env = paste0("R_LIBS=", paste(libs, collapse = ":")))
 }
 
 # Each line of code of each C file and how often it ran, over the package's library and the native tests' programs.
@@ -176,7 +177,8 @@ report <- function() {
   write_section("Coverage", "make coverage", c(
     cl$text, rl$text,
     sprintf("- R: %d of %d expressions (statements, bodies, branches) reached, %.1f %%", sum(x$count), nrow(x), 100 * mean(x$count)),
-    "- counted over the whole suite and the native tests, in every process, killed workers included"))
+    "- counted over the whole suite, the native tests and the programs whose calls fail (`make faults`), in every process, killed workers",
+    "  included"))
   cat(cl$text, rl$text, sep = "\n")
 }
 
