@@ -165,21 +165,38 @@ summarize <- function(d, title) {
        missed = d[d$count == 0L, ])
 }
 
+# The missed lines of a file that no reached line parts are a block. tools/unreached.tsv says why a block is not reached: the file, the
+# text of the block's first line, the reason. Blocks without one are written to .build/coverage/unexplained.txt.
+explain <- function(all, missed) {
+  all <- all[order(all$file, all$line), ]
+  block <- cumsum(all$count > 0L | c(TRUE, all$file[-1L] != all$file[-nrow(all)]))[all$count == 0L]
+  first <- missed[!duplicated(block), ]
+  known <- utils::read.delim("tools/unreached.tsv", quote = "", comment.char = "")
+  first$why <- known$reason[match(paste(first$file, trimws(first$text)), paste(known$file, known$text))]
+  open <- missed[block %in% unique(block)[is.na(first$why)], ]
+  writeLines(sprintf("%s:%d: %s", open$file, open$line, open$text), file.path(top, "unexplained.txt"))
+  gone <- known[!paste(known$file, known$text) %in% paste(first$file, trimws(first$text)), ]
+  if (nrow(gone)) cat("of tools/unreached.tsv, reached or gone:", sprintf("  %s: %s", gone$file, gone$text), sep = "\n")
+  sprintf("- %d blocks of lines were not reached, %d of them with a reason in tools/unreached.tsv", nrow(first), sum(!is.na(first$why)))
+}
+
 report <- function() {
-  cl <- summarize(c_lines(), "C")
+  c_all <- c_lines()
+  cl <- summarize(c_all, "C")
   r <- r_lines()
   rl <- summarize(r$lines, "R")
   missed <- rbind(cl$missed, rl$missed)
   missed <- missed[order(missed$file, missed$line), ]
-  writeLines(sprintf("%s:%d: %s", missed$file, missed$line,
-                     mapply(function(f, l) readLines(f)[l], missed$file, missed$line)), file.path(top, "missed.txt"))
+  missed$text <- mapply(function(f, l) readLines(f)[l], missed$file, missed$line)
+  writeLines(sprintf("%s:%d: %s", missed$file, missed$line, missed$text), file.path(top, "missed.txt"))
+  why <- explain(rbind(c_all, r$lines), missed)
   x <- r$expressions
   write_section("Coverage", "make coverage", c(
     cl$text, rl$text,
     sprintf("- R: %d of %d expressions (statements, bodies, branches) reached, %.1f %%", sum(x$count), nrow(x), 100 * mean(x$count)),
     "- counted over the whole suite, the native tests and the programs whose calls fail (`make faults`), in every process, killed workers",
-    "  included"))
-  cat(cl$text, rl$text, sep = "\n")
+    "  included", why))
+  cat(cl$text, rl$text, why, sep = "\n")
 }
 
 for (step in steps) switch(step, build = build(), run = run(), report = report(), stop("unknown step: ", step))

@@ -15,10 +15,11 @@ if (length(old)) {
 r <- r[order(grepl("seed", r$coverage), r$target), ]
 r$target <- sprintf("`%s`", r$target)
 row <- function(...) paste0("| ", paste(..., sep = " | "), " |")
-table <- c(do.call(row, as.list(columns)), row("---", "--:", "--:", "--:", "--:"), do.call(row, lapply(r, format, big.mark = ",", trim = TRUE)))
+table <- c(do.call(row, as.list(columns)), row("---", "--:", "--:", "--:", "--:"),
+           do.call(row, lapply(r, format, big.mark = ",", trim = TRUE)))
 inputs <- length(list.files("tests/fuzz/corpus", recursive = TRUE))
 write_section("Fuzzers", "make fuzz REPORT=1",
-              c(table, "", sprintf(paste("%s runs in %s seconds, all such runs since 2026-11-28 together (the coverage is the last one's), %d",
-                                         "findings; %d inputs are committed, which `make native` replays."),
+              c(table, "", sprintf(paste("%s runs in %s seconds, all such runs since 2026-11-28 together (the coverage is the last",
+                                         "one's), %d findings; %d inputs are committed, which `make native` replays."),
                                    format(sum(r$runs), big.mark = ","), format(sum(r$seconds), big.mark = ","), sum(r$findings), inputs),
                 "", "Found and mended so far:", "", readLines("tests/fuzz/FINDINGS.md")))
