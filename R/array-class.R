@@ -59,6 +59,13 @@ NULL
 # All values with all attributes, as x[].
 shared_values <- function(x) .Call(ffi_index_get_all, x, FALSE, FALSE)
 
+# What `z[] <- value` leaves in complex numbers.
+complex_assigned <- function(value) {
+  z <- complex(length(value))
+  z[] <- value
+  z
+}
+
 # table() makes its factors with warnings as errors, and an error there would leave the session's option so.
 warn_lossy <- function(unused) {
   if (list(base::table) %in% lapply(seq_len(sys.nframe()), sys.function)) return(invisible())

@@ -18,7 +18,7 @@ inform_class <- function(class, message, ..., call = NULL) {
 # What a map, a region or a background call has failed with goes to the caller, and is kept for last_error().
 raise_failure <- function(e) {
   # `traceback()` has the session's calls alone; in a worker this failure is the reason of another
-  if (length(e$traceback) && !in_worker()) e$message <- sub("\\)$", "; last_error() shows its calls)", e$message)
+  if (length(e$traceback) && !in_worker()) e$message <- sub_bytes("\\)$", "; last_error() shows its calls)", e$message)
   the$session$last_error <- e
   stop(e)
 }
@@ -66,6 +66,15 @@ advice_for_function <- function(x, otherwise = NULL) {
 cut_text <- function(x, n = 60L) {
   Encoding(x)[!validEnc(x)] <- "bytes"
   substr(x, 1L, n)
+}
+
+# sub() in text of any bytes, which need not be valid in its encoding, and keeps it.
+sub_bytes <- function(pattern, replacement, x, fixed = FALSE) {
+  if (!length(x)) return(x)
+  encoding <- Encoding(x)
+  x <- sub(pattern, replacement, x, fixed = fixed, useBytes = TRUE)
+  Encoding(x) <- encoding
+  x
 }
 
 #' All conditions of the package, by class
@@ -229,6 +238,7 @@ item_label <- function(sequence, names, item) {
            else if (is.character(value)) encodeString(cut_text(value, 120L), quote = "\"")
            else if (is.object(value) || !identical(as.double(value), as.double(item))) format(value, digits = 15)
   name <- if (!is.null(names) && !names[item] %in% c(NA, "", item)) cut_text(names[item])
+  if (length(name) && Encoding(name) == "bytes") name <- encodeString(name) # which can be pasted to text
   label <- paste(c(name, value), collapse = " = ")
   if (nzchar(label)) label else NA_character_
 }

@@ -8,12 +8,12 @@ file_layout <- function(path) {
   if (inherits(path, "big.matrix")) path <- bigmemory::describe(path)
   if (inherits(path, "big.matrix.descriptor")) return(bigmemory_layout(attr(path, "description"), character()))
   if (inherits(path, "FBM")) return(fbm_layout(as.environment(path)))
-  if (inherits(path, "filematrix")) return(filematrix_layout(sub("[.]bmat$", "", as.environment(path)$data.filename)))
+  if (inherits(path, "filematrix")) return(filematrix_layout(sub_bytes("[.]bmat$", "", as.environment(path)$data.filename)))
   if (!is.character(path) || length(path) != 1L || is.na(path)) return(NULL)
   path <- path.expand(path)
   if (endsWith(path, ".npy") || endsWith(path, ".npz")) return(npy_layout(path))
-  if (endsWith(path, ".desc.txt")) return(filematrix_layout(sub("[.]desc[.]txt$", "", path)))
-  if (endsWith(path, ".bmat") && file.exists(sub("bmat$", "desc.txt", path))) return(filematrix_layout(sub("[.]bmat$", "", path)))
+  if (endsWith(path, ".desc.txt")) return(filematrix_layout(sub_bytes("[.]desc[.]txt$", "", path)))
+  if (endsWith(path, ".bmat") && file.exists(sub_bytes("bmat$", "desc.txt", path))) return(filematrix_layout(sub_bytes("[.]bmat$", "", path)))
   if (endsWith(path, ".desc")) bigmemory_layout(read_descriptor(path), dirname(path))
 }
 
@@ -103,7 +103,7 @@ filematrix_layout <- function(base) {
   info <- paste0(base, ".desc.txt")
   # a handler that left at the warning of file() would leave its connection
   lines <- tryCatch(suppressWarnings(readLines(info, n = 100L, warn = FALSE)), error = function(e) abort_file(info, "cannot be read"))
-  value <- function(name) sub("^[^=]*=", "", c(grep(paste0("^", name, "="), lines, value = TRUE), "?")[1L])
+  value <- function(name) sub_bytes("^[^=]*=", "", c(grep(paste0("^", name, "="), lines, value = TRUE, useBytes = TRUE), "?")[1L])
   size <- suppressWarnings(as.numeric(c(value("nrow"), value("ncol"))))
   dtype <- filematrix_types[paste0(value("type"), value("size"))]
   if (anyNA(size) || any(size < 0 | size != floor(size))) abort_file(info, "does not say the extents of a file matrix")

@@ -83,7 +83,7 @@ print.sharedmem_server <- function(x, ...) {
 
 abort_server <- function(server, what) {
   text <- tryCatch(.Call(ffi_server_output, server$ptr), error = function(e) "")
-  abort_class("sharedmem_server_error", paste0(what, if (nzchar(trimws(text))) paste0("; it has printed:\n", text)))
+  abort_class("sharedmem_server_error", paste0(what, if (grepl("[^[:space:]]", text, useBytes = TRUE)) paste0("; it has printed:\n", text)))
 }
 
 # ---- starting, in the session ----

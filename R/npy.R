@@ -121,7 +121,7 @@ npy_code <- function(dtype) if (dtype == "raw") "u1" else dtype
 
 read_npz <- function(file, members, np) {
   found <- zip_members(file)
-  found$name <- sub("[.]npy$", "", found$entry)
+  found$name <- sub_bytes("[.]npy$", "", found$entry)
   if (is.null(members)) members <- found$name[endsWith(found$entry, ".npy")]
   missing <- setdiff(members, found$name)
   if (length(missing))
@@ -131,7 +131,7 @@ read_npz <- function(file, members, np) {
     m <- found[match(name, found$name), ]
     tryCatch(read_member(file, m, np),
              sharedmem_file_error = function(e)
-               abort_file(file, sprintf("member '%s': %s", name, sub(sprintf("file '%s': ", file), "", conditionMessage(e), fixed = TRUE))))
+               abort_file(file, sprintf("member '%s': %s", name, sub_bytes(sprintf("file '%s': ", file), "", conditionMessage(e), TRUE))))
   })
   names(read) <- members
   read

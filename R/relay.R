@@ -36,7 +36,7 @@ report_failure <- function(send, e, traceback) {
 # The error behind a jump to top level, as far as R's last error message tells; before: what that was at the fork.
 jump_reason <- function(before) {
   last <- geterrmessage()
-  text <- sub("\n+$", "", sub("^Error[^:]*: ", "", last))
+  text <- sub_bytes("\n+$", "", sub_bytes("^Error[^:]*: ", "", last))
   simpleError(if (identical(last, before) || !nzchar(text)) "it jumped to top level" else text)
 }
 
@@ -121,7 +121,7 @@ failure_from <- function(frame, timeout = Inf, label = function(item) NA_charact
 # The exception says where its worker ran, if that was elsewhere.
 on_host <- function(e, host) {
   if (is.null(host)) return(e)
-  e$message <- sub("(pid [0-9]+)", paste0("\\1 on ", host), e$message)
+  e$message <- sub_bytes("(pid [0-9]+)", paste0("\\1 on ", host), e$message)
   e$host <- host
   e
 }

@@ -99,8 +99,8 @@ device_files <- function() {
   devices <- get0(".Devices", envir = baseenv(), inherits = FALSE)
   if (length(devices) < 2L) return(character()) # the first stands for none
   files <- unlist(lapply(devices, attr, "filepath"))
-  pages <- grepl("%", files, fixed = TRUE)
-  path.expand(as.character(c(files[!pages], Sys.glob(sub("%[-+ 0-9]*[diu]", "*", files[pages])))))
+  pages <- grepl("%", files, fixed = TRUE, useBytes = TRUE)
+  path.expand(as.character(c(files[!pages], Sys.glob(sub_bytes("%[-+ 0-9]*[diu]", "*", files[pages])))))
 }
 
 # Sinks of the session are the session's: what is printed here goes to this process's stdout.

@@ -45,6 +45,16 @@ static bool take_shared(SEXP x, const r_array *a, SEXP value, r_values *out) {
   return true;
 }
 
+/* As complex numbers that an assignment makes of them: of a missing value as.complex() and c() make others in R 4.4 and 4.5. */
+static SEXP as_complex(SEXP value) {
+  bool missing = false;
+  for (R_xlen_t k = 0; k < XLENGTH(value) && !missing; k++)
+    missing = TYPEOF(value) == REALSXP  ? ISNAN(REAL_ELT(value, k))
+              : TYPEOF(value) == INTSXP ? INTEGER_ELT(value, k) == NA_INTEGER
+                                        : LOGICAL_ELT(value, k) == NA_LOGICAL;
+  return missing ? r_call1("complex_assigned", value) : Rf_coerceVector(value, CPLXSXP);
+}
+
 /* Values are checked in one pass and written in another: those that others may write meanwhile are copied first. */
 SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
   SEXP meta = r_array_meta(x);
@@ -60,8 +70,7 @@ SEXP r_values_take(SEXP x, const r_array *a, SEXP value, r_values *out) {
     bool wide = Rf_inherits(value, "integer64");
     if (a->dtype.code == SM_STR && wide) value = r_call1("as.character", value);
     else if (a->dtype.code == SM_STR && TYPEOF(value) != STRSXP) value = Rf_coerceVector(value, STRSXP);
-    else if (a->dtype.code == SM_C16 && !wide && TYPEOF(value) != CPLXSXP && TYPEOF(value) != STRSXP)
-      value = Rf_coerceVector(value, CPLXSXP);
+    else if (a->dtype.code == SM_C16 && !wide && TYPEOF(value) != CPLXSXP && TYPEOF(value) != STRSXP) value = as_complex(value);
   }
   UNPROTECT(1);
   PROTECT(value);

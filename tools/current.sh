@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
 root=${SHAREDMEM_ROOT:-/var/cache/sharedmem-current}
 copy=/checkout/$(basename "$PWD")
-packages="r-base-dev ca-certificates make procps git pandoc tidy qpdf r-cran-testthat"
+packages="r-base-dev ca-certificates make procps git pandoc tidy qpdf python3-numpy r-cran-testthat"
 # the packages of Suggests; tests that need one which Debian has not are skipped
 suggests=$(sed -n '/^Suggests:/,/^[^ ]/p' DESCRIPTION | sed 's/^Suggests://; s/([^)]*)//g; /^[A-Z].*:/d' | tr ',\n' '  ')
 wanted=$(for p in $suggests; do echo "r-cran-$p"; done | tr '[:upper:]\n' '[:lower:] ')

@@ -198,7 +198,7 @@ test_that("plot() and hist() draw what they draw for the values, under the calle
     pdf(file, compress = FALSE)
     suppressWarnings(draw(at, level, kind, z))
     dev.off()
-    grep("Date", readLines(file), value = TRUE, invert = TRUE)
+    grep("Date", readLines(file), value = TRUE, invert = TRUE, useBytes = TRUE)
   }
   on <- as.Date("2024-01-01") + 0:2
   how <- factor(c("a", "b", "a"))

@@ -69,3 +69,24 @@ test_that("recursion without an end is an error of its class, wherever the item 
   map <- c(1L, 3L, 1L, 1L, 1L, 1L)
   expect_identical(r$value, list(list(map, map), list(c(TRUE, TRUE), c(TRUE, TRUE)), c(TRUE, TRUE)))
 })
+
+test_that("messages and names that are no text in their encoding arrive as they are, and stop nothing", {
+  same <- function(a, b) identical(charToRaw(a), charToRaw(b))
+  for (bytes in list("a\xf6n", "a\xf6n\n", "\xff(")) for (encoding in c("unknown", "UTF-8", "latin1")) {
+    s <- bytes
+    Encoding(s) <- encoding
+    pool <- MapReduce(np = 2)
+    e <- tryCatch(pool$map(function(i) stop(s), 1:2), error = identity)
+    expect_s3_class(e, "WorkerException")
+    expect_true(same(conditionMessage(e$reason), tryCatch(stop(s), error = conditionMessage)))
+    expect_true(grepl("last_error\\(\\) shows its calls\\)$", conditionMessage(e), useBytes = TRUE))
+    e <- tryCatch(background(function() stop(s))$wait(), error = identity)
+    expect_s3_class(e, "WorkerException")
+    e <- tryCatch(pool$map(function(i) if (i == 1) stop("x"), setNames(1:2, c(s, "b"))), error = identity)
+    expect_s3_class(e, "WorkerException")
+    e <- tryCatch(do.call(MapReduce, setNames(list(1), s)), error = identity)
+    expect_s3_class(e, "sharedmem_argument_error")
+    said <- tryCatch(pool$map(function(i) warning(s), 1:2), warning = identity)
+    expect_true(same(conditionMessage(said), tryCatch(warning(s), warning = conditionMessage)))
+  }
+})

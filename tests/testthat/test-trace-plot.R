@@ -62,8 +62,8 @@ test_that("bad arguments are named", {
 })
 
 test_that("maps of few short items are drawn, whatever numbers look like as text", {
-  file <- tempfile(fileext = ".png")
-  grDevices::png(file)
+  file <- tempfile(fileext = ".pdf")
+  grDevices::pdf(file)
   on.exit({ grDevices::dev.off(); unlink(file) })
   pool <- MapReduce(np = 2, trace = TRUE)
   for (n in c(1, 2, 6, 6, 6, 30)) {
