@@ -24,27 +24,40 @@ as.vector.shared_array <- function(x, mode = "any") as.vector(shared_values(x), 
 
 #' @rdname shared_array-convert
 #' @export
-as.double.shared_array <- function(x, ...) as.double(shared_values(x), ...)
+as.double.shared_array <- function(x, ...) as.double(values_to_convert(x, sys.nframe()), ...)
 
 #' @rdname shared_array-convert
 #' @export
-as.integer.shared_array <- function(x, ...) as.integer(shared_values(x), ...)
+as.integer.shared_array <- function(x, ...) as.integer(values_to_convert(x, sys.nframe()), ...)
 
 #' @rdname shared_array-convert
 #' @export
-as.logical.shared_array <- function(x, ...) as.logical(shared_values(x), ...)
+as.logical.shared_array <- function(x, ...) as.logical(values_to_convert(x, sys.nframe()), ...)
 
 #' @rdname shared_array-convert
 #' @export
-as.complex.shared_array <- function(x, ...) as.complex(shared_values(x), ...)
+as.complex.shared_array <- function(x, ...) as.complex(values_to_convert(x, sys.nframe()), ...)
 
 #' @rdname shared_array-convert
 #' @export
-as.raw.shared_array <- function(x) as.raw(shared_values(x))
+as.raw.shared_array <- function(x) as.raw(values_to_convert(x, sys.nframe()))
+
+# The values for the method in frame k. `mode<-`() would give them the attributes of a handle.
+values_to_convert <- function(x, k) {
+  refuse_mode(k)
+  shared_values(x)
+}
+
+refuse_mode <- function(k) {
+  for (i in seq_len(min(3L, k - 1L))) if (base::identical(sys.function(k - i), base::`mode<-`))
+    abort_class("sharedmem_value_error", paste("the mode of a shared array is that of its dtype, and stays: x[] is an ordinary vector,",
+                                               "empty_like(x, dtype) an array of another dtype"))
+}
 
 #' @rdname shared_array-convert
 #' @export
 as.character.shared_array <- function(x, ...) {
+  refuse_mode(sys.nframe())
   text <- startsWith(dtype_code(x), "S")
   if (text || "factor" %in% array_meta(x)$class) quote_column(sys.nframe(), x)
   # a function of base R that found no is.character() keeps dims and names of what is
@@ -82,8 +95,16 @@ as.array.shared_array <- function(x, ...) as.array(shared_values(x), ...)
 as.data.frame.shared_array <- function(x, row.names = NULL, optional = FALSE, ..., nm = deparse1(substitute(x))) {
   value <- shared_values(x)
   if (length(dim(value)) == 1L) value <- c(value)
-  if (length(dim(value)) > 1L) as.data.frame(value, row.names = row.names, optional = optional, ...)
-  else as.data.frame(value, row.names = row.names, optional = optional, ..., nm = nm)
+  factors <- is.character(value) && factors_asked(sys.nframe())
+  if (length(dim(value)) < 2L) as.data.frame(if (factors) factor(value) else value, row.names = row.names, optional = optional, ..., nm = nm)
+  else if (factors) as.data.frame(value, row.names = row.names, optional = optional, ..., stringsAsFactors = TRUE)
+  else as.data.frame(value, row.names = row.names, optional = optional, ...)
+}
+
+# data.frame() hands its stringsAsFactors on to what is.character() alone.
+factors_asked <- function(k) {
+  at <- sys.parents()[k]
+  at > 0L && base::identical(sys.function(at), base::data.frame) && isTRUE(sys.frame(at)$stringsAsFactors)
 }
 
 #' @rdname shared_array-convert

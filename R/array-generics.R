@@ -149,6 +149,17 @@ droplevels.shared_array <- function(x, ...) droplevels(plain(x), ...)
 #' @export
 units.shared_array <- function(x) units(plain(x))
 
+# Other processes read the values that lie there in the units that their handles name.
+#' @rdname shared_array-generics
+#' @export
+`units<-.shared_array` <- function(x, value) {
+  if (!inherits(plain(x), "difftime")) return(`units<-`(plain(x), value)) # which is the error it is for any vector
+  if (identical(as.character(value), units(x))) return(x)
+  abort_class("sharedmem_value_error",
+              sprintf("the units of a shared array stay %s: other processes read it in these; %s gives a new one in other units",
+                      units(x), sprintf("copy(`units<-`(x[], %s))", describe_value(value))))
+}
+
 #' @rdname shared_array-generics
 #' @export
 weekdays.shared_array <- function(x, abbreviate = FALSE) weekdays(plain(x), abbreviate)

@@ -33,7 +33,19 @@ sort.shared_array <- function(x, decreasing = FALSE, ...) sort(shared_values(x),
 #' @rdname shared_array-order
 #' @export
 xtfrm.shared_array <- function(x) {
-  if (dtype_code(x) == "i8") int64_key(.Call(ffi_index_get_all, x, TRUE, TRUE)) else xtfrm(shared_values(x))
+  if (dtype_code(x) == "i8") return(int64_key(.Call(ffi_index_get_all, x, TRUE, TRUE)))
+  value <- shared_values(x)
+  if (is.character(value) && radix_asked(sys.nframe())) match(value, sort(unique(value), method = "radix")) else xtfrm(value)
+}
+
+# Is the method in frame k asked by an order(method = "radix"), which sorts text as the C locale has it?
+radix_asked <- function(k) {
+  for (i in 1:3) {
+    k <- sys.parents()[k]
+    if (k == 0L) return(FALSE)
+    if (base::identical(sys.function(k), base::order)) return(base::identical(sys.frame(k)$method, "radix"))
+  }
+  FALSE
 }
 
 # bit64 makes generics of these and hands other classes to base R's.

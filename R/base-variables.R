@@ -91,11 +91,19 @@ names_asked <- function(x, k) {
   if (at == 0L) return(NULL)
   f <- sys.function(at)
   frame <- sys.frame(at)
-  if (identical(f, base::factor)) frame$x <- shared_values(x)
+  if (identical(f, base::factor)) factor_of(x, frame, at)
   else if (identical(f, base::attr.all.equal)) compare_values(x, frame, at)
   else if (identical(f, base::mapply) && frame$USE.NAMES && startsWith(dtype_code(x), "S") && is.null(array_meta(x)$names))
     return(as.vector(shared_values(x))) # by which it names what it makes of a character vector
   NULL
+}
+
+# factor(x) drops levels that do not occur; what calls it for whatever is no factor leaves those of a factor as they are.
+factor_of <- function(x, frame, k) {
+  frame$x <- shared_values(x)
+  caller <- if (sys.parents()[k] > 0L) sys.function(sys.parents()[k])
+  keeps <- identical(caller, base::as.factor) || identical(caller, base::table) || identical(caller, base::addNA)
+  if (is.factor(frame$x) && keeps) frame$levels <- levels(frame$x)
 }
 
 # all.equal(target, x): attr.all.equal() has compared modes and attributes of a handle so far.

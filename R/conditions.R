@@ -70,7 +70,7 @@ cut_text <- function(x, n = 60L) {
 
 # sub() in text of any bytes, which need not be valid in its encoding, and keeps it.
 sub_bytes <- function(pattern, replacement, x, fixed = FALSE) {
-  if (!length(x)) return(x)
+  if (!length(x)) return(character())
   encoding <- Encoding(x)
   x <- sub(pattern, replacement, x, fixed = fixed, useBytes = TRUE)
   Encoding(x) <- encoding
@@ -273,6 +273,11 @@ describe_status <- function(status, where = "") {
   if (signal == 0L) return(sprintf("ended with exit status %d%s", bitwAnd(bitwShiftR(status, 8L), 255L), where))
   paste0(sprintf("was killed by signal %d (%s)", signal, signal_name(signal)), where,
          if (signal == constants$signal[["SIGKILL"]]) paste0("; the system may have run out of memory", describe_cpu_limit()))
+}
+
+describe_quit <- function(status) {
+  paste0("called q() or ended R in another way",
+         if (status >= 0L && bitwAnd(status, 127L) == 0L) sprintf(" (exit status %d)", bitwAnd(bitwShiftR(status, 8L), 255L)))
 }
 
 # The kernel kills a process at its hard limit of processor time; workers inherit the session's.

@@ -60,6 +60,10 @@ dopar_info <- function(data, item) {
          NULL)
 }
 
+# Rows and columns of a matrix; the default takes whatever is no matrix for R element by element.
+#' @exportS3Method iterators::iter
+iter.shared_array <- function(obj, ...) if (length(dim(obj)) == 2L) iterators::iter(shared_values(obj), ...) else NextMethod()
+
 # What foreach calls. obj: the loop; expr: its body; envir: where `%dopar%` stands.
 dopar <- function(obj, expr, envir, data) {
   if (!inherits(obj, "foreach")) abort_argument("obj", describe_value(obj), "an object of foreach()")
@@ -182,7 +186,7 @@ known_options <- function(options, known, name) {
 # doSNOW's `progress` takes nothing, the number of finished items, or that and the item's number.
 counting <- function(progress) {
   if (!is.function(progress)) return(NULL)
-  takes <- length(formals(args(progress)))
+  takes <- length(formals_of(progress))
   done <- 0
   function(k) {
     done <<- done + 1

@@ -60,7 +60,7 @@ mclapply <- function(X, FUN, ..., mc.preschedule = TRUE, mc.set.seed = TRUE, mc.
     abort_argument("affinity.list", sprintf("%d elements", length(affinity.list)), sprintf("NULL or a list as long as X (%d)", n))
   given <- list(retries = retries, timeout = timeout, progress = progress)
   given <- given[!c(missing(retries), missing(timeout), missing(progress))]
-  theirs <- names(given) %in% names(formals(args(FUN)))
+  theirs <- names(given) %in% names(formals_of(FUN))
   FUN <- compiled(FUN, n > 2 * cores)
   # the call is lapply()'s: what a function sees of it, and what it tells in an error, is what it would be there
   lapply_call <- function(...) structure(function(i) FUN(X[[i]], ...),

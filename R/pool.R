@@ -209,7 +209,7 @@ bind_arguments <- function(func, star, more) {
 # length or other names than the one before.
 spreading <- function(func, ...) {
   needs <- length(needed_arguments(func))
-  takes <- formals(args(func))
+  takes <- formals_of(func)
   takes <- if (is.null(takes) || "..." %in% names(takes)) Inf else length(takes)
   here <- environment()
   count <- -1L
@@ -239,9 +239,12 @@ abort_spread <- function(length, more, takes)
                       count_of(length, "value"), more, takes),
               arg = "func", got = "more values than arguments", expected = "an argument for each")
 
+# NULL for `[` and its like, which have none that R tells.
+formals_of <- function(f) if (is.function(told <- args(f))) formals(told)
+
 # The names of those arguments of f that have no default; NULL for a function without formals of its own.
 needed_arguments <- function(f) {
-  formals <- formals(args(f))
+  formals <- formals_of(f)
   if (is.null(formals)) return(NULL)
   without <- vapply(formals, function(default) is.symbol(default) && !nzchar(default), NA)
   setdiff(names(formals)[without], "...")
@@ -261,7 +264,7 @@ with_advice <- function(reduce) {
 
 # An argument of f itself that is missing becomes an error with advice.
 advised <- function(expr, f, advice) {
-  missing_text <- sprintf(gettext("argument \"%s\" is missing, with no default", domain = "R"), names(formals(args(f))))
+  missing_text <- sprintf(gettext("argument \"%s\" is missing, with no default", domain = "R"), names(formals_of(f)))
   withCallingHandlers(expr, error = function(e)
     if (conditionMessage(e) %in% missing_text)
       abort_class("sharedmem_argument_error", paste0(conditionMessage(e), ": ", advice), call = conditionCall(e),
@@ -394,7 +397,7 @@ check_map <- function(func, sequence, reduce, star, minlength, given) {
 check_misplaced <- function(func, given) {
   options <- setdiff(names(formals(MapReduce)), "...")
   options <- c(structure(options, names = options), option_aliases)
-  takes <- names(formals(args(func)))
+  takes <- names(formals_of(func))
   misplaced <- if (is.null(takes) || "..." %in% takes) character() else setdiff(intersect(given, names(options)), takes)
   if (length(misplaced)) {
     name <- misplaced[1L]

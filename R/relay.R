@@ -111,7 +111,7 @@ failure_from <- function(frame, timeout = Inf, label = function(item) NA_charact
   death <- function(how) worker_death(how, frame$item, frame$rank, frame$pid, label(frame$item))
   switch(frame$type,
     error = exception_from(value, frame, label),
-    quit = death("called q() or ended R in another way"),
+    quit = death(describe_quit(value)),
     timeout = worker_timeout(timeout, frame$item, frame$rank, frame$pid, label(frame$item)),
     orphaned = worker_death(paste0(describe_status(value$status), ", and no fresh worker could be started (", value$why, ")"),
                             value$item, frame$rank, value$pid, label(value$item)),

@@ -30,11 +30,10 @@ package_of <- function(env) {
   if (isNamespace(home)) unname(getNamespaceName(home)) else ""
 }
 
-# A view goes as the handle that it looks through, but where its values are kept, and where a worker gives it back: what a result says is
-# not to change with the memory. Called from C.
+# A view goes as the handle that it looks through, but where its values are kept. Called from C, but where a worker gives it back.
 view_goes_as_handle <- function(unused) {
   n <- sys.nframe() - 1L
-  n > 0L && !saves_values(n) && !base::identical(topenv(environment(sys.function(n))), topenv())
+  n > 0L && !saves_values(n)
 }
 
 view_from_state <- function(x, stretch) {

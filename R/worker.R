@@ -84,7 +84,10 @@ worker_plan <- function(budget, collect, seed, threads = 1L) {
 
 # q() in a worker: before R comes to the hook that ends a worker it would call the session's `.Last()`, and save the
 # worker's workspace over the session's.
-quit_worker <- function(save = "default", status = 0, runLast = TRUE) the$worker$quit("no", status, FALSE)
+quit_worker <- function(save = "default", status = 0, runLast = TRUE) {
+  .Call(ffi_team_quit, suppressWarnings(as.integer(status)))
+  the$worker$quit("no", status, FALSE)
+}
 
 # First thing in every worker.
 worker_setup <- function(plan) {

@@ -79,6 +79,7 @@ SEXP ffi_rng_parallel(SEXP);
 SEXP ffi_rng_touch(SEXP);
 SEXP ffi_threads_find(void);
 SEXP ffi_team_guard_exit(void);
+SEXP ffi_team_quit(SEXP);
 SEXP ffi_test_kill_at(SEXP);
 SEXP ffi_worker_end(void);
 SEXP ffi_worker_loop(SEXP, SEXP);
@@ -288,6 +289,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_rng_touch, 1),
     ROW(ffi_threads_find, 0),
     ROW(ffi_team_guard_exit, 0),
+    ROW(ffi_team_quit, 1),
     ROW(ffi_test_kill_at, 1),
     ROW(ffi_worker_end, 0),
     ROW(ffi_worker_loop, 2),

@@ -85,7 +85,7 @@ SEXP ffi_region_collect(SEXP ptr) {
   const r_member *m = &r->team.member[failed > 0 ? failed - 1 : 0];
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
   SET_VECTOR_ELT(out, 0, Rf_ScalarInteger(failed ? (int)failed - 1 : NA_INTEGER));
-  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(m->state == R_MEMBER_DEAD ? m->proc.status : NA_INTEGER));
+  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(m->state == R_MEMBER_DEAD ? r_team_told_status(m, m->proc.status) : NA_INTEGER));
   SET_VECTOR_ELT(out, 2, Rf_ScalarLogical(m->quit));
   SEXP inbox = PROTECT(R_ExternalPtrProtected(ptr));
   R_xlen_t n = Rf_xlength(inbox);

@@ -142,6 +142,7 @@ static bool read_member(r_team *t, int rank, sm_frame *f, SEXP *value) {
     if (f->type == 0 || f->type >= R_FRAME_NTYPES) r_abort("sharedmem_channel_error", "unknown frame from worker %d", rank);
     if (f->type != R_FRAME_QUIT) return true;
     m->quit = true;
+    m->quit_code = Rf_asInteger(*value);
   }
   return false;
 }
@@ -284,12 +285,26 @@ static int orphan_check(void *arg) {
 
 const sm_watch r_team_orphans = {NULL, orphan_check, NULL};
 
+static int quit_code = -1;
+
+/* status: what q() was called with. */
+SEXP ffi_team_quit(SEXP status) {
+  quit_code = Rf_asInteger(status);
+  return R_NilValue;
+}
+
+int r_team_told_status(const r_member *m, int status) { return m->quit && m->quit_code >= 0 ? (m->quit_code & 255) << 8 : status; }
+
 void r_team_leave(bool quit) {
   r_channel *c = &self.team->member[r_here.rank].chan;
   sm_proc_flush();
   self.work->last();
-  if (quit) r_frame_send(c, R_FRAME_QUIT, R_NilValue, r_here.item, 0, &r_team_orphans);
-  else sm_ring_close(&c->ring);
+  if (quit) {
+    SEXP code = PROTECT(Rf_ScalarInteger(quit_code));
+    r_frame_send(c, R_FRAME_QUIT, code, r_here.item, 0, &r_team_orphans);
+    UNPROTECT(1);
+  }
+  if (!quit) sm_ring_close(&c->ring);
   r_channel_wake(c);
   r_kill_point(R_KILL_LAST_FRAME);
   /* Exiting frees pages under the kernel lock that fork() needs, so this waits until the owner has forked all members. */

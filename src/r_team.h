@@ -31,6 +31,7 @@ typedef struct {
   int state;          /* r_member_state */
   bool ended;         /* its pidfd, socket or parent has reported its end */
   bool quit;          /* it announced R's exit path */
+  int quit_code;      /* the exit status that its q() was told; -1: none */
   bool remote;        /* a child of the template, not of the owner */
   int64_t doomed;     /* item for which it was killed, -1 */
   uint64_t forked_ns; /* the clock before its fork */
@@ -144,5 +145,8 @@ extern const sm_watch r_team_orphans;
 
 /* End this member: flush its streams and close its ring, or with quit announce R's exit path instead. Does not return. */
 void r_team_leave(bool quit);
+
+/* The wait status of a dead member as its owner tells it: members end by SIGKILL, also after q(status = ). */
+int r_team_told_status(const r_member *m, int status);
 
 #endif

@@ -179,6 +179,8 @@ static SEXP serialize_value(void *arg) {
   return R_NilValue;
 }
 
+bool r_frame_writing(void) { return serializing != NULL; }
+
 static void serialize_end(void *arg) {
   (void)arg;
   serializing = NULL;

@@ -212,3 +212,14 @@ test_that("plot() and hist() draw what they draw for the values, under the calle
   expect_identical(hist(level, plot = FALSE)$xname, "level")
   expect_identical(do.call(hist, list(level, plot = FALSE))$xname, "x")
 })
+
+test_that("units and mode of a shared array stay, and what asks for others is told what to do", {
+  d <- copy(as.difftime(90, units = "mins"))
+  units(d) <- "mins"
+  e <- expect_error(units(d) <- "hours", class = "sharedmem_value_error")
+  expect_match(conditionMessage(e), "copy(`units<-`(x[], \"hours\"))", fixed = TRUE)
+  expect_identical(d[], as.difftime(90, units = "mins"))
+  expect_error({ x <- copy(1:3); units(x) <- "hours" }, "no applicable method")
+  for (x in list(copy(matrix(1:4, 2)), copy("a"), copy(1.5))) for (mode in c("numeric", "complex", "logical", "integer", "character"))
+    expect_error(mode(x) <- mode, class = "sharedmem_value_error")
+})

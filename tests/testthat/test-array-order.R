@@ -50,3 +50,14 @@ test_that("rank() of a shared integer64 is that of bit64, with its arguments tha
   expect_identical(bit64::rank(copy(v)), bit64::rank(v))
   expect_identical(bit64::rank(copy(v), ties.method = "min"), rank(c(5, NA, -3, 5), ties.method = "min"))
 })
+
+test_that("order(method = \"radix\") sorts text as the C locale has it, among several keys, too", {
+  for (s in list(c("b", "A", "a", "B", NA), character(), c("\u00e9", "z", "Z"))) for (last in c(TRUE, FALSE, NA)) {
+    x <- copy(s)
+    n <- rev(seq_along(s))
+    expect_identical(order(x, method = "radix", na.last = last), order(s, method = "radix", na.last = last))
+    expect_identical(order(x, na.last = last), order(s, na.last = last))
+    expect_identical(order(x, n, method = "radix", decreasing = TRUE), order(s, n, method = "radix", decreasing = TRUE))
+    expect_identical(order(n, x, method = "radix"), order(n, s, method = "radix"))
+  }
+})

@@ -132,3 +132,25 @@ test_that("data.matrix() of shared columns is that of their values", {
   expect_identical(data.matrix(as_shared(d)), data.matrix(d))
   expect_identical(data.matrix(as_shared(d[c("b", "c")])), data.matrix(d[c("b", "c")]))
 })
+
+test_that("what groups by a factor keeps the levels that do not occur, as with an ordinary one", {
+  for (f in list(factor(c("a", "b"), levels = c("a", "b", "c")), factor(c("x", NA), levels = c("z", "y", "x"), ordered = TRUE))) {
+    g <- copy(f)
+    for (by in list(as.factor, factor, addNA, function(f) unname(table(f)), function(f) unname(table(f, useNA = "always")),
+                    function(f) unname(table(f, exclude = "x")), function(f) tapply(1:2, f, sum), function(f) split(1:2, f),
+                    function(f) interaction(f, f), function(f) c(base::by(data.frame(v = 1:2), f, function(d) sum(d$v))),
+                    function(f) factor(f, levels = c("x", "a")), function(f) c(ftable(f, f)), nlevels, droplevels))
+      expect_identical(by(g), by(f))
+    d <- data.frame(v = 1:2)
+    d$f <- g
+    expect_identical(names(split(d, d$f)), levels(f))
+  }
+})
+
+test_that("data.frame() makes factors of shared text where it is asked to", {
+  for (x in list(c("b", "a", NA), matrix(c("u", "v", "u", "w"), 2))) for (as in c(TRUE, FALSE)) {
+    want <- data.frame(x, n = 1, stringsAsFactors = as)
+    expect_identical(unshare(data.frame(x = copy(x), n = 1, stringsAsFactors = as)), data.frame(x = x, n = 1, stringsAsFactors = as))
+    expect_identical(names(data.frame(copy(x), n = 1, stringsAsFactors = as))[-1L], names(want)[-1L])
+  }
+})

@@ -340,3 +340,14 @@ test_that("a session that ends right after a map leaves no process behind, howev
   left <- file.exists(file.path("/proc", strsplit(out, " ")[[1L]]))
   expect_identical(left, c(FALSE, FALSE))
 })
+
+test_that("the exit status that an item gives to q() is told", {
+  told <- function(expr) conditionMessage(tryCatch(expr, WorkerException = identity))
+  expect_match(told(MapReduce(np = 2)$map(function(i) if (i == 2) q("no", 3), 1:2)), "ended R in another way \\(exit status 3\\) while")
+  expect_match(told(background(function() quit(status = 4))$wait()), "(exit status 4)", fixed = TRUE)
+  expect_match(told({ p <- Parallel(num_threads = 2); with(p, if (p$rank == 1) quit("no", 260)) }), "(exit status 4)", fixed = TRUE)
+  expect_match(told(MapReduce(np = 1)$map(function(i) q(), 1)), "(exit status 0)", fixed = TRUE)
+  cl <- make_shared_cluster(1)
+  on.exit(parallel::stopCluster(cl))
+  expect_match(told(parallel::clusterCall(cl, function() q("no", 5))), "(exit status 5)", fixed = TRUE)
+})

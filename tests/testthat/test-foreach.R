@@ -218,3 +218,14 @@ test_that("cross-validation through foreach survives a killed worker or names it
   expect_equal(out$value[[1]], out$value[[2]])
   expect_match(out$value[[3]], "SIGKILL")
 })
+
+test_that("iter() takes a shared matrix by rows and columns, and a vector by elements", {
+  skip_if_not_installed("foreach")
+  m <- matrix(1:6, 2)
+  all_of <- function(it) as.list(foreach::foreach(v = it) %do% v)
+  `%do%` <- foreach::`%do%`
+  for (by in c("row", "column", "cell")) expect_identical(all_of(iterators::iter(copy(m), by = by)), all_of(iterators::iter(m, by = by)))
+  expect_identical(all_of(iterators::iter(copy(m))), all_of(iterators::iter(m)))
+  expect_identical(all_of(copy(m)), all_of(m))
+  expect_identical(lapply(all_of(iterators::iter(copy(c(1.5, 2)))), as.vector), list(1.5, 2))
+})

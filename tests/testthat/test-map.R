@@ -315,3 +315,12 @@ test_that("a pool lets go of a map's function and items", {
     expect_setequal(gone, c("function", "items"))
   }
 })
+
+test_that("functions whose arguments R does not tell are mapped without a warning", {
+  expect_silent(r <- MapReduce(np = 2)$map(`[`, list(1:3, 4:6), i = 2))
+  expect_identical(r, list(2L, 5L))
+  expect_silent(r <- mclapply(list(1:3, 4:6), `[`, 2, mc.cores = 2))
+  expect_identical(r, list(2L, 5L))
+  expect_silent(r <- MapReduce(np = 2)$map(`(`, 1:2))
+  expect_identical(r, list(1L, 2L))
+})
