@@ -96,7 +96,8 @@ as.data.frame.shared_array <- function(x, row.names = NULL, optional = FALSE, ..
   value <- shared_values(x)
   if (length(dim(value)) == 1L) value <- c(value)
   factors <- is.character(value) && factors_asked(sys.nframe())
-  if (length(dim(value)) < 2L) as.data.frame(if (factors) factor(value) else value, row.names = row.names, optional = optional, ..., nm = nm)
+  if (factors && length(dim(value)) < 2L) value <- factor(value)
+  if (length(dim(value)) < 2L) as.data.frame(value, row.names = row.names, optional = optional, ..., nm = nm)
   else if (factors) as.data.frame(value, row.names = row.names, optional = optional, ..., stringsAsFactors = TRUE)
   else as.data.frame(value, row.names = row.names, optional = optional, ...)
 }

@@ -13,7 +13,8 @@ file_layout <- function(path) {
   path <- path.expand(path)
   if (endsWith(path, ".npy") || endsWith(path, ".npz")) return(npy_layout(path))
   if (endsWith(path, ".desc.txt")) return(filematrix_layout(sub_bytes("[.]desc[.]txt$", "", path)))
-  if (endsWith(path, ".bmat") && file.exists(sub_bytes("bmat$", "desc.txt", path))) return(filematrix_layout(sub_bytes("[.]bmat$", "", path)))
+  if (endsWith(path, ".bmat") && file.exists(sub_bytes("bmat$", "desc.txt", path)))
+    return(filematrix_layout(sub_bytes("[.]bmat$", "", path)))
   if (endsWith(path, ".desc")) bigmemory_layout(read_descriptor(path), dirname(path))
 }
 

@@ -365,7 +365,8 @@ check_no_more <- function(given) {
   name <- names(given)[1L]
   if (is.null(name) || !nzchar(name)) abort_argument("...", "an argument without a name", "pool options by name")
   known <- setdiff(names(formals(MapReduce)), "...")
-  near <- c(known[startsWith(known, name)], if (nchar(name, "bytes") > 3L) known[agrep(name, known, max.distance = 1L, useBytes = TRUE)])[1L]
+  like <- if (nchar(name, "bytes") > 3L) agrep(name, known, max.distance = 1L, useBytes = TRUE)
+  near <- c(known[startsWith(known, name)], known[like])[1L]
   meant <- if (name %in% names(option_aliases)) option_aliases[[name]] else near
   abort_class("sharedmem_argument_error",
               paste0(sprintf("`%s` is no option of MapReduce()", name), if (!is.na(meant)) sprintf(": use `%s`", meant),

@@ -19,6 +19,7 @@
 #include "r_util.h"
 
 R_altrep_class_t r_array_class;
+bool r_array_in_result;
 
 static void give_back(sm_segment *seg, sm_small *block) {
   if (block) sm_small_unref(block);

@@ -47,6 +47,9 @@ void r_array_register(DllInfo *dll);
 /* The class of handles, registered by r_array_register() when the package is loaded (r_array_class.c). */
 extern R_altrep_class_t r_array_class;
 
+/* A result is being written: what it says is not to change with the memory of a view in it. */
+extern bool r_array_in_result;
+
 /* The external pointer behind a handle, or NULL if x is none. */
 SEXP r_array_ptr(SEXP x);
 

@@ -17,7 +17,6 @@
 #include "r_array_handle.h"
 #include "r_util.h"
 #include "r_util_vector.h"
-#include "r_wire_frame.h"
 
 #include <R_ext/Rdynload.h>
 
@@ -279,7 +278,7 @@ static SEXP view_make(SEXP x, const r_array *a, int64_t from, int64_t n) {
 static SEXP view_state(SEXP x) {
   int64_t from;
   const r_array *a = r_view_array(x, &from);
-  if (!a || r_frame_writing() || !Rf_asLogical(r_call1("view_goes_as_handle", R_NilValue))) return NULL;
+  if (!a || r_array_in_result || !Rf_asLogical(r_call1("view_goes_as_handle", R_NilValue))) return NULL;
   SEXP state = PROTECT(Rf_allocVector(VECSXP, 2));
   SET_VECTOR_ELT(state, 0, R_ExternalPtrProtected(R_altrep_data1(x)));
   SEXP stretch = SET_VECTOR_ELT(state, 1, Rf_allocVector(REALSXP, 2));

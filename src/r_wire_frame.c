@@ -175,14 +175,14 @@ static SEXP serialize_value(void *arg) {
   R_InitOutPStream(&st, (R_pstream_data_t)s->o, R_pstream_binary_format, 3, out_char, out_bytes, name_object, R_NilValue);
   writing = s->o;
   serializing = s->o->c;
+  r_array_in_result = true;
   R_Serialize(s->value, &st);
   return R_NilValue;
 }
 
-bool r_frame_writing(void) { return serializing != NULL; }
-
 static void serialize_end(void *arg) {
   (void)arg;
+  r_array_in_result = false;
   serializing = NULL;
 }
 

@@ -36,9 +36,6 @@ extern const char *const r_frame_names[R_FRAME_NTYPES];
 #define R_FRAME_FLAT 8u    /* the payload is a record of r_wire_flat.h */
 #define R_FRAME_SEGMENT_SHIFT 8
 
-/* Is R writing the value of a frame? What a result says is not to change with the memory of a view in it. */
-bool r_frame_writing(void);
-
 /* Writer. Serializes value (R_NilValue allowed) and publishes the frame. Raises an R error if value cannot be serialized or there is no
  * memory; then nothing of it is published. Gives 0, or a negative code when the owner has gone. */
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch);

@@ -160,7 +160,8 @@ test_that("a view whose memory is gone says so at each use, and damaged ones are
 test_that("a view of a few elements comes from workers as values, also in a script", {
   r <- run_script({
     x <- copy(c(1, 2, 3))
-    got <- list(MapReduce(np = 2)$map(function(i) shared_view(x), 1:2)[[2]], MapReduce(np = 2)$map(function(i) list(shared_view(x)), 1)[[1]][[1]],
+    got <- list(MapReduce(np = 2)$map(function(i) shared_view(x), 1:2)[[2]],
+                MapReduce(np = 2)$map(function(i) list(shared_view(x)), 1)[[1]][[1]],
                 mclapply(1:2, function(i) shared_view(x, 2), mc.cores = 2)[[2]], background(function() shared_view(x))$wait())
     x[] <- 9
     answer(got)
