@@ -52,9 +52,10 @@ suites: install
 	@tools/setup.sh suites
 	@ONLY='$(ONLY)' ALL='$(ALL)' tools/suites.sh
 
-## test-current the suite and R CMD check on the current R, in a root of Debian unstable (ONLY=regex: some files)
+## test-current the suite and R CMD check on the current R, in a root of Debian unstable (ONLY=regex: some files;
+##              RELEASE=trixie: on the R of that release)
 test-current:
-	@ONLY='$(ONLY)' tools/current.sh
+	@ONLY='$(ONLY)' $(if $(RELEASE),RELEASE=$(RELEASE)) tools/current.sh
 
 ## native       tests of the C core alone
 native:

@@ -7,13 +7,15 @@
 #   tools/current.sh root       makes the root where there is none, and brings an old one up to date
 #   tools/current.sh run CMD... copies the checkout into the root, installs it there, and runs CMD in the copy
 #
-# The root is kept in SHAREDMEM_ROOT (/var/cache/sharedmem-current) for the next run; it is made anew where it is damaged.
+# RELEASE: another release of Debian, whose R is older (trixie: R 4.5).
+# The root is kept in SHAREDMEM_ROOT (/var/cache/sharedmem-current, or -trixie) for the next run; it is made anew where it is damaged.
 # What runs in it lives in namespaces of its own, so its processes and its mounts end with this script, however that ends.
 # Where no root can be made (no debootstrap, no mirror), the script counts as skipped. Last line: `N passed, N failed, N skipped`.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
-root=${SHAREDMEM_ROOT:-/var/cache/sharedmem-current}
+release=${RELEASE:-unstable}
+root=${SHAREDMEM_ROOT:-/var/cache/sharedmem-${RELEASE:-current}}
 copy=/checkout/$(basename "$PWD")
 packages="r-base-dev ca-certificates make procps git pandoc tidy qpdf python3-numpy r-cran-testthat"
 # the packages of Suggests; tests that need one which Debian has not are skipped
@@ -37,7 +39,7 @@ inside() {
     mount -t proc proc "$root/proc" && mount --bind /dev "$root/dev" && mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" &&
       mount --bind "$root/dev/pts/ptmx" "$root/dev/ptmx" && mount -t tmpfs -o mode=1777 shm "$root/dev/shm" || exit 125
     mount -t sysfs -o ro sysfs "$root/sys" 2>/dev/null
-    chroot "$root" /usr/bin/env -u R_HOME -u R_LIBS -u ONLY -u COUNTS -u LD_PRELOAD \
+    chroot "$root" /usr/bin/env -u R_HOME -u R_LIBS -u ONLY -u COUNTS -u RELEASE -u LD_PRELOAD \
       HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"
     exit $?' sh "$root" "$@"
 }
@@ -65,13 +67,13 @@ make_root() {
   from=$(mirror)
   [ -n "$from" ] || { apt-get -qq update >/dev/null 2>&1; from=$(mirror); }
   [ -n "$from" ] || { echo "apt names no mirror of Debian"; return 1; }
-  echo "current: making a root of Debian unstable in $root"
+  echo "current: making a root of Debian $release in $root"
   rm -rf "$root.new" && mkdir -p "$root.new/etc/dpkg/dpkg.cfg.d" || return 1
   # a root that is not whole is made anew, so dpkg need not wait for the disk; nobody reads its pages
   printf '%s\n' force-unsafe-io 'path-exclude=/usr/share/doc/*' 'path-exclude=/usr/share/man/*' 'path-exclude=/usr/share/locale/*' \
     >"$root.new/etc/dpkg/dpkg.cfg.d/machine"
   setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc \
-    debootstrap --variant=minbase unstable "$root.new" "$from" >.build/debootstrap.log 2>&1 ||
+    debootstrap --variant=minbase "$release" "$root.new" "$from" >.build/debootstrap.log 2>&1 ||
     { tail -n 3 .build/debootstrap.log; return 1; }
   # apt's and R's settings and the certificates are this machine's
   apt-config dump | grep '^Acquire::' >"$root.new/etc/apt/apt.conf.d/00machine"
