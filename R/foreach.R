@@ -14,7 +14,8 @@
 #'   (at least four for each worker, or one where they are that large; 65536 at most). Each round is a map of its own, so an iterator
 #'   that never ends is no problem where an error ends the loop. Vectors and lists are not read ahead: each worker takes its items out
 #'   of them.
-#' - Random numbers depend on [set.seed()] alone, not on the number of workers. Package doRNG works as well.
+#' - Random numbers depend on [set.seed()] alone, not on the number of workers. Package doRNG works as well. `set.seed(i)` in the body
+#'   seeds the iteration's L'Ecuyer-CMRG generator; `set.seed(i, kind = "Mersenne-Twister")` gives what it gives in a new session.
 #' - Loops inside an iteration run on the workers that are left over, or in the same process where none are.
 #'
 #' `.packages` are attached in the session before the workers are forked. `.export` and `.noexport` have no effect: workers see

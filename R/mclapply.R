@@ -15,7 +15,8 @@
 #'   A warning of class `sharedmem_lost_warning` counts both.
 #' - Random numbers: with `mc.set.seed = TRUE` each item draws from a generator of its own, derived from the session's, which moves on by
 #'   one step. So results depend on `set.seed()` alone, whatever the kind of generator, `mc.cores` and the scheduling. With `FALSE` each
-#'   item begins with the session's generator as it stands.
+#'   item begins with the session's generator as it stands. The item's generator is of the kind L'Ecuyer-CMRG: `set.seed(i)` inside of `FUN`
+#'   gives the same numbers in each run, and those of the session's kind as `set.seed(i, kind = "Mersenne-Twister")`.
 #' - With one core or fewer than two items everything runs in the session and an error is raised as it is, as parallel does.
 #' - Warnings, messages and output of workers reach the session; see [MapReduce()].
 #' - A call inside a worker gets no more workers than the machine has processors left.

@@ -34,7 +34,8 @@
 #'   ([setTimeLimit()]) ends them at the next point where R looks for it.
 #' @param seed `TRUE`: every item draws from an L'Ecuyer-CMRG generator of its own, whose state is hashed from the map's
 #'   seed (the session's generator, which moves on by one step) and the item's number, so that results depend on
-#'   `set.seed()` alone. `FALSE`: the session's generator is left untouched, and each worker gets a fresh one.
+#'   `set.seed()` alone (inside of an item `set.seed(i, kind = "Mersenne-Twister")` gives the numbers that a session starts with).
+#'   `FALSE`: the session's generator is left untouched, and each worker gets a fresh one.
 #' @param output What workers print: `"relay"` brings it to the session whole lines at a time, `"inherit"` leaves
 #'   them the session's stdout and stderr, `"discard"` drops it.
 #' @param threads Whole number: threads of BLAS and OpenMP in each worker, set through the libraries' own setters;
