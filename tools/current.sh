@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.." || exit 2
 release=${RELEASE:-unstable}
 root=${SHAREDMEM_ROOT:-/var/cache/sharedmem-${RELEASE:-current}}
 copy=/checkout/$(basename "$PWD")
-packages="r-base-dev ca-certificates make procps git pandoc tidy qpdf python3-numpy r-cran-testthat"
+packages="r-base-dev ca-certificates make procps git pandoc tidy qpdf python3-numpy libpython3-dev r-cran-testthat"
 # the packages of Suggests; tests that need one which Debian has not are skipped
 suggests=$(sed -n '/^Suggests:/,/^[^ ]/p' DESCRIPTION | sed 's/^Suggests://; s/([^)]*)//g; /^[A-Z].*:/d' | tr ',\n' '  ')
 wanted=$(for p in $suggests; do echo "r-cran-$p"; done | tr '[:upper:]\n' '[:lower:] ')

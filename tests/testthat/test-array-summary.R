@@ -58,7 +58,7 @@ test_that("sum, min and max of a long run are base R's or better", {
     for (f in list(min, max, range)) expect_identical(quiet(f, y), quiet(f, v + 0))
     expect_equal(sum(y, na.rm = na.rm), sum(v + 0, na.rm = na.rm), tolerance = 1e-12)
     if (is.finite(sum(y, na.rm = na.rm))) expect_identical(sum(y, na.rm = na.rm), sum(x, na.rm = na.rm))
-    else expect_identical(sum(y, na.rm = na.rm), sum(v + 0, na.rm = na.rm))
+    else expect_identical(sum(y, na.rm = na.rm), sum(v, na.rm = na.rm)) # of the same bits: NA or NaN, x87 looks at them
   }
   expect_warning(min(copy(rep(NA_real_, n))[1:n], na.rm = TRUE), "no non-missing")
   expect_identical(sum(copy(rep(c(1e16, 1, -1e16, 1), n / 4))[1:n]), n / 2)

@@ -1,7 +1,20 @@
+python_embeds <- local({
+  known <- NULL
+  function() {
+    if (is.null(known)) {
+      asked <- run_script({ answer(suppressWarnings(reticulate::py_available(initialize = TRUE))) },
+                          env = c(RETICULATE_PYTHON = python_with_numpy()))
+      known <<- isTRUE(asked$value)
+    }
+    known
+  }
+})
+
 # Python is started in a session of its own for each test: once it runs, it stays.
 with_python <- function(code) {
   skip_without_numpy()
   skip_if_not_installed("reticulate")
+  skip_if_not(python_embeds(), "this Python has no shared library")
   skip_under_sanitizer()
   script <- c("suppressMessages(library(reticulate, exclude = 'tuple'))", "np <- import('numpy', convert = FALSE)",
               unlist(lapply(as.list(code)[-1L], deparse, control = c("keepNA", "keepInteger", "digits17"))))
