@@ -18,6 +18,7 @@
 struct sm_sentinel {
   pthread_t thread;
   pid_t owner;
+  pthread_t asker; /* is told: another thread might take a SIGINT of the process, and later than sm_watch_stop() expects */
   int stop[2]; /* pipe: sm_watch_stop() writes to it (a fork of this process may hold its ends, so closing them would tell nothing) */
   atomic_bool told;
   bool heeds;
@@ -48,7 +49,7 @@ static void *watch(void *arg) {
     if (atomic_load(s->failed) > 1) break;
   }
   atomic_store(&s->told, true);
-  kill(s->owner, SIGINT);
+  pthread_kill(s->asker, SIGINT);
   return NULL;
 }
 
@@ -68,6 +69,7 @@ sm_sentinel *sm_watch_start(const _Atomic uint32_t *failed, const sm_watched *me
   }
   for (int k = 0; k < 2; k++) fcntl(s->stop[k], F_SETFD, FD_CLOEXEC);
   s->owner = sm_pid();
+  s->asker = pthread_self();
   s->failed = failed;
   s->ended = ended;
   s->arg = arg;

@@ -1,7 +1,7 @@
 /* proc_watch.h: a thread that tells this process, by SIGINT, that its group has failed, while it computes.
  *
  * The process that owns a region runs code of its own and looks at the group's flag only now and then. Meanwhile a
- * thread waits until a member has ended, or the flag is set; then it sends SIGINT to the process, once.
+ * thread waits until a member has ended, or the flag is set; then it sends SIGINT to the thread that asked, once.
  *
  * Fork     a fork of this process has no such thread; sm_watch_stop() there only closes the descriptors.
  * Threads  start and stop are for one thread. The watching thread blocks all signals, allocates nothing and holds no lock.
