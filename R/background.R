@@ -14,7 +14,7 @@
 #' `wait()` takes a timeout, may be called again, and the object has `is_alive()`, `pid` and `cancel()`.
 #'
 #' @param func Function: the first argument without a name, unless it is given by its whole name.
-#' @param ... Its arguments, whatever their names.
+#' @param ... Its arguments, whatever their names, evaluated in the session.
 #' @return An object of class `sharedmem_background` (an environment) with
 #'   - `wait(timeout = Inf)`: the value of `func(...)`, or a [WorkerException] if it failed, died or was cancelled;
 #'     after `timeout` seconds an error of class `sharedmem_timeout_error`, and the process goes on. Called again it gives the same again.

@@ -146,7 +146,9 @@ map_arguments <- alist(`<func>` = func, `<sequence>` = sequence, `<reduce>` = re
 #'   `+`, gives each result back as it is: to combine results two by two, call [Reduce()] on what `map()` gives.
 #' @param star `TRUE` spreads each item (a list or [tuple()]) over `func`'s arguments.
 #' @param minlength number: with fewer items the session runs them itself.
-#' @param ... further arguments of `func`. The names `reduce`, `star` and `minlength` are matched whole, so that
+#' @param ... further arguments of `func`, evaluated once, in the session, before anything runs: what a function like `subset()` takes
+#'   unevaluated goes into one of yours, `function(d) subset(d, cyl == 4)`. The names `reduce`, `star` and `minlength` are matched
+#'   whole, so that
 #'   `pool$map(runif, n, min = 5)` hands `min` on.
 #' @usage \special{pool$map(func, sequence, reduce = NULL, star = FALSE, minlength = 0, ...)}
 #' @return A list as long as `sequence`, with its names. Errors: [WorkerException] for what fails in a worker,

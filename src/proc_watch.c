@@ -19,7 +19,7 @@ struct sm_sentinel {
   pthread_t thread;
   pid_t owner;
   pthread_t asker; /* is told: another thread might take a SIGINT of the process, and later than sm_watch_stop() expects */
-  int stop[2]; /* pipe: sm_watch_stop() writes to it (a fork of this process may hold its ends, so closing them would tell nothing) */
+  int stop[2];     /* pipe: sm_watch_stop() writes to it (a fork of this process may hold its ends, so closing them would tell nothing) */
   atomic_bool told;
   bool heeds;
   const _Atomic uint32_t *failed;

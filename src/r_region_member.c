@@ -24,6 +24,8 @@ SEXP ffi_region_watch(SEXP ptr) {
     if (m->remote) m->proc.pidfd = sm_proc_open_pidfd(m->proc.pid);
     watched[i - 1] = (sm_watched){m->proc.pid, m->proc.pidfd};
   }
+  /* Also because R_tryCatch() reads R code of its own at its first call, where the sentinel's interrupt would be taken for the user's. */
+  if (r_interrupt_pending(NULL)) r_interrupt_raise();
   r->sentinel = sm_watch_start(&r->ctl->team.failed, watched, r->nproc - 1, member_ended, r);
   if (!r->sentinel) r_abort("sharedmem_fork_error", "cannot start the thread that watches %d processes", r->nproc);
   return R_NilValue;

@@ -475,3 +475,20 @@ test_that("Ctrl-C and time limits stay what they are inside the braces", {
   expect_match(r$value[[1]], "elapsed time limit")
   expect_identical(r$value[[2]], "interrupted")
 })
+
+test_that("a member's death is no interrupt of a script, however many expressions R has evaluated before its first region", {
+  # R looks for interrupts at each thousandth, so each process tries another place; a part of all places, another each time
+  r <- run_script({
+    die <- function() { tools::pskill(Sys.getpid(), tools::SIGKILL); Sys.sleep(60) }
+    p <- Parallel(num_threads = 2)
+    turn <- quote(NULL)
+    compiler::enableJIT(0)
+    one <- function(k) {
+      for (i in seq_len(k)) base::eval(turn)
+      tryCatch({ with(p, { if (p$rank == 1) die(); p$barrier() }); "none" }, WorkerException = function(e) "told")
+    }
+    answer(parallel::mclapply(sample(1000, 250), one, mc.preschedule = FALSE, mc.cores = 2))
+  }, timeout = 100)
+  expect_script_ok(r)
+  expect_identical(r$value, rep(list("told"), 250))
+})
