@@ -116,6 +116,14 @@ run <- function() {
   system2("Rscript", c("--vanilla", "tools/faults.R", "--seconds=1500"), env = paste0("R_LIBS=", paste(libs, collapse = ":")))
 }
 
+sources <- local({
+  read <- list()
+  function(file) {
+    if (is.null(read[[file]])) read[[file]] <<- readLines(file)
+    read[[file]]
+  }
+})
+
 # Each line of code of each C file and how often it ran, over the package's library and the native tests' programs.
 c_lines <- function() {
   profile <- file.path(top, "profile")
@@ -130,6 +138,7 @@ c_lines <- function() {
   n <- read.table(text = sub("^DA:", "", text[at]), sep = ",")
   d <- data.frame(file = file.path("src", basename(name[file[at]])), line = n[[1L]], count = n[[2L]])
   d <- d[file.exists(d$file), ]
+  d <- d[!mapply(function(f, l) grepl("^[{} ;]*$", sources(f)[l]), d$file, d$line), ] # where a block only ends
   stats::aggregate(count ~ file + line, d, max)
 }
 

@@ -148,3 +148,13 @@ test_that("archives that cannot be unpacked leave no connection open", {
   }
   expect_identical(open(), before)
 })
+
+test_that("a file of a type for which there is no dtype is an error that names it", {
+  dir <- local_dir()
+  base <- file.path(dir, "m")
+  writeBin(raw(8), paste0(base, ".bmat"))
+  writeLines(c("# Information file for R filematrix object", "nrow=1", "ncol=1", "type=integer", "size=16"), paste0(base, ".desc.txt"))
+  expect_error(memmap(paste0(base, ".bmat")), "type 'integer' of 16 bytes", class = "sharedmem_file_error")
+  fbm <- structure(list(backingfile = "x.bk", type = c(quad = 9L), nrow = 1, ncol = 1), class = "FBM")
+  expect_error(memmap(structure(list2env(unclass(fbm)), class = "FBM")), "FBM of type 'quad'", class = "sharedmem_file_error")
+})

@@ -41,3 +41,13 @@ test_that("format() gives what R gives", {
 test_that("R's own look into an object names a shared array", {
   expect_output(.Internal(inspect(copy(1:3))), "shared_array")
 })
+
+test_that("back ends, clusters and their nodes say what they are", {
+  expect_output(print(ServerBackend), "ServerBackend", fixed = TRUE)
+  expect_output(print(ThreadBackend), "ThreadBackend", fixed = TRUE)
+  cl <- make_shared_cluster(2)
+  expect_output(print(cl), "<sharedmem cluster of 2 nodes: pids [0-9]+ [0-9]+>")
+  expect_output(print(cl[[1]]), "<node 1 of a sharedmem cluster>", fixed = TRUE)
+  parallel::stopCluster(cl)
+  expect_output(print(cl), "<sharedmem cluster of 2 nodes: stopped>", fixed = TRUE)
+})

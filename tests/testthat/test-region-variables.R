@@ -163,3 +163,13 @@ test_that("clauses and variables print what they are", {
   expect_identical(p$var[["a"]], 3)
   expect_output(print(p), "<Parallel region: 2 processes>", fixed = TRUE)
 })
+
+test_that("clauses take `op` by its name, and what is none is told how to be one", {
+  p <- Parallel(Reduction(op = "max", top = 0), num_threads = 2)
+  with(p, p$var$top <- p$rank)
+  expect_identical(p$var$top, 1)
+  e <- expect_error(Parallel("b"), class = "sharedmem_argument_error")
+  expect_match(conditionMessage(e), "Parallel(Shared(a = 0), Reduction(\"+\", b = 0), num_threads = 2)", fixed = TRUE)
+  p <- Parallel(Shared(d = data.frame(a = 1:2)), num_threads = 2)
+  e <- expect_error(with(p, p$var$d <- list(1)), "assign to its columns or elements")
+})

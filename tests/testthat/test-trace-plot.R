@@ -96,3 +96,13 @@ test_that("a device that is too small says what to do", {
   on.exit({ grDevices::dev.off(); unlink(file) })
   expect_error(plot(synthetic_examples(4)$lock), class = "sharedmem_misuse_error")
 })
+
+test_that("lost items, garbage collections and waits for the session are drawn, and named where they are what costs most", {
+  at <- function(kind) sharedmem:::new_trace(raw_trace(c(0, 0, 1), c("item", kind, "item"), c(1, 1, 2), c(0, 0.1, 0), c(0.1, 1, 1), 2, 1), 2)
+  file <- tempfile(fileext = ".pdf")
+  grDevices::pdf(file, compress = FALSE)
+  on.exit({ grDevices::dev.off(); unlink(file) })
+  for (kind in c("lost", "wait_ring", "gc")) expect_silent(plot(at(kind), legend = TRUE))
+  expect_output(print(summary(at("lost"))), "lost items", fixed = TRUE)
+  expect_output(print(summary(at("wait_ring"))), "until it took results", fixed = TRUE)
+})
