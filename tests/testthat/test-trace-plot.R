@@ -98,7 +98,8 @@ test_that("a device that is too small says what to do", {
 })
 
 test_that("lost items, garbage collections and waits for the session are drawn, and named where they are what costs most", {
-  at <- function(kind) sharedmem:::new_trace(raw_trace(c(0, 0, 1), c("item", kind, "item"), c(1, 1, 2), c(0, 0.1, 0), c(0.1, 1, 1), 2, 1), 2)
+  at <- function(kind)
+    sharedmem:::new_trace(raw_trace(c(0, 0, 1), c("item", kind, "item"), c(1, 1, 2), c(0, 0.1, 0), c(0.1, 1, 1), 2, 1), 2)
   file <- tempfile(fileext = ".pdf")
   grDevices::pdf(file, compress = FALSE)
   on.exit({ grDevices::dev.off(); unlink(file) })
