@@ -233,8 +233,9 @@ item_label <- function(sequence, names, item) {
     return(NA_character_)
   known <- is_shared(sequence) || (is.atomic(sequence) || is.list(sequence)) &&
     (!is.object(sequence) || inherits(sequence, c("data.frame", "factor", "Date", "POSIXct")))
-  value <- if (known) tryCatch(sequence[[item]], error = function(e) NULL)
-  value <- if (length(value) != 1L || !is.atomic(value)) NULL
+  one <- function() sequence[[item]] # which may be the empty symbol, as in formals(f)
+  value <- if (known) tryCatch(if (length(one()) == 1L && is.atomic(one())) one(), error = function(e) NULL)
+  value <- if (is.null(value)) NULL
            else if (is.character(value)) encodeString(cut_text(value, 120L), quote = "\"")
            else if (is.object(value) || !identical(as.double(value), as.double(item))) format(value, digits = 15)
   name <- if (!is.null(names) && !names[item] %in% c(NA, "", item)) cut_text(names[item])

@@ -104,11 +104,13 @@ SEXP ffi_output_silence(SEXP paths) {
   return R_NilValue;
 }
 
-/* R cannot print zero bytes, so they are dropped. */
+/* R cannot print zero bytes, so they are dropped. To stderr R prints some thousand bytes at a time; a sink of stdout copies what it has of
+ * a line at each call. */
 static void print_text(int k, const char *p, size_t n) {
+  size_t most = k == 0 ? (size_t)1 << 20 : 4000;
   r_progress_clear();
   while (n > 0) {
-    size_t part = n > 4000 ? 4000 : n;
+    size_t part = n > most ? most : n;
     const char *zero = memchr(p, 0, part);
     if (zero) part = (size_t)(zero - p);
     if (k == 0) Rprintf("%.*s", (int)part, p);
