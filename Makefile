@@ -55,7 +55,7 @@ suites: install
 ## test-current the suite and R CMD check on the current R, in a root of Debian unstable (ONLY=regex: some files;
 ##              RELEASE=trixie: on the R of that release)
 test-current:
-	@ONLY='$(ONLY)' $(if $(RELEASE),RELEASE=$(RELEASE)) tools/current.sh
+	@ONLY='$(ONLY)' RELEASE='$(RELEASE)' tools/current.sh
 
 ## native       tests of the C core alone
 native:

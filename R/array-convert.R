@@ -103,10 +103,7 @@ as.data.frame.shared_array <- function(x, row.names = NULL, optional = FALSE, ..
 }
 
 # data.frame() hands its stringsAsFactors on to what is.character() alone.
-factors_asked <- function(k) {
-  at <- sys.parents()[k]
-  at > 0L && base::identical(sys.function(at), base::data.frame) && isTRUE(sys.frame(at)$stringsAsFactors)
-}
+factors_asked <- function(k) isTRUE(caller_frame(k, base::data.frame, 1L)$stringsAsFactors)
 
 #' @rdname shared_array-convert
 #' @exportS3Method bit64::as.integer64

@@ -156,8 +156,8 @@ units.shared_array <- function(x) units(plain(x))
   if (!inherits(plain(x), "difftime")) return(`units<-`(plain(x), value)) # which is the error it is for any vector
   if (identical(as.character(value), units(x))) return(x)
   abort_class("sharedmem_value_error",
-              sprintf("the units of a shared array stay %s: other processes read it in these; %s gives a new one in other units",
-                      units(x), sprintf("copy(`units<-`(x[], %s))", describe_value(value))))
+              sprintf("the units of a shared array stay %s: other processes read it in these; copy(`units<-`(x[], %s)) gives a new one",
+                      units(x), describe_value(value)))
 }
 
 #' @rdname shared_array-generics

@@ -39,14 +39,7 @@ xtfrm.shared_array <- function(x) {
 }
 
 # Is the method in frame k asked by an order(method = "radix"), which sorts text as the C locale has it?
-radix_asked <- function(k) {
-  for (i in 1:3) {
-    k <- sys.parents()[k]
-    if (k == 0L) return(FALSE)
-    if (base::identical(sys.function(k), base::order)) return(base::identical(sys.frame(k)$method, "radix"))
-  }
-  FALSE
-}
+radix_asked <- function(k) base::identical(caller_frame(k, base::order, 3L)$method, "radix")
 
 # bit64 makes generics of these and hands other classes to base R's.
 #' @exportS3Method bit64::order

@@ -72,12 +72,18 @@ tests_text <- function(k) {
 # write.table() has chosen the columns that it quotes by is.character() and is.factor(), and makes text of x then: by lapply() over a
 # function of its own, from R 4.6 on by lapply() over as.character().
 quote_column <- function(k, x) {
+  frame <- caller_frame(k, utils::write.table, 3L)
+  if (isTRUE(frame$qset)) frame$quote <- union(frame$quote, which(vapply(frame$x, quoted, NA)))
+}
+
+# The nearest of the frames that called frame k, at most so many calls away, that is one of function f; NULL if none is.
+caller_frame <- function(k, f, most) {
   up <- sys.parents()
-  at <- up[k]
-  for (i in 1:2) if (at > 0L && !identical(sys.function(at), utils::write.table)) at <- up[at]
-  if (at == 0L || !identical(sys.function(at), utils::write.table)) return()
-  frame <- sys.frame(at)
-  if (frame$qset) frame$quote <- union(frame$quote, which(vapply(frame$x, quoted, NA)))
+  for (i in seq_len(most)) {
+    k <- up[k]
+    if (k == 0L) return(NULL)
+    if (identical(sys.function(k), f)) return(sys.frame(k))
+  }
 }
 
 quoted <- function(column) {

@@ -233,8 +233,8 @@ item_label <- function(sequence, names, item) {
     return(NA_character_)
   known <- is_shared(sequence) || (is.atomic(sequence) || is.list(sequence)) &&
     (!is.object(sequence) || inherits(sequence, c("data.frame", "factor", "Date", "POSIXct")))
-  one <- function() sequence[[item]] # which may be the empty symbol, as in formals(f)
-  value <- if (known) tryCatch(if (length(one()) == 1L && is.atomic(one())) one(), error = function(e) NULL)
+  single <- function(x) if (length(x) == 1L && is.atomic(x)) x
+  value <- if (known) tryCatch(single(sequence[[item]]), error = function(e) NULL) # an error also for the empty symbol of formals(f)
   value <- if (is.null(value)) NULL
            else if (is.character(value)) encodeString(cut_text(value, 120L), quote = "\"")
            else if (is.object(value) || !identical(as.double(value), as.double(item))) format(value, digits = 15)
@@ -270,16 +270,17 @@ signal_name <- function(signal) {
 # How a process ended, from its wait status (-1: not known), and where it was.
 describe_status <- function(status, where = "") {
   if (status < 0L) return(paste0("ended in an unknown way", where))
+  if (!is.null(code <- exit_code(status))) return(sprintf("ended with exit status %d%s", code, where))
   signal <- bitwAnd(status, 127L)
-  if (signal == 0L) return(sprintf("ended with exit status %d%s", bitwAnd(bitwShiftR(status, 8L), 255L), where))
   paste0(sprintf("was killed by signal %d (%s)", signal, signal_name(signal)), where,
          if (signal == constants$signal[["SIGKILL"]]) paste0("; the system may have run out of memory", describe_cpu_limit()))
 }
 
-describe_quit <- function(status) {
-  paste0("called q() or ended R in another way",
-         if (status >= 0L && bitwAnd(status, 127L) == 0L) sprintf(" (exit status %d)", bitwAnd(bitwShiftR(status, 8L), 255L)))
-}
+describe_quit <- function(status)
+  paste0("called q() or ended R in another way", if (!is.null(code <- exit_code(status))) sprintf(" (exit status %d)", code))
+
+# That in a wait status; NULL for a process that a signal ended, or of which nothing is known.
+exit_code <- function(status) if (status >= 0L && bitwAnd(status, 127L) == 0L) bitwAnd(bitwShiftR(status, 8L), 255L)
 
 # The kernel kills a process at its hard limit of processor time; workers inherit the session's.
 describe_cpu_limit <- function(limits = read_file("/proc/self/limits")) {

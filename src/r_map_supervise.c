@@ -54,7 +54,7 @@ static void hand_on(r_drive *d, death *of) {
 static death examine(r_drive *d, int rank) {
   r_map *m = d->m;
   r_member *w = &m->team.member[rank];
-  death of = {rank, r_team_told_status(w, r_team_status(&m->team, rank)), w->proc.pid, 0, 0, -1, false};
+  death of = {rank, r_team_status(&m->team, rank), w->proc.pid, 0, 0, -1, false};
   int rc = sm_queue_inspect(m->queue, rank, &of.first, &of.hi, &of.running);
   if (rc < 0 || of.first < 0 || of.hi > m->nitems || of.first > of.hi || of.running >= of.hi || (of.running >= 0 && of.running < of.first))
     r_abort("sharedmem_channel_error", "the queue's slot %d is damaged", rank);

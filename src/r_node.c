@@ -236,7 +236,7 @@ SEXP ffi_node_answer(SEXP ptr) {
     for (rank = 0; rank < c->n; rank++) {
       r_member *m = &c->team.member[rank];
       if (!r_team_has_died(&c->team, rank)) continue;
-      int status = r_team_told_status(m, r_team_status(&c->team, rank));
+      int status = r_team_status(&c->team, rank);
       m->state = R_MEMBER_DEAD;
       SEXP about = PROTECT(Rf_ScalarInteger(status));
       about = r_team_frame(&c->team, m->quit ? "quit" : "death", rank, about, -1);

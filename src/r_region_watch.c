@@ -24,7 +24,6 @@ void r_region_tend(r_region *r, SEXP ptr) {
     if (r_team_has_died(&r->team, i)) {
       r_member *m = &r->team.member[i];
       m->state = R_MEMBER_DEAD;
-      if (m->remote) m->proc.status = r_team_status(&r->team, i);
       sm_proc_close(&m->proc);
       r_region_fail(r, i);
     }
@@ -85,7 +84,7 @@ SEXP ffi_region_collect(SEXP ptr) {
   const r_member *m = &r->team.member[failed > 0 ? failed - 1 : 0];
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
   SET_VECTOR_ELT(out, 0, Rf_ScalarInteger(failed ? (int)failed - 1 : NA_INTEGER));
-  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(m->state == R_MEMBER_DEAD ? r_team_told_status(m, m->proc.status) : NA_INTEGER));
+  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(m->state == R_MEMBER_DEAD ? r_team_status(&r->team, (int)failed - 1) : NA_INTEGER));
   SET_VECTOR_ELT(out, 2, Rf_ScalarLogical(m->quit));
   SEXP inbox = PROTECT(R_ExternalPtrProtected(ptr));
   R_xlen_t n = Rf_xlength(inbox);

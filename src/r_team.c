@@ -293,8 +293,6 @@ SEXP ffi_team_quit(SEXP status) {
   return R_NilValue;
 }
 
-int r_team_told_status(const r_member *m, int status) { return m->quit && m->quit_code >= 0 ? (m->quit_code & 255) << 8 : status; }
-
 void r_team_leave(bool quit) {
   r_channel *c = &self.team->member[r_here.rank].chan;
   sm_proc_flush();
@@ -303,8 +301,9 @@ void r_team_leave(bool quit) {
     SEXP code = PROTECT(Rf_ScalarInteger(quit_code));
     r_frame_send(c, R_FRAME_QUIT, code, r_here.item, 0, &r_team_orphans);
     UNPROTECT(1);
+  } else {
+    sm_ring_close(&c->ring);
   }
-  if (!quit) sm_ring_close(&c->ring);
   r_channel_wake(c);
   r_kill_point(R_KILL_LAST_FRAME);
   /* Exiting frees pages under the kernel lock that fork() needs, so this waits until the owner has forked all members. */

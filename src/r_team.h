@@ -146,7 +146,4 @@ extern const sm_watch r_team_orphans;
 /* End this member: flush its streams and close its ring, or with quit announce R's exit path instead. Does not return. */
 void r_team_leave(bool quit);
 
-/* The wait status of a dead member as its owner tells it: members end by SIGKILL, also after q(status = ). */
-int r_team_told_status(const r_member *m, int status);
-
 #endif

@@ -187,10 +187,10 @@ bool r_team_has_died(r_team *t, int rank) {
 }
 
 int r_team_status(r_team *t, int rank) {
-  sm_proc *p = &t->member[rank].proc;
-  if (t->member[rank].remote) return status_of(t, rank);
-  while (!sm_proc_wait(p, SM_SLICE_MS)) R_CheckUserInterrupt();
-  return p->status;
+  r_member *m = &t->member[rank];
+  while (!m->remote && !sm_proc_wait(&m->proc, SM_SLICE_MS)) R_CheckUserInterrupt();
+  int status = m->remote ? status_of(t, rank) : m->proc.status;
+  return m->quit && m->quit_code >= 0 ? (m->quit_code & 255) << 8 : status;
 }
 
 void r_template_kill(r_team *team, int rank) { command(team, rank, R_DESK_KILL); }

@@ -35,7 +35,8 @@ int r_template_respawn(r_team *t, int rank);
 /* Has the process of this running member ended, with no frame of it unread? */
 bool r_team_has_died(r_team *t, int rank);
 
-/* The wait status of one that has: waits until it has been reaped. -1 where that is not known. May raise an interrupt. */
+/* The wait status of one that has, or that of an exit with what its q() was told (members end by SIGKILL even then): waits until it has
+ * been reaped. -1 where that is not known. May raise an interrupt. */
 int r_team_status(r_team *t, int rank);
 
 /* Ask it to kill the member of a rank. */

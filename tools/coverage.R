@@ -152,7 +152,7 @@ r_lines <- function() {
     lines <- unlist(lapply(seq_len(nrow(t)), function(i) t$line1[i]:t$line2[i]))
     of <- rep(seq_len(nrow(t)), t$span + 1L)
     begins <- t$line1[of] == lines
-    text <- readLines(t$file[1L])
+    text <- sources(t$file[1L])
     best <- vapply(split(seq_along(of), lines), function(k) {
       if (any(begins[k])) max(t$count[of[k][begins[k]]]) else t$count[of[k][which.min(t$span[of[k]])]]
     }, 1L)
@@ -181,10 +181,12 @@ explain <- function(all, missed) {
   block <- cumsum(all$count > 0L | c(TRUE, all$file[-1L] != all$file[-nrow(all)]))[all$count == 0L]
   first <- missed[!duplicated(block), ]
   known <- utils::read.delim("tools/unreached.tsv", quote = "", comment.char = "")
-  first$why <- known$reason[match(paste(first$file, trimws(first$text)), paste(known$file, known$text))]
+  key <- paste(first$file, trimws(first$text))
+  named <- paste(known$file, known$text)
+  first$why <- known$reason[match(key, named)]
   open <- missed[block %in% unique(block)[is.na(first$why)], ]
   writeLines(sprintf("%s:%d: %s", open$file, open$line, open$text), file.path(top, "unexplained.txt"))
-  gone <- known[!paste(known$file, known$text) %in% paste(first$file, trimws(first$text)), ]
+  gone <- known[!named %in% key, ]
   if (nrow(gone)) cat("of tools/unreached.tsv, reached or gone:", sprintf("  %s: %s", gone$file, gone$text), sep = "\n")
   sprintf("- %d blocks of lines were not reached, %d of them with a reason in tools/unreached.tsv", nrow(first), sum(!is.na(first$why)))
 }
@@ -196,7 +198,7 @@ report <- function() {
   rl <- summarize(r$lines, "R")
   missed <- rbind(cl$missed, rl$missed)
   missed <- missed[order(missed$file, missed$line), ]
-  missed$text <- mapply(function(f, l) readLines(f)[l], missed$file, missed$line)
+  missed$text <- mapply(function(f, l) sources(f)[l], missed$file, missed$line)
   writeLines(sprintf("%s:%d: %s", missed$file, missed$line, missed$text), file.path(top, "missed.txt"))
   why <- explain(rbind(c_all, r$lines), missed)
   x <- r$expressions

@@ -4,8 +4,7 @@ source("tools/reliability.R")
 columns <- c("target", "runs", "seconds", "coverage", "findings")
 sums <- c("runs", "seconds", "findings")
 r <- read.delim(commandArgs(TRUE)[1L], header = FALSE, col.names = columns)
-old <- grep("^\\| `[a-z]+` +\\|.*\\|$", readLines(formals(write_section)$file), value = TRUE)
-old <- old[lengths(strsplit(old, "|", fixed = TRUE)) == length(columns) + 1L & grepl("edges|seed", old)]
+old <- grep("^\\| `[a-z]+` .*(edges|seed)", readLines(reliability_file), value = TRUE)
 if (length(old)) {
   before <- setNames(read.table(text = gsub("[`,]", "", old), sep = "|", strip.white = TRUE)[2:6], columns)
   both <- intersect(r$target, before$target)

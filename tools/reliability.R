@@ -1,6 +1,7 @@
 # Sourced by the programs that write to bench/RELIABILITY.md: each has a section, and leaves those of others as they are.
 # write_section("Soak", "make soak", lines): the section becomes what this run found.
-write_section <- function(title, command, lines, file = "bench/RELIABILITY.md") {
+reliability_file <- "bench/RELIABILITY.md"
+write_section <- function(title, command, lines, file = reliability_file) {
   text <- if (file.exists(file)) readLines(file) else c("# Reliability", "")
   head <- sprintf("## %s", title)
   about <- sprintf("Written by `%s`: %s, %d cores, sharedmem %s, %s.", command, R.version.string, sharedmem::cpu_count(),

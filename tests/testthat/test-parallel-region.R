@@ -3,6 +3,10 @@ raised <- function(expr) tryCatch({ expr; NULL }, error = identity)
 
 schedules <- c("static", "dynamic", "guided")
 
+# In scripts, which get it among their `vars`: a member ends itself.
+die <- function() { tools::pskill(Sys.getpid(), tools::SIGKILL); Sys.sleep(60) }
+environment(die) <- globalenv()
+
 test_that("the braces run in every process, with ranks from 0, and give the value of rank 0", {
   p <- Parallel(Reduction(c, ranks = NULL), Reduction("&", good = TRUE), num_threads = 3)
   value <- with(p, {
@@ -304,7 +308,6 @@ test_that("more messages than a ring holds do not block anybody", {
 
 test_that("deaths are noticed wherever the others wait, and reported", {
   r <- run_script({
-    die <- function() { tools::pskill(Sys.getpid(), tools::SIGKILL); Sys.sleep(60) }
     raised <- function(expr) tryCatch({ expr; NULL }, error = identity)
     p <- Parallel(num_threads = 2)
     out <- list(
@@ -325,7 +328,7 @@ test_that("deaths are noticed wherever the others wait, and reported", {
       segv = raised(with(p, { if (p$rank == 1) tools::pskill(Sys.getpid(), 11); p$barrier() })))
     answer(list(class = vapply(out, function(e) class(e)[1], ""), rank = vapply(out, function(e) e$rank, 1L),
                 message = vapply(out, conditionMessage, "")))
-  }, timeout = 60)
+  }, timeout = 60, vars = list(die = die))
   expect_script_ok(r)
   expect_identical(unname(r$value$class), rep("WorkerException", 9))
   expect_identical(unname(r$value$rank), rep(1L, 9))
@@ -479,7 +482,6 @@ test_that("Ctrl-C and time limits stay what they are inside the braces", {
 test_that("a member's death is no interrupt of a script, however many expressions R has evaluated before its first region", {
   # R looks for interrupts at each thousandth, so each process tries another place; a part of all places, another each time
   r <- run_script({
-    die <- function() { tools::pskill(Sys.getpid(), tools::SIGKILL); Sys.sleep(60) }
     p <- Parallel(num_threads = 2)
     turn <- quote(NULL)
     compiler::enableJIT(0)
@@ -488,7 +490,7 @@ test_that("a member's death is no interrupt of a script, however many expression
       tryCatch({ with(p, { if (p$rank == 1) die(); p$barrier() }); "none" }, WorkerException = function(e) "told")
     }
     answer(parallel::mclapply(sample(1000, 250), one, mc.preschedule = FALSE, mc.cores = 2))
-  }, timeout = 100)
+  }, timeout = 100, vars = list(die = die))
   expect_script_ok(r)
   expect_identical(r$value, rep(list("told"), 250))
 })
