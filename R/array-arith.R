@@ -23,7 +23,7 @@ stretch_of <- function(state, k) .Call(ffi_index_stretch, state, k)
 #' R hands `x %*% y` to a class from R 4.3 on, `crossprod(x, y)` and `tcrossprod(x, y)` from 4.4 on. For older versions the package exports
 #' functions of these names, which take ordinary matrices as R's own do; so they work there too, once the package is attached. An operator
 #' whose other side has a class with operators of its own (factor, Date, difftime) reaches shared arrays from R 4.3 on; before,
-#' write `x[] == f`.
+#' write `x[] == f`. `v + x` with an ordinary integer64 `v` on the left is refused by bit64 from version 4.6 on: write `v + x[]`.
 #'
 #' @param e1,e2,x shared arrays or anything that R's own operator takes.
 #' @param ... further arguments of the function, such as `digits` of [round()].

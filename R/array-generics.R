@@ -182,7 +182,9 @@ as.Date.shared_array <- function(x, ...) as.Date(shared_values(x), ...)
 
 #' @rdname shared_array-generics
 #' @export
-as.POSIXct.shared_array <- function(x, tz = "", ...) as.POSIXct(shared_values(x), tz = tz, ...)
+as.POSIXct.shared_array <- function(x, tz = "", ...) {
+  if (missing(tz)) as.POSIXct(shared_values(x), ...) else as.POSIXct(shared_values(x), tz = tz, ...)
+}
 
 #' @rdname shared_array-generics
 #' @export

@@ -41,6 +41,14 @@ xtfrm.shared_array <- function(x) {
 # Is the method in frame k asked by an order(method = "radix"), which sorts text as the C locale has it?
 radix_asked <- function(k) base::identical(caller_frame(k, base::order, 3L)$method, "radix")
 
+# What match() and `%in%` compare: of dates and times R has text before 4.6 and numbers since.
+#' @rawNamespace S3method(mtfrm, shared_array)
+#' @noRd
+mtfrm.shared_array <- function(x) {
+  value <- plain(x)
+  if (is.object(value)) base::mtfrm(value) else value
+}
+
 # bit64 makes generics of these and hands other classes to base R's.
 #' @exportS3Method bit64::order
 order.shared_array <- function(..., na.last = TRUE, decreasing = FALSE) base::order(..., na.last = na.last, decreasing = decreasing)

@@ -13,7 +13,11 @@ lengths.shared_array <- function(x, use.names = TRUE) {
 }
 
 #' @export
-dim.shared_array <- function(x) .Call(ffi_array_dim, x)
+dim.shared_array <- function(x) {
+  d <- .Call(ffi_array_dim, x)
+  if (length(d) < 2L) set_operand(x, sys.call(), sys.nframe())
+  d
+}
 
 # A new handle over the same memory, with another shape or other names.
 reshape_handle <- function(x, d, meta) {

@@ -59,6 +59,14 @@ model_variables <- function(k) {
   model$data <- plain_columns(model$data)
 }
 
+# From R 4.3 on union(), intersect() and setdiff() keep a class that both sides have. They ask for it by a function of their own, which
+# looks at dims first: it and its caller go on with values.
+set_operand <- function(x, call, k) {
+  at <- sys.parents()[k]
+  if (at == 0L || !identical(sys.function(at), get0(".set_ops_need_as_vector", baseenv()))) return()
+  for (i in c(at, sys.parents()[at])) assign(as.character(call[[2L]]), plain(x), sys.frame(i))
+}
+
 plain_columns <- function(data) {
   for (i in seq_along(data)) if (is_shared(data[[i]])) data[[i]] <- plain(data[[i]])
   data
@@ -107,8 +115,11 @@ names_asked <- function(x, k) {
 # factor(x) drops levels that do not occur; what calls it for whatever is no factor leaves those of a factor as they are.
 factor_of <- function(x, frame, k) {
   frame$x <- shared_values(x)
-  caller <- if (sys.parents()[k] > 0L) sys.function(sys.parents()[k])
-  keeps <- identical(caller, base::as.factor) || identical(caller, base::table) || identical(caller, base::addNA)
+  above <- function(k) sys.parents()[k]
+  is_from <- function(f, k) k > 0L && identical(sys.function(k), f)
+  k <- above(k)
+  keeps <- is_from(base::as.factor, k) || is_from(base::table, k) || is_from(base::addNA, k) ||
+    is.ordered(frame$x) && is_from(base::ordered, k) && is_from(base::as.ordered, above(k))
   if (is.factor(frame$x) && keeps) frame$levels <- levels(frame$x)
 }
 

@@ -146,6 +146,7 @@ test_that("dates, times and pretty limits are those of the values", {
   origin <- "1970-01-01"
   expect_identical(as.Date(copy(c(1, 2.5)), origin = origin), as.Date(c(1, 2.5), origin = origin))
   expect_identical(as.POSIXct(copy(c(0, 60)), tz = "UTC", origin = origin), as.POSIXct(c(0, 60), tz = "UTC", origin = origin))
+  expect_identical(as.POSIXct(copy(as.Date("2020-01-01"))), as.POSIXct(as.Date("2020-01-01")))
   expect_identical(as.POSIXlt(copy(c(0, 60)), tz = "UTC", origin = origin), as.POSIXlt(c(0, 60), tz = "UTC", origin = origin))
   days <- as.Date("2020-01-02") + 0:2
   expect_identical(julian(copy(days)), julian(days))

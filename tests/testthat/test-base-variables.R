@@ -136,15 +136,31 @@ test_that("data.matrix() of shared columns is that of their values", {
 test_that("what groups by a factor keeps the levels that do not occur, as with an ordinary one", {
   for (f in list(factor(c("a", "b"), levels = c("a", "b", "c")), factor(c("x", NA), levels = c("z", "y", "x"), ordered = TRUE))) {
     g <- copy(f)
-    for (by in list(as.factor, factor, addNA, function(f) unname(table(f)), function(f) unname(table(f, useNA = "always")),
-                    function(f) unname(table(f, exclude = "x")), function(f) tapply(1:2, f, sum), function(f) split(1:2, f),
-                    function(f) interaction(f, f), function(f) c(base::by(data.frame(v = 1:2), f, function(d) sum(d$v))),
+    for (by in list(as.factor, as.ordered, factor, ordered, addNA, function(f) unname(table(f)),
+                    function(f) unname(table(f, useNA = "always")), function(f) unname(table(f, exclude = "x")),
+                    function(f) tapply(1:2, f, sum), function(f) split(1:2, f), function(f) interaction(f, f),
+                    function(f) c(base::by(data.frame(v = 1:2), f, function(d) sum(d$v))),
                     function(f) factor(f, levels = c("x", "a")), function(f) c(ftable(f, f)), nlevels, droplevels))
       expect_identical(by(g), by(f))
     d <- data.frame(v = 1:2)
     d$f <- g
     expect_identical(names(split(d, d$f)), levels(f))
   }
+})
+
+test_that("sets and matches of shared dates, times, factors and numbers are those of their values", {
+  for (v in list(as.Date("2020-01-01") + c(0, 1, 0), as.POSIXct("2020-01-01", tz = "UTC") + c(0, 1, 0), factor(c("a", "b", NA)),
+                 as.difftime(c(1, 2, 1), units = "mins"), c(1, 2, NA), 3:1, c(TRUE, NA), c("a", "b", "a"), c(1+0i, 2i), array(1:3, 3))) {
+    x <- copy(v)
+    w <- v[length(v):2]
+    for (f in list(union, setdiff, intersect, is.element, match, `%in%`)) {
+      expect_identical(f(x, w), f(v, w))
+      expect_identical(f(w, x), f(w, v))
+      expect_identical(f(x, copy(w)), f(v, w))
+    }
+    expect_identical(unshare(x), v)
+  }
+  expect_identical(copy(c(1+0i, 2i)) %in% 1, c(TRUE, FALSE))
 })
 
 test_that("data.frame() makes factors of shared text where it is asked to", {
