@@ -343,11 +343,6 @@ take_frame <- function(cl, agent, frame) {
   map <- cl$run$map
   frame$rank <- frame$rank + agent$rank0
   frame$host <- agent$host
-  if (frame$type == "stopped") {
-    cl$stopped <- TRUE
-    .Call(ffi_remote_item, map, frame$item, NULL)
-    return()
-  }
   out <- cl$run$events(frame, .Call(ffi_remote_done, map)[2L])
   if (frame$type == "condition") cl$held <- out
   else if (inherits(out, "sharedmem_collected")) .Call(ffi_remote_item, map, frame$item, out[[1L]])

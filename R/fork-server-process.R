@@ -103,14 +103,12 @@ adopt_environment <- function(theirs) {
   if (length(changed)) do.call(Sys.setenv, as.list(changed))
 }
 
-no_value <- function(e) NULL
-
-# One that this R does not take (another device, a width out of bounds) stays as it is here.
+# One that this R does not take stays as it is here. Some are taken with a warning, which the session has had.
 adopt_options <- function(theirs) {
   mine <- options()
   theirs[setdiff(names(mine), names(theirs))] <- list(NULL)
   for (name in names(theirs))
-    if (!identical(mine[[name]], theirs[[name]])) tryCatch(options(theirs[name]), error = no_value, warning = no_value)
+    if (!identical(mine[[name]], theirs[[name]])) tryCatch(suppressWarnings(options(theirs[name])), error = function(e) NULL)
 }
 
 refuse_device <- function(...)

@@ -25,6 +25,9 @@ test_that("functions of other packages work on a copy and give ordinary vectors"
   foreign <- in_namespace(function(x) { x[1] <- -7; x[[2]] <- 8; x[] <- x; x }, "stats")
   got <- suppressMessages(foreign(x))
   expect_identical(x[], values)
+  element <- in_namespace(function(x) { x[[2]] <- 8; x }, "stats")
+  expect_identical(suppressMessages(element(x)), c(3, 8, 2, -5))
+  expect_identical(x[], values)
   expect_identical(got, c(-7, 8, 2, -5))
   m <- copy(matrix(0, 2, 2))
   foreign <- in_namespace(function(x) { x[1, ] <- 1; x[[2, 2]] <- 5; x }, "utils")
@@ -106,6 +109,8 @@ test_that("a package is made aware by an option, and set_shared() always writes"
   set_shared(m, 1, value = 3)
   set_shared(m, 2, 2, value = 4)
   expect_identical(m[], matrix(c(3, 0, 0, 4), 2))
+  set_shared(m, j = 1, i = 2, value = 6) # as R has it, names of subscripts say nothing
+  expect_identical(m[], `[<-`(matrix(c(3, 0, 0, 4), 2), j = 1, i = 2, value = 6))
   set_shared(m, value = 1)
   expect_identical(m[], matrix(1, 2, 2))
   expect_error(set_shared(1:3, 1, value = 2), class = "sharedmem_argument_error")

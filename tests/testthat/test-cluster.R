@@ -65,6 +65,8 @@ test_that("an error of a node is parallel's error, an unserializable result too,
   cl <- make_shared_cluster(2)
   on.exit(parallel::stopCluster(cl))
   expect_error(parallel::clusterApply(cl, 1:2, function(i) stop("bad")), "bad")
+  deep <- function(n) { x <- NULL; for (i in seq_len(n)) x <- list(x); x }
+  expect_error(parallel::clusterApply(cl, 1:2, function(i) if (i == 2) deep(1e6)), "the result cannot be sent")
   expect_identical(parallel::clusterCall(cl, function() 1), list(1, 1))
 })
 
@@ -118,6 +120,14 @@ test_that("what nodes print comes to the session, and a cluster is of use to its
   for (class in r) expect_true("sharedmem_cluster_error" %in% class)
   expect_error(make_shared_cluster(0), class = "sharedmem_argument_error")
   expect_error(make_shared_cluster(2, output = "loud"), class = "sharedmem_argument_error")
+})
+
+test_that("nodes in a cluster of another class, as one with nodes of other packages is, are stopped one by one", {
+  cl <- make_shared_cluster(2)
+  pids <- unlist(parallel::clusterEvalQ(cl, Sys.getpid()))
+  parallel::stopCluster(structure(unclass(cl), class = "cluster"))
+  expect_true(wait_until(!any(pids %in% live_pids())))
+  expect_error(parallel::clusterCall(cl, Sys.getpid), class = "sharedmem_cluster_error")
 })
 
 test_that("makeCluster() knows the type where R lets packages add one", {

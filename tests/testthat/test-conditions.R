@@ -62,6 +62,7 @@ test_that("every signal of this system has its name, real-time ones too", {
   expect_match(d(24L), "SIGXCPU")
   expect_match(d(64L), "\\(SIGRTMIN\\+30\\)$")
   expect_false(any(grepl("no name", vapply(c(1:31, 34:64), d, ""))))
+  expect_match(d(32L), "signal 32 \\(no name here\\)$") # which glibc keeps for itself
 })
 
 test_that("last_error() is the last failure raised, with the calls in the worker", {

@@ -27,14 +27,16 @@ test_that("forked daemons share data and packages, work for mirai, write shared 
     bad <- mirai::mirai(stop("no"))[]
     pids <- d$pids
     server <- d$server$pid
+    shown <- capture.output(same <- identical(print(d), d)) == sprintf("<2 daemons, forked from process %d, at %s>", server, d$url)
     d$stop()
     gone <- function() !any(file.exists(file.path("/proc", c(pids, server))))
     wait_until(gone())
     mirai::daemons(0)
     answer(list(setequal(vapply(m, `[[`, 1L, 1), pids), all(vapply(m, `[[`, 0, 2) == sum(big)), all(vapply(m, `[[`, NA, 3)), x[],
-                identical(before, after$daemons), after$connections, mirai::is_mirai_error(bad), gone(), is.na(d$server$pid)))
+                identical(before, after$daemons), after$connections, mirai::is_mirai_error(bad), gone(), is.na(d$server$pid),
+                c(shown, same)))
   }, vars = list(wait_until = wait_until), grace = 5)
-  expect_identical(expect_script_ok(r)$value, list(TRUE, TRUE, TRUE, 1:8 + 0, TRUE, 2L, TRUE, TRUE, TRUE))
+  expect_identical(expect_script_ok(r)$value, list(TRUE, TRUE, TRUE, 1:8 + 0, TRUE, 2L, TRUE, TRUE, TRUE, c(TRUE, TRUE)))
 })
 
 test_that("forked daemons serve an address that is given, without a dispatcher too, and daemons(0) ends them", {

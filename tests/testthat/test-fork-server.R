@@ -41,12 +41,13 @@ test_that("S4 classes and methods of the workspace are found", {
 test_that("a worker finds the session's state, and the same random numbers as at home", {
   value <- served({
     options(my.option = list(1, "a"), digits = 5)
+    suppressWarnings(options(OutDec = ", ")) # R takes it, with a warning
     Sys.setenv(MY_VARIABLE = "here")
     Sys.unsetenv("HOME")
     setwd(tempdir())
     .libPaths(c(tempdir(), .libPaths()))
     RNGkind("Mersenne-Twister", "Box-Muller", "Rounding")
-    state <- function(i) list(getOption("my.option"), getOption("digits"), Sys.getenv(c("MY_VARIABLE", "HOME"), NA), getwd(), .libPaths(),
+    state <- function(i) list(getOption("my.option"), getOption("digits"), format(1.5), Sys.getenv(c("MY_VARIABLE", "HOME"), NA), getwd(), .libPaths(),
                               RNGkind()[2:3], tempdir(), dirname(tempfile()), Sys.getlocale("LC_COLLATE"), Sys.umask(NA))
     Sys.umask("027")
     pool <- MapReduce(ServerBackend, np = 2)
@@ -119,6 +120,19 @@ test_that("what cannot go is refused by its name, where it is touched", {
   })
   refused <- function(name) list("sharedmem_refused_error", name)
   expect_identical(value, list(refused("con"), refused("pointer"), refused("device"), "fine", "fine", refused("link")))
+})
+
+test_that("active bindings and promises of the workspace are asked where they are, and an error there is told by the name", {
+  value <- served({
+    at <- Sys.getpid()
+    makeActiveBinding("where", function() Sys.getpid(), globalenv())
+    makeActiveBinding("broken", function() stop("not now"), globalenv())
+    delayedAssign("later", Sys.getpid())
+    r <- MapReduce(ServerBackend, np = 2, on_error = "collect")$map(function(i) switch(i, where, later, broken), 1:3)
+    e <- r[[3]]$reason
+    answer(list(r[[1]] == at, r[[2]] == at, class(e)[1], e$name, grepl("not now", conditionMessage(e))))
+  })
+  expect_identical(value, list(TRUE, TRUE, "sharedmem_refused_error", "broken", TRUE))
 })
 
 test_that("failures, deaths, retries, time limits are a map's", {
@@ -369,9 +383,11 @@ test_that("packages and data of fork_server() are there, and bad arguments are n
     shown <- sub("[0-9]+", "N", capture.output(print(server)))
     e <- tryCatch(fork_server("no.such.package"), error = function(e) e)
     arg_of <- function(expr) tryCatch(expr, error = function(e) e$arg)
-    answer(list(r[[1]], class(e)[1], arg_of(fork_server(3)), arg_of(fork_server(data = list(1))), shown))
+    answer(list(r[[1]], class(e)[1], arg_of(fork_server(3)), arg_of(fork_server(data = list(1))), shown,
+                MapReduce(ProcessBackend, np = 1)$map(function(i) tryCatch(fork_server(), error = function(e) class(e)[1]), 1)[[1]]))
   })
-  expect_identical(value, list(list(1L, TRUE), "sharedmem_server_error", "packages", "data", "<fork server: process N>"))
+  expect_identical(value, list(list(1L, TRUE), "sharedmem_server_error", "packages", "data", "<fork server: process N>",
+                               "sharedmem_misuse_error"))
 })
 
 test_that("background calls, mcparallel() and mclapply() go through the server where the session cannot be forked", {
@@ -404,11 +420,13 @@ test_that("background calls, mcparallel() and mclapply() go through the server w
 test_that("a background process does not wait for the session where its function mentions what it needs", {
   value <- served({
     k <- runif(3e5)
-    inner <- function(i) k[i]
+    inner <- local({ by <- 2; function(i) by * k[i] })
+    asked <- local({ makeActiveBinding("here", function() Sys.getpid(), environment()); function() here })
     flag <- full(1, 0)
-    b <- background(function() { flag[1] <- inner(1) + 1; TRUE })
+    b <- background(function() { flag[1] <- inner(1) + 1; asked() })
     wait_until(flag[1] != 0, 20)
-    answer(c(flag[1] == k[1] + 1, b$wait()))
+    at <- b$wait()
+    answer(c(flag[1] == 2 * k[1] + 1, at != Sys.getpid()))
   }, vars = list(wait_until = wait_until), gui = "RStudio")
   expect_identical(value, c(TRUE, TRUE))
 })

@@ -133,6 +133,7 @@ test_that("a formula takes shared arrays, and matrix products do in every versio
   expect_identical(m %*% m, m[] %*% m[])
   expect_identical(1:2 %*% m, 1:2 %*% m[])
   expect_identical(crossprod(m), crossprod(m[]))
+  expect_identical(crossprod(m, 1:2), crossprod(m[], 1:2))
   expect_identical(tcrossprod(m, m[]), tcrossprod(m[]))
 })
 

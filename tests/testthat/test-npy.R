@@ -127,6 +127,14 @@ test_that("NA stays NA for R where NumPy can hold something for it, and is an er
   }
 })
 
+test_that("bytes of a file that would be NA in a shared array, and stand for something else there, are refused", {
+  file_error(read_npy(npy_file(dict("'|b1'"), as.raw(c(1, 0, 0x80)))))
+  expect_identical(read_npy(npy_file(dict("'|b1'"), as.raw(c(1, 0, 1))))[], c(TRUE, FALSE, TRUE))
+  e <- file_error(read_npy(npy_file(dict("'|S2'"), as.raw(c(0x61, 0x62, 0xff, 0x62, 0x63, 0)))))
+  expect_match(conditionMessage(e), "element 2", fixed = TRUE)
+  expect_identical(read_npy(npy_file(dict("'|S2'"), as.raw(c(0x61, 0x62, 0x62, 0xff, 0x63, 0))))[c(1, 3)], c("ab", "c"))
+})
+
 test_that("factors and dates, which are numbers only inside, are refused", {
   for (x in list(factor("a"), Sys.Date(), Sys.time(), list(1), sum, NULL)) {
     expect_identical(expect_error(write_npy(x, tempfile()), class = "sharedmem_argument_error")$arg, "x")

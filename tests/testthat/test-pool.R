@@ -40,6 +40,14 @@ test_that("an argument reaches func as the expression it was given as", {
   expect_identical(MapReduce(np = 0)$map(shown, 1, y = a + 2), lapply(1, shown, y = a + 2))
 })
 
+test_that("a time limit that is no positive number of seconds is refused by its name", {
+  for (timeout in list(0, -1, NA_real_, "1", c(1, 2), NULL)) {
+    e <- error_of(MapReduce(np = 0, timeout = timeout))
+    expect_s3_class(e, "sharedmem_argument_error")
+    expect_identical(e$arg, "timeout")
+  }
+})
+
 test_that("a pool option given to map() is refused with the place where it belongs, unless func takes it", {
   pool <- MapReduce(np = 0)
   for (name in c("retries", "on_error", "timeout", "seed", "output", "threads", "progress", "trace", "np", "backend")) {

@@ -67,6 +67,13 @@ test_that("a log has one line each tenth of the way, and none sooner than five s
   expect_lte(length(s$text), 2L)
 })
 
+test_that("a log goes to stderr unless it is told otherwise", {
+  log <- sharedmem:::progress_log(10, "map", every = 0)
+  out <- capture.output(said <- capture.output(log$tick(5), type = "message"))
+  expect_identical(out, character())
+  expect_match(said, "^map: 50%, 5 of 10 items, ")
+})
+
 test_that("times read well", {
   expect_identical(vapply(c(0, 9.94, 59.2, 61, 3601, Inf), sharedmem:::format_clock, ""),
                    c("0.0 s", "9.9 s", "1:00", "1:01", "1:00:01", "?"))

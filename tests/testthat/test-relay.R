@@ -11,6 +11,29 @@ test_that("a warning that is an error in its rank is one, and one that becomes a
   expect_match(conditionMessage(e), "the real error")
 })
 
+test_that("steps of progress that a member signals, and other immediate conditions, come to the session's handlers at once", {
+  immediate <- function(kind, text) structure(class = c(kind, "immediateCondition", "condition"), list(message = text, call = NULL))
+  signal <- function(i) {
+    message(immediate("message", paste("m", i)))
+    warning(immediate("warning", paste("w", i)))
+    withRestarts({ signalCondition(immediate("progression", paste("p", i))); "passed" }, muffleProgression = function() "muffled")
+  }
+  told <- character()
+  tell <- function(restart) function(cond) {
+    told <<- c(told, conditionMessage(cond))
+    invokeRestart(restart)
+  }
+  listen <- function(expr) withCallingHandlers(expr, message = tell("muffleMessage"), warning = tell("muffleWarning"),
+                                               progression = tell("muffleProgression"))
+  expect_identical(listen(MapReduce(np = 2)$map(signal, 1:3)), rep(list("muffled"), 3))
+  expect_setequal(told, paste(rep(c("m", "w", "p"), 3), rep(1:3, each = 3)))
+  told <- character()
+  p <- Parallel(Reduction(c, said = NULL), num_threads = 2)
+  listen(with(p, p$var$said <- signal(p$rank)))
+  expect_identical(p$var$said, c("muffled", "muffled"))
+  expect_setequal(told, paste(rep(c("m", "w", "p"), 2), rep(0:1, each = 3)))
+})
+
 test_that("a map's failure is told, whatever becomes of the conditions that wait behind it", {
   old <- options(warn = 2)
   on.exit(options(old))

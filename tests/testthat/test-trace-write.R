@@ -20,6 +20,10 @@ test_that("a trace is written as complete events, one thread a worker, in micros
   names <- json$traceEvents[kind == "M" & vapply(json$traceEvents, function(v) v$name == "thread_name", NA)]
   expect_identical(vapply(names, function(v) v$args$name, ""), paste("worker", 0:3))
   expect_identical(json$otherData$workers, 4L)
+  trace$hosts <- c("a", "a", "b", "b \"2\"")
+  write_trace(trace, file)
+  names <- Filter(function(v) v$name == "thread_name", read_json(file)$traceEvents)
+  expect_identical(vapply(names, function(v) v$args$name, ""), paste("worker", 0:3, "on", trace$hosts))
 })
 
 test_that("names of items are escaped, whatever is in them", {
