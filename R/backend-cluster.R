@@ -231,8 +231,7 @@ cluster_drive <- function(cl) {
     serve_parked(cl)
     nanonext::until_(cl$cv, 100)
   }
-  below <- cl$job$n
-  if (cl$held > 0 || any(cl$suppressed > 0)) cl$run$events(list(type = "end", value = cl$suppressed), below)
+  cl$run$events(list(type = "end", value = cl$suppressed), cl$job$n)
   list(state = if (cl$stopped) "stopped" else "done", failure = NULL)
 }
 

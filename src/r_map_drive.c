@@ -71,7 +71,6 @@ static void finish(r_drive *d) {
   for (int i = 0; i < m->np; i++)
     for (int k = 0; k < 2; k++) suppressed[k] += atomic_load(&sm_queue_slot(m->queue, i)->suppressed[k]);
   m->first_undelivered = m->nitems;
-  if (d->held == 0 && suppressed[0] == 0 && suppressed[1] == 0) return;
   SEXP counts = PROTECT(Rf_allocVector(REALSXP, 2));
   for (int k = 0; k < 2; k++) REAL(counts)[k] = (double)suppressed[k];
   r_deliver_event(d, "end", counts, -1, -1);

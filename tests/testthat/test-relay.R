@@ -34,6 +34,22 @@ test_that("steps of progress that a member signals, and other immediate conditio
   expect_setequal(told, paste(rep(c("m", "w", "p"), 2), rep(0:1, each = 3)))
 })
 
+test_that("warnings and messages past the limit are counted, also where no worker has held one back", {
+  begun <- full(1, 0)
+  told <- character()
+  out <- withCallingHandlers(MapReduce(np = 2)$map(function(i) {
+    atomic_add(begun, 1, 1)
+    wait_until(begun[1] >= 2, 20) # each worker has one item
+    for (k in 1:40) warning("w")
+    for (k in 1:510) message("m")
+    i
+  }, 1:2), warning = function(w) { told <<- c(told, conditionMessage(w)); invokeRestart("muffleWarning") },
+  message = function(m) { told <<- c(told, conditionMessage(m)); invokeRestart("muffleMessage") })
+  expect_identical(out, list(1L, 2L))
+  expect_identical(c(table(told)), c("and 20 more messages from workers\n" = 1L, "and 30 more warnings from workers" = 1L,
+                                     "m\n" = 1000L, w = 50L))
+})
+
 test_that("a map's failure is told, whatever becomes of the conditions that wait behind it", {
   old <- options(warn = 2)
   on.exit(options(old))
