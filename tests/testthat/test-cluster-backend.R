@@ -10,6 +10,10 @@ test_that("where mirai is not installed, a map over a cluster says so", {
 skip_if(!nzchar(system.file(package = "mirai")), "mirai is missing") # not loaded here: it keeps descriptors open
 skip_under_sanitizer()
 
+# In a worker of a daemon: the process id of that.
+daemon_pid <- function() as.integer(strsplit(sub("^.*[)] ", "", readLines("/proc/self/stat", warn = FALSE)), " ")[[1L]][2L])
+environment(daemon_pid) <- globalenv()
+
 # Runs `code` where two daemons are set and `pool(...)` makes a pool over them.
 on_daemons <- function(code, timeout = 120, n = 2L, vars = list(), env = character()) {
   source <- script_source(substitute(code), parent.frame())
@@ -147,6 +151,23 @@ test_that("warnings, messages and output of items reach the session, warnings in
   expect_identical(r$value[[3L]], "WorkerException")
 })
 
+test_that("warnings and messages past the limit are counted over all chunks and daemons", {
+  r <- on_daemons({
+    seen <- list(warning = character(), message = character())
+    keep <- function(kind, restart) function(cond) {
+      seen[[kind]] <<- c(seen[[kind]], conditionMessage(cond))
+      invokeRestart(restart)
+    }
+    out <- withCallingHandlers(pool(np = 1)$map(function(i) { warning("w"); for (k in 1:10) message("m"); i }, 1:200),
+                               warning = keep("warning", "muffleWarning"), message = keep("message", "muffleMessage"))
+    answer(list(identical(unlist(out), 1:200), seen))
+  })
+  expect_script_ok(r)
+  expect_true(r$value[[1L]])
+  expect_identical(r$value[[2L]], list(warning = c(rep("w", 50), "and 150 more warnings from workers"),
+                                       message = c(rep("m\n", 1000), "and 1000 more messages from workers\n")))
+})
+
 test_that("StopProcessGroup ends the map early and quietly", {
   r <- on_daemons({
     out <- pool()$map(function(i) { if (i == 2) stop(StopProcessGroup()); Sys.sleep(0.002); i }, 1:5000)
@@ -185,6 +206,69 @@ test_that("a daemon that is killed loses nothing with retries, finished items ru
   expect_lte(r$value[[2L]], 15) # of 200: what ran, or whose result was under way
   expect_match(r$value[[3L]], "the daemon on .* was lost")
   expect_true(r$value[[4L]])
+})
+
+test_that("a daemon that is silent for long is given up, one that dies before it has joined is replaced, and without any the map ends", {
+  skip_if_not(file.exists("/proc/self/stat"))
+  r <- on_daemons({
+    p <- function() MapReduce(backend = ClusterBackend(lost_after = 3), np = 1, retries = 1)
+    victim <- mirai::mirai(Sys.getpid())[]
+    began <- proc.time()[[3]]
+    silent <- unlist(p()$map(function(i) {
+      if (daemon_pid() == victim) tools::pskill(victim, tools::SIGSTOP)
+      Sys.sleep(0.01)
+      i
+    }, 1:60))
+    took <- proc.time()[[3]] - began
+    tools::pskill(victim, tools::SIGCONT)
+    wait_until(mirai::info()[["executing"]] == 0)
+    victim <- mirai::mirai(Sys.getpid())[]
+    tools::pskill(victim, tools::SIGSTOP)
+    early <- unlist(p()$map(function(i) { if (i == 3) tools::pskill(victim, 9); Sys.sleep(0.02); i }, 1:60))
+    e <- tryCatch(p()$map(function(i) tools::pskill(daemon_pid(), 9), 1:4), WorkerException = identity)
+    mirai::daemons(2)
+    before <- mirai::status()[c("connections", "daemons")]
+    answer(list(silent, took >= 3, early, class(e)[1L], conditionMessage(e)))
+  }, vars = list(daemon_pid = daemon_pid, wait_until = wait_until))
+  expect_script_ok(r)
+  expect_identical(r$value[1:4], list(1:60, TRUE, 1:60, "WorkerException"))
+  expect_match(r$value[[5L]], "was lost: its process or its connection is gone", fixed = TRUE)
+})
+
+test_that("what cannot be sent to a daemon, and an agent that fails, end the map by name", {
+  r <- on_daemons({
+    deep <- NULL
+    for (k in 1:1e5) deep <- list(deep)
+    class_of <- function(expr) tryCatch(expr, error = function(e) list(class(e)[1L], conditionMessage(e)))
+    sent <- class_of(pool()$map(function(i) length(deep), 1:4))
+    mirai::everywhere(utils::assignInNamespace("agent_load", function(...) stop("no room"), "sharedmem"))[]
+    failed <- class_of(pool()$map(function(i) i, 1:4))
+    answer(list(sent, failed))
+  })
+  expect_script_ok(r)
+  expect_identical(unlist(lapply(r$value, `[[`, 1L)), rep("sharedmem_cluster_error", 2))
+  expect_match(r$value[[1L]][[2L]], "func cannot be sent")
+  expect_match(r$value[[2L]][[2L]], "cannot run this map: no room")
+})
+
+test_that("to a daemon on another machine go values: arrays of the session, critical and ordered sections are refused by name", {
+  r <- on_daemons({
+    mirai::everywhere(utils::assignInNamespace("machine_id", function() "another machine", "sharedmem"))[]
+    x <- full(3, 1)
+    caught <- function(expr) tryCatch(expr, error = identity)
+    made <- pool()$map(function(i) { y <- empty(3); y[] <- i; y }, 1:4)
+    large <- pool()$map(function(i) rep(i, 3e5), 1:2)
+    q <- pool(np = 1)
+    e <- list(caught(pool()$map(function(i) x[i], 1:3)), caught(pool()$map(function(v) v[1], list(x, x))),
+              caught(q$map(function(i) q$critical(i), 1:2))$reason, caught(q$map(function(i) q$ordered(i), 1:2))$reason)
+    answer(list(lapply(made, function(y) y[]), identical(large, lapply(1:2, rep, 3e5)), vapply(e, function(e) class(e)[1L], ""),
+                vapply(e, conditionMessage, "")))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value[[1L]], lapply(1:4, function(i) rep(as.numeric(i), 3)))
+  expect_true(r$value[[2L]])
+  expect_identical(r$value[[3L]], rep(c("sharedmem_cluster_error", "sharedmem_lock_error"), each = 2))
+  for (k in 1:4) expect_match(r$value[[4L]][k], c("`x`", "items 1 to", "critical()", "ordered()")[k], fixed = TRUE)
 })
 
 test_that("100 000 tiny items are right", {
@@ -301,16 +385,18 @@ test_that("without daemons, with bad arguments and inside a worker, a map says s
     e <- tryCatch(MapReduce(backend = ClusterBackend())$map(identity, 1:2), sharedmem_cluster_error = function(e) conditionMessage(e))
     bad <- lapply(list(list(compute = 1), list(url = ""), list(export = NA_character_), list(lost_after = 1)), function(a)
       tryCatch(do.call(ClusterBackend, a), sharedmem_argument_error = function(e) e$arg))
+    shown <- vapply(list(ClusterBackend(), ClusterBackend(compute = "gpu")), format, "")
     none <- unlist(MapReduce(backend = ClusterBackend(), np = 0)$map(function(i) i, 1:3))
     nested <- unlist(MapReduce(np = 2)$map(function(i) sum(unlist(MapReduce(backend = ClusterBackend)$map(function(j) j, 1:i))), 1:3))
     mirai::daemons(sync = TRUE)
     sync <- unlist(MapReduce(backend = ClusterBackend())$map(function(i) i, 1:3))
     mirai::daemons(0)
-    answer(list(e, unlist(bad), none, nested, sync))
+    answer(list(e, unlist(bad), none, nested, sync, shown))
   })
   expect_script_ok(r)
   expect_match(r$value[[1L]], "No daemons set")
-  expect_identical(r$value[-1L], list(c("compute", "url", "export", "lost_after"), 1:3, c(1L, 3L, 6L), 1:3))
+  expect_identical(r$value[-1L], list(c("compute", "url", "export", "lost_after"), 1:3, c(1L, 3L, 6L), 1:3,
+                                   c("<ClusterBackend: the daemons of mirai>", "<ClusterBackend: the daemons of mirai, profile \"gpu\">")))
 })
 
 test_that("daemons without a dispatcher, and daemons behind TLS, serve as well", {
