@@ -237,6 +237,21 @@ test_that("the calls end where the user's do: no handler, no frame of ours that 
   expect_identical(last_call(function(i) do.call(function(z) stop("deep"), list(1))), "(function (z) ")
 })
 
+test_that("an error whose calls cannot be written out, since a file behind one is gone, arrives without them", {
+  path <- tempfile()
+  on.exit(unlink(path))
+  writeBin(numeric(1e5), path)
+  v <- shared_view(memmap(path, "f8"))
+  close(file(path, "wb"))
+  f <- function(x) stop("bad", call. = FALSE)
+  for (np in c(0, 2)) {
+    e <- raised(MapReduce(np = np)$map(function(i) do.call("f", list(v)), 1:2))
+    expect_s3_class(e, "WorkerException")
+    expect_identical(conditionMessage(e$reason), "bad")
+    expect_identical(e$traceback, character())
+  }
+})
+
 test_that("a result too deep to send, and a signal, are told with their item", {
   deep <- function(n) { l <- list(); for (k in seq_len(n)) l <- list(l); l }
   for (pool in list(MapReduce(np = 2), MapReduce(np = 2, on_error = "collect"))) {
