@@ -322,11 +322,11 @@ bool sm_keys_missing(const sm_keys *k, int64_t i) {
   }
 }
 
+#define AT(code, T, name) \
+  case code: key = key_##name(((const T *)k->data)[i]); break;
 uint64_t sm_keys_at(const sm_keys *k, int64_t i, int64_t depth) {
   uint64_t key = 0;
   switch (k->type) {
-#define AT(code, T, name) \
-  case code: key = key_##name(((const T *)k->data)[i]); break;
     AT(SM_KEY_F8, double, f8)
     AT(SM_KEY_F4, float, f4)
     AT(SM_KEY_I1, int8_t, i1)

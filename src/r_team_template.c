@@ -95,9 +95,8 @@ static r_member *template_of(const r_team *t) { return &t->member[t->n]; }
 
 int r_template_spawn(r_team *t, SEXP main, SEXP jumped) {
   int rc = r_team_spawn(t, t->n);
-  if (rc != 1) return rc;
-  r_template_serve(t, template_of(t)->chan.sock, main, jumped);
-  return 0;
+  if (rc == 1) r_template_serve(t, template_of(t)->chan.sock, main, jumped); /* does not return */
+  return rc;
 }
 
 void r_template_serve(r_team *team, int sock, SEXP main, SEXP jumped) {

@@ -215,8 +215,33 @@ static void test_fill(void) {
   check(ok, "items of any width fill, and no byte more");
 }
 
+/* Items at scattered places, some of them nowhere, beside a plain loop; what lies between stays. */
+static void test_scatter(void) {
+  int ok = 1, fill = 1;
+  for (size_t size = 1; size <= 20; size++) {
+    uint8_t items[50 * 20], to[90 * 20], want[90 * 20];
+    int64_t pos[50];
+    for (size_t k = 0; k < sizeof items; k++) items[k] = (uint8_t)below(256);
+    for (int once = 0; once < 2; once++) {
+      memset(to, 0xAB, sizeof to);
+      memset(want, 0xAB, sizeof want);
+      for (int k = 0; k < 50; k++) {
+        pos[k] = below(9) == 0 ? SM_POS_NA : below(90);
+        for (size_t b = 0; pos[k] >= 0 && b < size; b++) want[(size_t)pos[k] * size + b] = items[(once ? 0 : (size_t)k) * size + b];
+      }
+      if (once) sm_scatter_fill(to, size, pos, 50, items);
+      else sm_scatter(to, size, pos, 50, items);
+      if (once) fill &= memcmp(to, want, sizeof to) == 0;
+      else ok &= memcmp(to, want, sizeof to) == 0;
+    }
+  }
+  check(ok, "items of any width go to their places");
+  check(fill, "and so does one to many places");
+}
+
 int main(void) {
   test_random_plans();
+  test_scatter();
   test_faults();
   test_wrapping_steps();
   test_write();

@@ -195,8 +195,32 @@ static void other_posts(void) {
   close(s[1]);
 }
 
+static void full_posts(void) {
+  int s[2], fds[SM_POST_FDS] = {0, 0}, taken[SM_POST_FDS], got, asked = 0, rc = 0, n = 0;
+  if (sm_socket_post_pair(s) < 0) exit(2);
+  int before = count_fds();
+  _Atomic uint32_t flag;
+  atomic_init(&flag, 1);
+  sm_watch w = {&flag, NULL, NULL};
+  while (n < 100000 && (rc = sm_socket_post(s[1], &n, sizeof n, fds, &w)) == 0) n++;
+  check(n > 0 && rc == SM_EFAILED, "who has a datagram to post and no room leaves when the group has failed");
+  w = (sm_watch){NULL, ask, &asked};
+  check(sm_socket_post(s[1], &n, sizeof n, fds, &w) == SM_EINTR && asked == 2, "and when its interrupt check says so");
+  int at = 0;
+  while (sm_socket_take_post(s[0], &got, sizeof got, taken) == 1 && got == at) {
+    for (int i = 0; i < SM_POST_FDS; i++) close(taken[i]);
+    at++;
+  }
+  check(at == n, "those that fitted arrive in order");
+  check(count_fds() == before, "and none of their descriptors stays open");
+  close(s[0]);
+  check(sm_socket_post(s[1], &n, sizeof n, fds, NULL) == SM_EGONE, "nobody is left to post to");
+  close(s[1]);
+}
+
 int main(void) {
   other_bytes();
+  full_posts();
   other_posts();
   wake_ups();
   descriptors();

@@ -45,6 +45,33 @@ static int round_trip(size_t n, size_t distinct, size_t *entries) {
   return good;
 }
 
+/* Strings that need many times the bytes that were put aside for them. */
+static void test_long(void) {
+  static char line[3][30000];
+  const size_t n[3] = {5000, 29999, 12000};
+  sm_strings_out s;
+  sm_strings_begin(&s, 3);
+  int good = 1;
+  for (int i = 0; i < 3; i++) {
+    memset(line[i], 'a' + i, n[i]);
+    good &= sm_strings_append(&s, line[i], line[i], n[i], 0) == 0;
+  }
+  sm_strings_finish(&s);
+  uint64_t nbytes[3];
+  uint8_t *p = joined(&s, nbytes);
+  sm_strings_free(&s);
+  sm_strings t;
+  good &= sm_strings_look(p, nbytes, 3, &t) == 0 && nbytes[2] == n[0] + n[1] + n[2];
+  for (size_t i = 0; good && i < 3; i++) {
+    const char *q;
+    size_t len;
+    sm_strings_get(&t, sm_strings_entry(&t, i), &q, &len);
+    good &= len == n[i] && memcmp(q, line[i], len) == 0;
+  }
+  check(good, "long strings are whole");
+  free(p);
+}
+
 static void test_damage(void) {
   sm_strings_out s;
   sm_strings_begin(&s, 4);
@@ -91,6 +118,7 @@ int main(void) {
   check(round_trip(200000, 40000, &entries) && entries < 200000, "more distinct ones than the cache has places");
   sm_strings_out s;
   check(sm_strings_begin(&s, (size_t)UINT32_MAX) == SM_ERANGE, "too many elements are refused");
+  test_long();
   test_damage();
   return report();
 }

@@ -19,8 +19,8 @@ static void searches(void) {
   int32_t *out = malloc((size_t)m * 4);
   for (int64_t e = 0; e < n; e++) data[e] = floor((double)e / 3);
   data[n - 1] = NAN;
-  for (int round = 0; round < 2; round++) {
-    for (int64_t e = 0; e < m; e++) needle[e] = round ? (double)e / 10 : draw_unit() * 2000 - 100;
+  for (int round = 0; round < 3; round++) { /* in any order, in order, in order again and again */
+    for (int64_t e = 0; e < m; e++) needle[e] = round == 0 ? draw_unit() * 2000 - 100 : round == 1 ? (double)e / 10 : (double)(e % 256) * 7;
     for (int64_t e = 0; e < m; e += 777) needle[e] = NAN;
     for (int right = 0; right < 2; right++)
       for (int np = 1; np <= 2; np++) {
@@ -40,6 +40,37 @@ static void searches(void) {
       }
   }
   free(data), free(needle), free(out);
+}
+
+/* 64-bit integers of which the last are missing, among themselves and for doubles, next to which they are past 2^53. */
+static void whole_numbers(void) {
+  enum { N = 300, M = 900 };
+  int64_t data[N], whole[M];
+  double real[M], out[M];
+  for (int64_t e = 0; e < N; e++) data[e] = e < 290 ? (e / 2 - 70) * 3 + (e < 280 ? 0 : ((int64_t)1 << 53)) : INT64_MIN;
+  for (int64_t e = 0; e < M; e++) {
+    whole[e] = e % 50 == 0 ? INT64_MIN : e % 7 == 0 ? ((int64_t)1 << 53) + 200 + e % 40 : (int64_t)(draw() % 500) - 240;
+    real[e] = e % 50 == 0 ? (double)NAN : (double)whole[e] + (e % 3 == 0 ? 0.5 : 0);
+  }
+  for (int right = 0; right < 2; right++)
+    for (int kind = 0; kind < 2; kind++) {
+      sm_stop stop;
+      sm_stop_init(&stop, NULL, NULL);
+      sm_keys d = {SM_KEY_I8NA, data, N, 0, false}, q = {kind ? SM_KEY_F8 : SM_KEY_I8NA, kind ? (void *)real : (void *)whole, M, 0, false};
+      int ok = sm_search(&d, &q, right, (sm_places){SM_PLACE_F8, out}, work(1, &stop)) == 0;
+      for (int64_t e = 0; e < M; e++) {
+        int64_t before = 0;
+        bool missing = kind ? isnan(real[e]) : whole[e] == INT64_MIN;
+        for (int64_t i = 0; i < N; i++) {
+          int64_t w = kind && !missing ? (int64_t)floor(real[e]) : whole[e];
+          double rest = kind && !missing ? real[e] - floor(real[e]) : 0;
+          bool gone = data[i] == INT64_MIN, less = data[i] < w || (data[i] == w && rest > 0), same = data[i] == w && rest == 0;
+          before += missing ? !gone || right : !gone && (less || (same && right));
+        }
+        ok &= out[e] == (double)(before + 1);
+      }
+      check_case(ok, "search of 64-bit integers", M, 2 * right + kind);
+    }
 }
 
 static int count_back(void *ctx, size_t offset, size_t n) {
@@ -85,6 +116,7 @@ static void files(void) {
 
 int main(void) {
   searches();
+  whole_numbers();
   files();
   return report();
 }

@@ -158,6 +158,40 @@ static void integers(void) {
       }
 }
 
+/* One key at a time, as sorts of a few elements ask for them, in the order of the values; which ones are missing. */
+static void keys(void) {
+  static const sm_key_type types[] = {SM_KEY_F8, SM_KEY_F4, SM_KEY_I1, SM_KEY_I2,   SM_KEY_I4, SM_KEY_I8, SM_KEY_U1,
+                                      SM_KEY_U2, SM_KEY_U4, SM_KEY_U8, SM_KEY_I8NA, SM_KEY_B1, SM_KEY_STR};
+  static const size_t width[] = {8, 4, 1, 2, 4, 8, 1, 2, 4, 8, 8, 1, 8};
+  for (int t = 0; t < 13; t++)
+    for (int down = 0; down < 2; down++) {
+      enum { N = 80 };
+      uint8_t x[N * 8];
+      int gone = 1, order = 1;
+      for (size_t i = 0; i < sizeof x; i++) x[i] = (uint8_t)draw();
+      if (types[t] == SM_KEY_B1)
+        for (size_t i = 0; i < sizeof x; i++) x[i] &= 1;
+      uint64_t na = types[t] == SM_KEY_STR ? 0xFF : (uint64_t)1 << (8 * width[t] - 1);
+      double nan8 = (double)NAN;
+      float nan4 = (float)NAN;
+      const void *missing = types[t] == SM_KEY_F8 ? (void *)&nan8 : types[t] == SM_KEY_F4 ? (void *)&nan4 : (void *)&na;
+      memcpy(x + 7 * width[t], missing, width[t]);
+      memcpy(x + 40 * width[t], x + 3 * width[t], width[t]);
+      sm_keys k = {types[t], x, N, width[t], down};
+      for (int64_t i = 0; i < N; i++) {
+        gone &= sm_keys_missing(&k, i) == is_missing(&k, i);
+        for (int64_t j = 0; j < N; j++) {
+          if (is_missing(&k, i) || is_missing(&k, j)) continue;
+          uint64_t a = sm_keys_at(&k, i, 0), b = sm_keys_at(&k, j, 0);
+          int c = order_of(&k, i, j);
+          order &= (a > b) - (a < b) == (c > 0) - (c < 0);
+        }
+      }
+      check_case(gone, "missing ones are told", N, t);
+      check_case(order, "keys one by one have the order of their values", N, t);
+    }
+}
+
 static void texts(void) {
   for (size_t s = 0; s < NSIZES; s++)
     for (int shape = 0; shape < 9; shape++) {
@@ -292,6 +326,7 @@ static void interrupts(void) {
 int main(void) {
   numbers();
   integers();
+  keys();
   texts();
   few_values();
   few_texts();

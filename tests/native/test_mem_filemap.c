@@ -74,6 +74,43 @@ static void test_modes(void) {
   check(stat(in_folder("new"), &st) < 0, "is not left");
 }
 
+/* A link to a file that is not there is followed, and the file is not taken for one that this call has made. */
+static void test_link(void) {
+  sm_filemap_file f;
+  sm_segment *s;
+  struct stat st;
+  check(symlink(in_folder("behind"), in_folder("link")) == 0, "a link to nothing");
+  check(sm_filemap_open(in_folder("link"), SM_FILEMAP_UPDATE, &f) == -ENOENT, "is nothing to change");
+  check(sm_filemap_open(in_folder("link"), SM_FILEMAP_CREATE, &f) == 0 && !f.made && f.size == 0, "but a place for a new file");
+  check(sm_filemap_map(&f, SM_FILEMAP_CREATE, 0, 100, &s) == 0 && s->payload[99] == 0, "which is mapped");
+  sm_segment_unref(s);
+  check(stat(in_folder("behind"), &st) == 0 && st.st_size == 100, "and stands where the link leads");
+}
+
+/* A file that is there is zeroed: in its blocks by the file system, or, where that cannot, by writing (tmpfs). */
+static void test_wipe(const char *where) {
+  char path[96];
+  snprintf(path, sizeof path, "%s/filemap%ldw", where, (long)getpid());
+  char *old = malloc(200001), *now = malloc(300000);
+  memset(old, 'x', 200001);
+  const size_t sizes[] = {150000, 300000, 65536};
+  for (int k = 0; k < 3; k++) {
+    put(path, old, 200001);
+    sm_filemap_file f;
+    sm_segment *s;
+    int ok = sm_filemap_open(path, SM_FILEMAP_CREATE, &f) == 0 && !f.made && sm_filemap_map(&f, SM_FILEMAP_CREATE, 0, sizes[k], &s) == 0;
+    for (size_t i = 0; ok && i < sizes[k]; i++) ok = s->payload[i] == 0;
+    if (ok) sm_segment_unref(s);
+    int fd = open(path, O_RDONLY);
+    ok = ok && read(fd, now, 300000) == (ssize_t)sizes[k];
+    for (size_t i = 0; ok && i < sizes[k]; i++) ok = now[i] == 0;
+    close(fd);
+    check_at(ok, "an old file is zero and as long as was asked", (int64_t)sizes[k]);
+  }
+  unlink(path);
+  free(old), free(now);
+}
+
 typedef struct {
   const uint8_t *from;
   size_t n;
@@ -168,6 +205,9 @@ int main(void) {
   snprintf(folder, sizeof folder, "/tmp/filemapXXXXXX");
   if (!mkdtemp(folder)) return 1;
   test_modes();
+  test_link();
+  test_wipe(folder);
+  if (access("/dev/shm", W_OK) == 0) test_wipe("/dev/shm");
   test_shrink();
   test_limit();
   char command[96];

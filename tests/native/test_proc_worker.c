@@ -58,6 +58,20 @@ static void ends(void) {
   check(p.state == SM_PROC_REAPED, "also when it is stopped");
 
   sm_proc_init(&p);
+  if (sm_proc_spawn(&p, &sock) == 1)
+    for (;;) pause_ms(1000);
+  sm_proc none = p;
+  none.pidfd = -1;
+  sm_proc_kill_pidfd(&none);
+  check(!sm_proc_wait(&p, 20), "without a descriptor of a process none is killed by it");
+  if (p.pidfd >= 0) {
+    sm_proc_kill_pidfd(&p);
+    check(sm_proc_wait(&p, 30000) && WIFSIGNALED(p.status) && WTERMSIG(p.status) == SIGKILL, "with one it is");
+    sm_proc_kill_pidfd(&p); /* nobody: not whoever has its number now */
+  }
+  sm_proc_close(&p);
+
+  sm_proc_init(&p);
   if (sm_proc_spawn(&p, &sock) == 1) _exit(0);
   int status;
   waitpid(p.pid, &status, 0);

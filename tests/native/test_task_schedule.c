@@ -268,11 +268,35 @@ static void test_kill(void) {
   check(other == 20, "and so do those who watch the flag");
 }
 
+static int second_time(void *arg) { return ++*(int *)arg == 2; }
+
+/* A process that waits for another one to set a loop up, which never does. */
+static void test_setup(void) {
+  shared *s = make(2);
+  sm_schedule_slot_shm *slot = (sm_schedule_slot_shm *)((sm_schedule_shm *)s->loops + 1);
+  sm_schedule_plan p = plan_of(0);
+  sm_schedule first, me;
+  sm_schedule_open(&first, (sm_schedule_shm *)s->loops, 0);
+  sm_schedule_open(&me, (sm_schedule_shm *)s->loops, 1);
+  check(sm_schedule_begin(&first, &p, NULL) == 0, "a loop begins");
+  uint32_t ready = atomic_exchange(&slot->state, 1); /* it is being set up */
+  int asked = 0;
+  sm_watch w = {NULL, second_time, &asked};
+  check(sm_schedule_begin(&me, &p, &w) == SM_EINTR && asked == 2, "who waits for a loop to be set up can be interrupted");
+  atomic_store(&s->failed, 1);
+  w = (sm_watch){&s->failed, NULL, NULL};
+  check(sm_schedule_begin(&me, &p, &w) == SM_EFAILED, "and leaves when the group has failed");
+  atomic_store(&slot->state, ready);
+  check(sm_schedule_begin(&me, &p, &w) == 0, "it has part in one that is ready");
+  munmap(s, sizeof *s);
+}
+
 int main(void) {
   setvbuf(stdout, NULL, _IONBF, 0);
   test_threads();
   test_processes();
   test_shares();
+  test_setup();
   test_disagreement();
   test_deserted();
   test_kill();
