@@ -100,7 +100,7 @@ agent_send <- function(link, kind, ...) {
   if (n) link$contexts[[n]] <- NULL
   suspendInterrupts({
     aio <- nanonext::request(ctx, question, send_mode = "serial", recv_mode = "serial", cv = link$cv)
-    link$out[[length(link$out) + 1L]] <- list(ctx = ctx, aio = aio)
+    link$out[[length(link$out) + 1L]] <- list(ctx = ctx, aio = aio, pointer = get0("aio", envir = aio, inherits = FALSE))
   })
   link$asked <- elapsed_now()
 }
@@ -129,7 +129,7 @@ agent_take <- function(link) {
   reply <- NULL
   while (length(link$out) && !nanonext::unresolved(link$out[[1L]]$aio)) {
     reply <- link$out[[1L]]$aio$data
-    link$old[[length(link$old) + 1L]] <- link$out[[1L]]$aio
+    link$old[[length(link$old) + 1L]] <- link$out[[1L]]$pointer # which `aio` lets go of when it is looked at
     link$old_bytes <- link$old_bytes + if (is.list(reply) && !is.null(reply$items)) length(reply$items[[1L]]) else 1000
     link$contexts[[length(link$contexts) + 1L]] <- link$out[[1L]]$ctx
     link$out[[1L]] <- NULL

@@ -309,6 +309,29 @@ test_that("workers of daemons collect their garbage, in one map after the other"
   expect_identical(r$value, rep(TRUE, 6))
 })
 
+test_that("what a daemon's questions leave is collected between its forks, not in a worker, where that would wait for ever", {
+  r <- run_script({
+    far <- nanonext::socket("rep", listen = "inproc://sharedmem-kept")
+    link <- list2env(list(spec = list(id = "1", token = raw(1), lost_after = 10), cv = nanonext::cv(), contexts = list(), out = list(),
+                          old = list(), old_bytes = 0, stop = FALSE, sock = nanonext::socket("req", dial = "inproc://sharedmem-kept")))
+    ns <- asNamespace("sharedmem")
+    ns$agent_send(link, "hello")
+    freed <- FALSE
+    reg.finalizer(get("aio", envir = link$out[[1L]]$aio), function(p) freed <<- TRUE)
+    ctx <- nanonext::context(far)
+    asked <- nanonext::recv(ctx, mode = "serial", block = 10000)
+    nanonext::send(ctx, list(kind = "ack"), mode = "serial", block = 10000)
+    reply <- ns$agent_await(link)
+    gc()
+    kept <- !freed
+    link$old_bytes <- Inf
+    ns$collect_old(link)
+    answer(list(asked$kind, reply$kind, kept, freed))
+  })
+  expect_script_ok(r)
+  expect_identical(r$value, list("hello", "ack", TRUE, TRUE))
+})
+
 test_that("on this machine shared arrays attach, critical excludes, and ordered keeps the order of all items", {
   r <- on_daemons({
     x <- empty(100)
