@@ -89,6 +89,12 @@ test_that("assignments to classed arrays leave what base R leaves, or are refuse
   }
 })
 
+test_that("elements of a handle without its class are refused, one or many, with what to hand over", {
+  x <- copy(c(3, 1, 2))
+  for (ask in list(quote(.subset(x, 2)), quote(.subset(x, 1:2)), quote(.subset2(x, 2)), quote(unclass(x)[2:1]), quote(unclass(x)[-1])))
+    expect_error(eval(ask), class = "sharedmem_elements_error")
+})
+
 test_that("attributes of a class that R sets on a handle are those of its values, and leave other handles alone", {
   t <- as.POSIXct(c(1e9, 0), origin = "1970-01-01", tz = "UTC")
   x <- copy(t)

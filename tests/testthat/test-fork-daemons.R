@@ -39,23 +39,32 @@ test_that("forked daemons share data and packages, work for mirai, write shared 
   expect_identical(expect_script_ok(r)$value, list(TRUE, TRUE, TRUE, 1:8 + 0, TRUE, 2L, TRUE, TRUE, TRUE, c(TRUE, TRUE)))
 })
 
-test_that("forked daemons serve an address that is given, without a dispatcher too, and daemons(0) ends them", {
+test_that("forked daemons serve an address that is given, without a dispatcher too, and daemons(0) or quit() ends them", {
   skip_if_not(nzchar(system.file(package = "mirai")), "mirai is not installed")
   r <- run_script({
     mirai::daemons(url = mirai::local_url(), dispatcher = FALSE)
     d <- fork_daemons(1)
-    one <- mirai::mirai(Sys.getpid())[]
+    first <- mirai::mirai(Sys.getpid())[] == d$pids
     mirai::daemons(0)
     left <- !wait_until(!file.exists(file.path("/proc", d$pids)))
+    d$stop()
+    marker <- tempfile()
+    file.create(marker)
+    mirai::daemons(url = mirai::local_url())
+    d <- fork_daemons(1)
+    mirai::mirai(quit("no"))[]
+    quitted <- wait_until(!d$pids %in% live_pids()) && file.exists(marker)
+    mirai::daemons(0)
     d$stop()
     url <- mirai::local_url()
     mirai::daemons(url = url)
     e <- fork_daemons(1, url = url)
     two <- mirai::mirai(Sys.getpid())[]
     mirai::daemons(0)
-    answer(c(one == d$pids, left, two == e$pids, e$url == url))
-  }, vars = list(wait_until = wait_until), grace = 5)
-  expect_identical(expect_script_ok(r)$value, c(TRUE, FALSE, TRUE, TRUE))
+    answer(c(first, left, two == e$pids, e$url == url, quitted))
+  }, vars = list(wait_until = wait_until, live_pids = live_pids, live_processes = live_processes, process_table = process_table),
+  grace = 5)
+  expect_identical(expect_script_ok(r)$value, c(TRUE, FALSE, TRUE, TRUE, TRUE))
 })
 
 test_that("a package that loads nanonext is not loaded before the fork, and one that is asked for is refused by name", {

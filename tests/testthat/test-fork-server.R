@@ -63,7 +63,11 @@ test_that("shared arrays are written in place, results are arrays of a worker's 
     x <- empty(4)
     big <- empty(2e5)
     n <- full(1, 0)
+    named <- copy(c(a = 1.5, b = 2))
+    grid <- copy(matrix(1:4, 2, dimnames = list(c("r", "s"), NULL)))
+    day <- copy(as.Date("2026-11-28") + 0:1)
     pool <- MapReduce(ServerBackend, np = 2)
+    about <- pool$map(function(i) switch(i, named["b"], grid["s", ], format(day[2])), 1:3)
     lock <- Lock()
     p <- full(1, 0)
     made <- pool$map(function(i) {
@@ -79,9 +83,10 @@ test_that("shared arrays are written in place, results are arrays of a worker's 
     m <- full(1, 0)
     order <- empty(6)
     invisible(pool$map(function(i) { Sys.sleep((6 - i) / 500); pool$ordered({ m[1] <- m[1] + 1; order[m[1]] <- i }) }, 1:6))
-    answer(list(x[], big[1e5 + 1:4], n[1], p[1], lapply(made, function(y) y[]), order[]))
+    answer(list(x[], big[1e5 + 1:4], n[1], p[1], lapply(made, function(y) y[]), order[], about))
   })
-  expect_identical(value, list(c(1, 2, 3, 4), c(1, 2, 3, 4), 200, 200, lapply(1:4, function(i) c(i, i) + 0), 1:6 + 0))
+  expect_identical(value, list(c(1, 2, 3, 4), c(1, 2, 3, 4), 200, 200, lapply(1:4, function(i) c(i, i) + 0), 1:6 + 0,
+                               list(c(b = 2), c(2L, 4L), "2026-11-29")))
 })
 
 test_that("an object that is not touched is not sent, and one that is large is sent once, through shared memory", {

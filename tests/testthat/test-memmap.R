@@ -246,6 +246,26 @@ test_that("operators go over a large file by stretches, with R's values and attr
   expect_error(x + "a", "non-numeric")
 })
 
+test_that("an ordinary operand beside a large file is read by stretches too, and a view of a file serves as subscripts", {
+  path <- tempfile()
+  on.exit(unlink(path))
+  n <- 2e5
+  writeBin(seq_len(n) %% 1000 / 8, path)
+  m <- memmap(path, "f8")
+  v <- m[]
+  for (y in list(seq_len(n), rep_len(c(5L, NA, -3L), n), rep_len(c(TRUE, FALSE, NA), n), rep_len(c(0.5, NaN), n))) {
+    expect_identical(m + y, v + y)
+    expect_identical(y - m, y - v)
+    expect_identical(m < y, v < y)
+  }
+  writeBin(c(3L, NA, 1L), path)
+  at <- shared_view(memmap(path, "i4"))
+  x <- copy(c(10, 20, 30))
+  expect_identical(x[at], c(30, NA, 10))
+  x[at[c(1, 3)]] <- 0
+  expect_identical(x[], c(0, 20, 0))
+})
+
 test_that("the result of an operator on a large file has dim, dimnames and names as R gives them", {
   n <- 140000L
   path <- new_file(as.double(seq_len(n)))

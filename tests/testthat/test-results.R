@@ -136,6 +136,15 @@ test_that("strings that are made when asked for behave as strings do", {
   x <- get()
   names(x) <- x
   expect_identical(x, setNames(s, s))
+  shown <- function(v) capture.output(invisible(.Internal(inspect(v))))[1L]
+  made <- get()
+  expect_match(shown(made), "strings of a worker (made when asked for)", fixed = TRUE)
+  made[2L] <- "second" # all are made
+  expect_match(shown(made), "strings of a worker (made)", fixed = TRUE)
+  also <- made
+  also[1:2] <- "other"
+  expect_identical(made, replace(s, 2L, "second"))
+  expect_identical(also, replace(s, 1:2, "other"))
   partly <- get()
   expect_identical(partly[100L], "k100")
   gc()

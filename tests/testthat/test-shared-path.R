@@ -46,6 +46,30 @@ test_that("the list says the dtype in NumPy's words, the shape, and whether it m
   expect_true(w$writable)
 })
 
+test_that("a child has a path of its own to memory that the process that made it has let go of", {
+  r <- in_session(quote({
+    x <- full(1e5, 1)
+    flag <- full(1, 0)
+    session <- Sys.getpid()
+    wait <- function() while (flag[1] == 0) Sys.sleep(0.01)
+    b <- background(function() {
+      first <- shared_path(x)
+      flag[1] <- -1
+      while (flag[1] != 1) Sys.sleep(0.01)
+      w <- shared_path(x)
+      y <- memmap(w$path, w$dtype, w$shape, "r+", w$offset)
+      y[7] <- -1
+      c(grepl(sprintf("^/proc/%d/", session), first$path), grepl(sprintf("^/proc/%d/", Sys.getpid()), w$path), identical(x[6:8], c(1, -1, 1)))
+    })
+    wait()
+    rm(x)
+    gc()
+    flag[1] <- 1
+    answer(b$wait())
+  }))
+  expect_identical(r, c(TRUE, TRUE, TRUE))
+})
+
 test_that("the path of a mapped file is the file's own, with the offset of its elements", {
   skip_if_not(on_linux)
   path <- tempfile(fileext = ".npy")

@@ -40,6 +40,10 @@ test_that("writing to a view, or to what was made of it, never reaches the array
   }
   x <- copy(c(3, 1, 2))
   v <- shared_view(x)
+  strings <- copy(c("a", "b", "c"))
+  other <- shared_view(strings)
+  other[2] <- "z"
+  expect_identical(list(other, strings[]), list(c("a", "z", "c"), c("a", "b", "c")))
   w <- -v
   s <- sort(v)
   v <- v + 1
