@@ -155,7 +155,7 @@ loads_unserved <- function(package, lib, seen) {
   if (!is.null(seen[[package]])) return(seen[[package]])
   assign(package, FALSE, envir = seen)
   about <- suppressWarnings(utils::packageDescription(package, lib.loc = lib, fields = c("Depends", "Imports")))
-  named <- if (is.list(about)) unlist(strsplit(unlist(about), ",", fixed = TRUE))
+  named <- if (is.list(about)) unlist(strsplit(as.character(unlist(about)), ",", fixed = TRUE))
   named <- setdiff(sub("^\\s*([A-Za-z0-9.]+).*$", "\\1", named[!is.na(named)]), c("R", base_packages))
   assign(package, any(vapply(named, loads_unserved, NA, lib, seen)), envir = seen)
   seen[[package]]

@@ -56,6 +56,7 @@ test_that("a shared integer64 reads and writes as integer64, NA included", {
   x <- copy(ref)
   expect_identical(x[], ref)
   expect_identical(x[2:3], ref[2:3])
+  expect_identical(x[c(1, NA, 3, 1)], ref[c(1, NA, 3, 1)])
   x[3] <- bit64::as.integer64(NA)
   expect_true(is.na(x[3]))
   x[1] <- 7L

@@ -395,6 +395,29 @@ test_that("packages and data of fork_server() are there, and bad arguments are n
                                "sharedmem_misuse_error"))
 })
 
+test_that("what goes wrong in a process of the server before a map begins is the map's error, and the next one is served", {
+  value <- served({
+    lib <- file.path(tempdir(), "lib")
+    source <- file.path(tempdir(), "refuses") # a package that neither depends on others nor imports any
+    for (dir in c(lib, file.path(source, "R"))) dir.create(dir, recursive = TRUE)
+    writeLines(c("Package: refuses", "Version: 1.0", "Title: T", "Description: D.", "License: GPL-2", "Author: A", "Maintainer: A <a@b.c>"),
+               file.path(source, "DESCRIPTION"))
+    file.create(file.path(source, "NAMESPACE"))
+    writeLines(c(".onLoad <- function(libname, pkgname) { real <- sharedmem:::adopt_session; utils::assignInNamespace('adopt_session',",
+                 "function(state) if (isTRUE(state$options$refuse)) stop('not now') else real(state), 'sharedmem') }"),
+               file.path(source, "R", "load.R"))
+    utils::install.packages(source, lib, repos = NULL, type = "source", quiet = TRUE)
+    .libPaths(c(lib, .libPaths()))
+    pid <- fork_server(packages = "refuses")$pid
+    pool <- MapReduce(ServerBackend, np = 2)
+    options(refuse = TRUE)
+    e <- tryCatch(pool$map(identity, 1:2), error = identity)
+    options(refuse = NULL)
+    answer(list(class(e)[1], grepl("not now", conditionMessage(e)), unlist(pool$map(identity, 1:2)), fork_server()$pid == pid))
+  })
+  expect_identical(value, list("sharedmem_server_error", TRUE, 1:2, TRUE))
+})
+
 test_that("background calls, mcparallel() and mclapply() go through the server where the session cannot be forked", {
   value <- served({
     k <- 10
