@@ -84,7 +84,6 @@ static void narrow_f4(double v, void *dst) {
 
 static void read_double(sm_dtype d, const uint8_t *in, int64_t n, double *dst) {
   switch ((sm_dtype_code)d.code) {
-  case SM_F8: READ_LOOP(double, double, v);
   case SM_F4:
     for (int64_t k = 0; k < n; k++) dst[k] = widen_f4(in + (size_t)k * 4);
     return;
@@ -96,6 +95,7 @@ static void read_double(sm_dtype d, const uint8_t *in, int64_t n, double *dst) {
   case SM_U2: READ_LOOP(uint16_t, double, v);
   case SM_U4: READ_LOOP(uint32_t, double, v);
   case SM_B1: READ_LOOP(uint8_t, double, v == SM_B1_NA ? sm_na_real() : v != 0);
+  case SM_F8: /* the same type, which is copied as it is */
   case SM_C16:
   case SM_STR: break;
   }

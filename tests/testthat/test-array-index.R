@@ -372,6 +372,11 @@ test_that("a compact range that C code has written to is read by its values", {
   expect_identical(x[i], c(1, 5, 3))
 })
 
+test_that("a compact range with 0 or of negative numbers is read as R reads it", {
+  ref <- c(10, 20, 30, 40)
+  for (ends in list(c(0, 3), c(-3, -2), c(2, 0), c(-1, 0))) expect_identical(copy(ref)[ends[1]:ends[2]], ref[ends[1]:ends[2]])
+})
+
 test_that("positions past 2^31 are read and written", {
   skip_on_cran()
   skip_if(total_memory() < 6 * 2^30)

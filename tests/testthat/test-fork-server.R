@@ -47,8 +47,8 @@ test_that("a worker finds the session's state, and the same random numbers as at
     setwd(tempdir())
     .libPaths(c(tempdir(), .libPaths()))
     RNGkind("Mersenne-Twister", "Box-Muller", "Rounding")
-    state <- function(i) list(getOption("my.option"), getOption("digits"), format(1.5), Sys.getenv(c("MY_VARIABLE", "HOME"), NA), getwd(), .libPaths(),
-                              RNGkind()[2:3], tempdir(), dirname(tempfile()), Sys.getlocale("LC_COLLATE"), Sys.umask(NA))
+    state <- function(i) list(getOption("my.option"), getOption("digits"), format(1.5), Sys.getenv(c("MY_VARIABLE", "HOME"), NA), getwd(),
+                              .libPaths(), RNGkind()[2:3], tempdir(), dirname(tempfile()), Sys.getlocale("LC_COLLATE"), Sys.umask(NA))
     Sys.umask("027")
     pool <- MapReduce(ServerBackend, np = 2)
     draw <- function(backend) { set.seed(3); MapReduce(backend, np = 2)$map(function(i) c(rnorm(2), sample(10, 2)), 1:6) }

@@ -59,7 +59,8 @@ test_that("a child has a path of its own to memory that the process that made it
       w <- shared_path(x)
       y <- memmap(w$path, w$dtype, w$shape, "r+", w$offset)
       y[7] <- -1
-      c(grepl(sprintf("^/proc/%d/", session), first$path), grepl(sprintf("^/proc/%d/", Sys.getpid()), w$path), identical(x[6:8], c(1, -1, 1)))
+      of <- function(pid, w) grepl(sprintf("^/proc/%d/", pid), w$path)
+      c(of(session, first), of(Sys.getpid(), w), identical(x[6:8], c(1, -1, 1)))
     })
     wait()
     rm(x)
