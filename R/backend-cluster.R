@@ -312,8 +312,8 @@ cluster_common <- function(cl) {
   if (is.null(cl$common)) {
     # a segment of its own, which others map directly
     cl$common <- full(max(2^16, .Call(ffi_remote_common_nbytes, cl$job$n)), as.raw(0), "raw")
-    cl$view <- shared_view(cl$common)
-    .Call(ffi_remote_common, cl$view, cl$job$n)
+    cl$memory <- .Call(ffi_array_pointer, cl$common)
+    .Call(ffi_remote_common, cl$memory, cl$job$n)
   }
   cl$common
 }
@@ -364,7 +364,7 @@ finish_chunk <- function(cl, agent, finished) {
   cl$suppressed <- cl$suppressed + finished$suppressed
   if (!is.null(finished$trace)) cl$traces[[length(cl$traces) + 1L]] <- list(agent = agent, lo = chunk[1L], trace = finished$trace)
   if (isTRUE(finished$stopped)) cl$stopped <- TRUE
-  if (cl$stopped) .Call(ffi_remote_pass, cl$view, chunk[1L], chunk[2L])
+  if (cl$stopped) .Call(ffi_remote_pass, cl$memory, chunk[1L], chunk[2L])
   left <- .Call(ffi_remote_left, cl$run$map, chunk[1L], chunk[2L])
   if (length(left) && !cl$stopped && is.null(cl$failure))
     cl$failure <- cluster_condition(sprintf("the daemon on %s has not told of item %.0f", agent$host, left[1L]), host = agent$host)

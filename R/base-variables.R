@@ -64,7 +64,9 @@ model_variables <- function(k) {
 set_operand <- function(x, call, k) {
   at <- sys.parents()[k]
   if (at == 0L || !identical(sys.function(at), get0(".set_ops_need_as_vector", baseenv()))) return()
-  for (i in c(at, sys.parents()[at])) assign(as.character(call[[2L]]), plain(x), sys.frame(i))
+  above <- sys.parents()[at]
+  if (above == 0L || !identical(environment(sys.function(above)), .BaseNamespaceEnv)) return()
+  for (i in c(at, above)) assign(as.character(call[[2L]]), plain(x), sys.frame(i))
 }
 
 plain_columns <- function(data) {

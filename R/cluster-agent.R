@@ -258,7 +258,7 @@ run_chunk <- function(link, load, header, chunk) {
               n = chunk$hi - lo + 1, names = NULL, reduce = receive, here = FALSE, options = options, state = state,
               ready = TRUE, globals = load$globals,
               seed = .Call(ffi_rng_shift, header$seed, lo - 1), events = events,
-              part = list(common = if (!is.null(header$common)) shared_view(header$common), first = lo, rank0 = header$rank0))
+              part = list(common = if (link$here) .Call(ffi_array_pointer, header$common), first = lo, rank0 = header$rank0))
   result <- with_session_settings(header, link, tryCatch(
     run_map(ProcessBackend, list(np = chunk$np), job),
     sharedmem_cluster_error = function(e) NULL))

@@ -120,7 +120,7 @@ agent_lost <- function(cl, agent, why) {
   e <- daemon_death(agent, why, left)
   cl$gone[[length(cl$gone) + 1L]] <- e
   if (cl$stopped || !length(left)) return()
-  if (.Call(ffi_remote_is_ordered, cl$view)) {
+  if (.Call(ffi_remote_is_ordered, cl$memory)) {
     cl$failure <- e
     return()
   }

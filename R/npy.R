@@ -196,9 +196,10 @@ zip_directory <- function(file) {
   tail_at <- max(0, size - 65557)
   tail <- zip_bytes(file, tail_at, size - tail_at)
   end <- grepRaw(as.raw(c(0x50, 0x4b, 5, 6)), tail, all = TRUE, fixed = TRUE)
-  end <- end[end + 21 <= length(tail)]
+  last <- length(tail) - 21
   if (!length(end)) zip_damaged(file)
-  at <- end[length(end)] - 1
+  at <- if (last %in% end && zip_number(file, tail, length(tail) - 2, 2) == 0) last - 1 else end[length(end)] - 1 # a comment may follow
+  if (at + 22 > length(tail)) zip_damaged(file)
   behind <- tail_at + at
   number <- function(k, n) zip_number(file, tail, at + k, n)
   directory <- list(count = number(10, 2), size = number(12, 4), at = number(16, 4))

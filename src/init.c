@@ -14,6 +14,7 @@ SEXP ffi_array_is(SEXP);
 SEXP ffi_array_live(void);
 SEXP ffi_array_nbytes(SEXP);
 SEXP ffi_array_new(SEXP, SEXP);
+SEXP ffi_array_pointer(SEXP);
 SEXP ffi_array_put(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
@@ -204,6 +205,7 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_live, 0),
     ROW(ffi_array_nbytes, 1),
     ROW(ffi_array_new, 2),
+    ROW(ffi_array_pointer, 1),
     ROW(ffi_array_put, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),

@@ -73,7 +73,7 @@ SEXP ffi_remote_left(SEXP ptr, SEXP from, SEXP to) {
   return out;
 }
 
-/* What the parts of a map on one machine have in common, in a raw vector over shared memory. A turnstile follows. */
+/* What the parts of a map on one machine have in common, in a shared array of bytes. A turnstile follows. */
 typedef struct {
   sm_lock_shm critical, ordered;
   int64_t nitems;
@@ -88,10 +88,11 @@ static size_t common_nbytes(int64_t nitems) { return sizeof(common_shm) + sm_tur
 
 SEXP ffi_remote_common_nbytes(SEXP nitems) { return Rf_ScalarReal((double)common_nbytes((int64_t)Rf_asReal(nitems))); }
 
-/* NULL where the vector is none, or a copy. */
+/* memory: of ffi_array_pointer(). NULL where there is none, or too little. Who keeps its file open could cut it off where files have no
+ * seals (SUPPORT.md). */
 static common_shm *common_in(SEXP memory, int64_t nitems) {
-  const void *at = TYPEOF(memory) == RAWSXP && (size_t)XLENGTH(memory) >= common_nbytes(nitems) ? DATAPTR_OR_NULL(memory) : NULL;
-  return (common_shm *)(uintptr_t)at;
+  bool there = TYPEOF(memory) == EXTPTRSXP && Rf_asReal(R_ExternalPtrTag(memory)) >= (double)common_nbytes(nitems);
+  return there ? R_ExternalPtrAddr(memory) : NULL;
 }
 
 /* Lay it out in zeroed memory. */

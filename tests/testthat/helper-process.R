@@ -128,6 +128,14 @@ expect_script_ok <- function(result) {
   invisible(result)
 }
 
+# Does memory lie in memory files, which nobody can cut off? Not where SM_NO_MEMFD leaves them out.
+memory_is_sealed <- function() {
+  x <- empty(1e5)
+  links <- suppressWarnings(Sys.readlink(list.files("/proc/self/fd", full.names = TRUE)))
+  any(startsWith(links[!is.na(links)], "/memfd:sharedmem"))
+}
+
+
 # For tests of what a sanitizer's run-time changes: signals that reach R, descriptors and memory it may use.
 skip_under_sanitizer <- function()
   testthat::skip_if(grepl("san", Sys.getenv("LD_PRELOAD")), "under a sanitizer")

@@ -355,6 +355,11 @@ test_that("an archive whose bytes, names or number of members do not fit each ot
   broken(names_at[2L], charToRaw("a"))                                              # the same name twice
   broken(end + 8L, c(1, 0, 1, 0))                                                   # fewer members than the directory has
   broken(end + 16L, xor(whole[end + 16L], as.raw(1)))                             # the directory elsewhere
+  end_mark <- as.raw(c(0x50, 0x4b, 5, 6))
+  writeBin(c(end_mark, raw(1), end_mark, raw(17)), path) # the last record counts, and is cut off
+  file_error(read_npy(path))
+  writeBin(c(whole[seq_along(whole) < length(whole) - 1L], as.raw(c(3, 0)), charToRaw("abc")), path) # a comment
+  expect_length(read_npy(path), 2L)
   writeBin(whole, path)
   expect_length(read_npy(path), 2L)
   expect_match(conditionMessage(file_error(memmap(path))), "read_npy")

@@ -136,7 +136,7 @@ test_that("a view travels by serialize() as a handle, is saved as values, and co
   on.exit(parallel::stopCluster(cl), add = TRUE)
   got <- parallel::clusterCall(cl, function(v) list(sum(v), length(serialize(v, NULL))), shared_view(big))[[1]]
   expect_identical(got[[1]], 2e6)
-  expect_lt(got[[2]], 1000)
+  if (memory_is_sealed()) expect_lt(got[[2]], 1000) else expect_gt(got[[2]], 8e6) # what another process could cut off is copied
 })
 
 test_that("a view whose memory is gone says so at each use, and damaged ones are refused", {
