@@ -66,7 +66,10 @@ test_values <- function(test, x) {
 
 #' @rdname shared_array-summary
 #' @export
-is.na.shared_array <- function(x) test_values("is.na", x)
+is.na.shared_array <- function(x) {
+  refuse_as_bytes(sys.nframe())
+  test_values("is.na", x)
+}
 
 #' @rdname shared_array-summary
 #' @export

@@ -69,6 +69,16 @@ set_operand <- function(x, call, k) {
   for (i in c(at, above)) assign(as.character(call[[2L]]), plain(x), sys.frame(i))
 }
 
+# is.raw() is TRUE of every handle. What makes hexadecimal digits of bytes then, as jsonlite does with columns of a data frame, would make
+# them of numbers and dates. It asks for missing values first. k: the frame of the method.
+refuse_as_bytes <- function(k) {
+  at <- sys.parents()[k]
+  if (at == 0L) return()
+  for (f in list(base::format.hexmode, base::format.octmode, base::as.character.hexmode, base::as.character.octmode))
+    if (identical(sys.function(at), f))
+      abort_argument("x", "a shared array", "an ordinary vector", advice = "hand over x[], or unshare(data) of a data frame or list")
+}
+
 plain_columns <- function(data) {
   for (i in seq_along(data)) if (is_shared(data[[i]])) data[[i]] <- plain(data[[i]])
   data

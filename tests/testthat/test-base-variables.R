@@ -170,3 +170,14 @@ test_that("data.frame() makes factors of shared text where it is asked to", {
     expect_identical(names(data.frame(copy(x), n = 1, stringsAsFactors = as))[-1L], names(want)[-1L])
   }
 })
+
+test_that("what takes a handle for bytes is an error: hexadecimal digits, JSON of a data frame's shared columns", {
+  x <- copy(c(1, 2))
+  expect_error(format.hexmode(x), "unshare", class = "sharedmem_argument_error")
+  expect_error(as.character.octmode(x), "unshare", class = "sharedmem_argument_error")
+  expect_identical(is.na(x), c(FALSE, FALSE))
+  skip_if_not_installed("jsonlite")
+  d <- data.frame(i = 1:2, s = c("a", "b"), d = as.Date("2020-01-01") + 0:1)
+  expect_error(jsonlite::toJSON(as_shared(d)), "unshare", class = "sharedmem_argument_error")
+  expect_identical(jsonlite::toJSON(unshare(as_shared(d))), jsonlite::toJSON(d))
+})
