@@ -27,8 +27,8 @@
 #' R does not let a class take over everything. An ordinary vector takes values: `m[, 1] <- x[]`; with `x` itself R says "incompatible
 #' types (from raw to double)". `for (i in x)`, `if (x)` and C code of other packages raise `sharedmem_elements_error`;
 #' `which()`, `rowSums()`, `lm.fit()` and their like want an ordinary vector. Give them `x[]`, which copies, or `shared_view(x)`, which
-#' does not. `isTRUE(x)` and `is.vector(x)` are `FALSE` whatever the values. What looks at the type of each column itself takes shared ones for
-#' raw vectors, or for text: give `unshare(df)` to packages that write a data frame (RSQLite, readr, openxlsx, jsonlite).
+#' does not. `isTRUE(x)` and `is.vector(x)` are `FALSE` whatever the values. What looks at the type of each column itself takes shared ones
+#' for raw vectors, or for text: give `unshare(df)` to packages that write a data frame (RSQLite, readr, openxlsx, jsonlite).
 #'
 #' @section Who writes:
 #' `x[i] <- v` writes into the memory in your own code and in packages that know of shared arrays. In a function of any other package, base
