@@ -36,8 +36,8 @@
 #'   seed (the session's generator, which moves on by one step) and the item's number, so that results depend on
 #'   `set.seed()` alone (inside of an item `set.seed(i, kind = "Mersenne-Twister")` gives the numbers that a session starts with).
 #'   `FALSE`: the session's generator is left untouched, and each worker gets a fresh one.
-#' @param output What workers print: `"relay"` brings it to the session whole lines at a time, `"inherit"` leaves
-#'   them the session's stdout and stderr, `"discard"` drops it.
+#' @param output What workers print: `"relay"` brings it to the session whole lines at a time (unfinished ones at the
+#'   end of the map, with a newline), `"inherit"` leaves them the session's stdout and stderr, `"discard"` drops it.
 #' @param threads Whole number: threads of BLAS and OpenMP in each worker, set through the libraries' own setters;
 #'   `NULL` leaves them alone.
 #' @param progress `TRUE` shows how many items are done, items a second and time left: a bar in a terminal (once
