@@ -77,6 +77,12 @@ sub_bytes <- function(pattern, replacement, x, fixed = FALSE) {
   x
 }
 
+# The numbers that texts of any bytes say, NA for those that say none: as.numeric() fails where text is not valid in its encoding.
+number_in <- function(x) {
+  x[!validEnc(x)] <- NA
+  suppressWarnings(as.numeric(trimws(x)))
+}
+
 #' All conditions of the package, by class
 #'
 #' Every error of the package has class `sharedmem_error`, every warning `sharedmem_warning` and every message `sharedmem_message`, and a

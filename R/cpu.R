@@ -6,7 +6,7 @@ np_variables <- c("MC_CORES", "OMP_NUM_THREADS", "PBS_NUM_PPN", "SLURM_CPUS_PER_
 
 # A positive whole number, or NULL, with a warning where there is a value that is none.
 count_from <- function(name, value) {
-  n <- if (is.character(value)) suppressWarnings(as.numeric(trimws(value))) else value
+  n <- if (is.character(value)) number_in(value) else value
   if (is.numeric(n) && length(n) == 1L && !is.na(n) && n >= 1 && n == floor(n) && n <= .Machine$integer.max) return(as.integer(n))
   warn_class("sharedmem_value_warning", sprintf("%s is %s, not a positive number: passed over", name, describe_value(value)), name = name)
   NULL
@@ -17,14 +17,14 @@ option_count <- function(name) if (!is.null(value <- getOption(name))) count_fro
 # Only the first of "4,2" counts.
 env_count <- function(name) {
   text <- Sys.getenv(name, "")
-  if (nzchar(text)) count_from(name, if (name == "OMP_NUM_THREADS") sub(",.*$", "", text) else text)
+  if (nzchar(text)) count_from(name, if (name == "OMP_NUM_THREADS") sub_bytes(",.*$", "", text) else text)
 }
 
 # Once a session: OMP_NUM_THREADS=1, which many clusters set for the sake of BLAS, hides what the scheduler gives.
 tell_hidden_cores <- function() {
   if (the$session$cores_told) return()
   given <- Sys.getenv(setdiff(np_variables, c("MC_CORES", "OMP_NUM_THREADS")))
-  n <- suppressWarnings(as.numeric(given))
+  n <- number_in(given)
   if (!any(n > 1, na.rm = TRUE)) return()
   the$session$cores_told <- TRUE
   best <- names(given)[which.max(n)]

@@ -105,11 +105,12 @@ filematrix_layout <- function(base) {
   # a handler that left at the warning of file() would leave its connection
   lines <- tryCatch(suppressWarnings(readLines(info, n = 100L, warn = FALSE)), error = function(e) abort_file(info, "cannot be read"))
   value <- function(name) sub_bytes("^[^=]*=", "", c(grep(paste0("^", name, "="), lines, value = TRUE, useBytes = TRUE), "?")[1L])
-  size <- suppressWarnings(as.numeric(c(value("nrow"), value("ncol"))))
+  size <- number_in(c(value("nrow"), value("ncol")))
   dtype <- filematrix_types[paste0(value("type"), value("size"))]
   if (anyNA(size) || any(size < 0 | size != floor(size))) abort_file(info, "does not say the extents of a file matrix")
   if (is.na(dtype))
-    abort_file(info, sprintf("says type '%s' of %s bytes, for which shared arrays have no dtype", value("type"), value("size")))
+    abort_file(info, sprintf("says type '%s' of %s bytes, for which shared arrays have no dtype",
+                             encodeString(cut_text(value("type"))), encodeString(cut_text(value("size")))))
   names_in <- function(file) if (file.exists(file)) readLines(file, warn = FALSE)
   list(path = paste0(base, ".bmat"), dtype = unname(dtype), shape = size, offset = 0,
        dimnames = some_names(names_in(paste0(base, ".nmsrow.txt")), names_in(paste0(base, ".nmscol.txt")), size))

@@ -22,7 +22,7 @@ test_that("options count before variables, and variables in their order", {
     got <- c(got, cpu_count())
   }
   expect_identical(got, 1:8)
-  for (bad in list("x", 0, -1, NA, c(1, 2), TRUE, 2.5, list(1), Inf)) {
+  for (bad in list("x", "\xb8", 0, -1, NA, c(1, 2), TRUE, 2.5, list(1), Inf)) {
     options(sharedmem.np = bad)
     expect_warning(n <- cpu_count(), class = "sharedmem_warning")
     expect_identical(n, 8L)

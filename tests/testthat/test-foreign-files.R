@@ -155,6 +155,12 @@ test_that("a file of a type for which there is no dtype is an error that names i
   writeBin(raw(8), paste0(base, ".bmat"))
   writeLines(c("# Information file for R filematrix object", "nrow=1", "ncol=1", "type=integer", "size=16"), paste0(base, ".desc.txt"))
   expect_error(memmap(paste0(base, ".bmat")), "type 'integer' of 16 bytes", class = "sharedmem_file_error")
+  for (broken in c("nrow=\xb8", "type=\xb8")) { # bytes that are no text in any locale
+    lines <- c("nrow=1", "ncol=1", "type=integer", "size=16")
+    lines[startsWith(lines, substr(broken, 1L, 4L))] <- broken
+    writeLines(lines, paste0(base, ".desc.txt"), useBytes = TRUE)
+    expect_error(memmap(paste0(base, ".bmat")), "extents|type", class = "sharedmem_file_error")
+  }
   fbm <- structure(list(backingfile = "x.bk", type = c(quad = 9L), nrow = 1, ncol = 1), class = "FBM")
   expect_error(memmap(structure(list2env(unclass(fbm)), class = "FBM")), "FBM of type 'quad'", class = "sharedmem_file_error")
 })
