@@ -19,6 +19,7 @@ table <- c(do.call(row, as.list(columns)), row("---", "--:", "--:", "--:", "--:"
 inputs <- length(list.files("tests/fuzz/corpus", recursive = TRUE))
 write_section("Fuzzers", "make fuzz REPORT=1",
               c(table, "", sprintf(paste("%s runs in %s seconds, all such runs since 2026-11-28 together (the coverage is the last",
-                                         "one's), %d findings; %d inputs are committed, which `make native` replays (those of wire: its target)."),
+                                         "one's), %d findings; %d inputs are committed, which `make native` replays (those of wire:",
+                                         "its target)."),
                                    format(sum(r$runs), big.mark = ","), format(sum(r$seconds), big.mark = ","), sum(r$findings), inputs),
                 "", "Found and mended so far:", "", readLines("tests/fuzz/FINDINGS.md")))
