@@ -29,6 +29,7 @@
 #' `which()`, `rowSums()`, `lm.fit()` and their like want an ordinary vector. Give them `x[]`, which copies, or `shared_view(x)`, which
 #' does not. `isTRUE(x)` and `is.vector(x)` are `FALSE` whatever the values. What looks at the type of each column itself takes shared ones
 #' for raw vectors, or for text: give `unshare(df)` to packages that write a data frame (RSQLite, readr, openxlsx, jsonlite).
+#' Without its class (`unclass(x)`, `.Date(x)`, `attributes(x) <- NULL`) a handle is a raw vector to R: `is.na()` finds nothing in it.
 #'
 #' @section Who writes:
 #' `x[i] <- v` writes into the memory in your own code and in packages that know of shared arrays. In a function of any other package, base

@@ -46,7 +46,27 @@ radix_asked <- function(k) base::identical(caller_frame(k, base::order, 3L)$meth
 #' @noRd
 mtfrm.shared_array <- function(x) {
   value <- plain(x)
-  if (is.object(value)) base::mtfrm(value) else value
+  if (!is.object(value)) value
+  else if (inherits(value, "Date") && !is.null(texts <- texts_beside(sys.nframe()))) date_texts(value, texts)
+  else base::mtfrm(value)
+}
+
+# Texts that the function which asks the method in frame k compares with: match() or what its compiled code is a part of. NULL if none are.
+texts_beside <- function(k) {
+  at <- sys.parents()[k]
+  if (at == 0L) return(NULL)
+  for (f in list(base::match, base::`%in%`, base::is.element)) if (identical(sys.function(at), f)) {
+    sides <- lapply(mget(names(formals(f))[1:2], sys.frame(at)), plain)
+    return(Filter(is.character, sides)[1L][[1L]])
+  }
+}
+
+# The current R takes text beside dates for dates; to the one before, each is what mtfrm() makes of it. As text, a date is what the other
+# side writes it as.
+date_texts <- function(dates, texts) {
+  if (is.na(match("1970-01-02", .Date(1)))) return(base::mtfrm(dates))
+  at <- match(as.numeric(dates), as.numeric(as.Date(texts, "%Y-%m-%d")))
+  ifelse(is.na(at) | is.na(dates) & anyNA(texts), as.character(dates), texts[at])
 }
 
 # bit64 makes generics of these and hands other classes to base R's.

@@ -111,7 +111,8 @@ background_settle <- function(bg, state) {
 # the session, which are closed once its result has been read.
 sweep_background <- function() {
   for (bg in the$session$background) if (!is.null(bg$served) && started_here(bg)) background_alive(bg)
-  the$session$background <- Filter(function(bg) !is.null(bg$map) && .Call(ffi_map_alive, bg$map), the$session$background)
+  runs <- function(bg) !is.null(bg$map) && (.Call(ffi_map_alive, bg$map) || !is.null(bg$served) && started_here(bg))
+  the$session$background <- Filter(runs, the$session$background)
 }
 
 # What has come is read, so that a process that tells much does not wait for a reader who only looks.

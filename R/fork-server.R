@@ -378,7 +378,8 @@ pack_large <- function(x, depth = 0L) {
     return(new_packed(.Call(ffi_copy_atomic, as.vector(x), NULL), kept, typeof(x)))
   }
   if (typeof(x) != "list") return(x)
-  items <- lapply(seq_along(x), function(i) pack_large(.subset2(x, i), depth + 1L))
+  n <- length(unclass(x)) # its class may have a length() of its own
+  items <- lapply(seq_len(n), function(i) pack_large(.subset2(x, i), depth + 1L))
   if (any(vapply(items, inherits, NA, "sharedmem_packed"))) new_packed(items, attributes(x), "list") else x
 }
 

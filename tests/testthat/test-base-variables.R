@@ -161,6 +161,13 @@ test_that("sets and matches of shared dates, times, factors and numbers are thos
     expect_identical(unshare(x), v)
   }
   expect_identical(copy(c(1+0i, 2i)) %in% 1, c(TRUE, FALSE))
+  d <- as.Date("2024-01-01") + c(0:2, NA)
+  for (s in list("2024-01-02", c("zz", "2024-01-03"), c("2024-01-03", NA), "19724", "2024/01/02", character())) {
+    expect_identical(match(copy(d), s), match(d, s))
+    expect_identical(match(s, copy(d)), match(s, d))
+    expect_identical(copy(d) %in% copy(s), d %in% s)
+    expect_identical(is.element(s, copy(d)), is.element(s, d))
+  }
 })
 
 test_that("data.frame() makes factors of shared text where it is asked to", {

@@ -18,6 +18,10 @@ test_that("a map finds variables of the workspace, S3 methods among them, and cl
     make <- function(a) function(i) a + twice(i)
     pool <- MapReduce(ServerBackend, np = 2)
     one <- structure(class = "money", list(1))
+    length.queue <- function(x) length(unclass(x)$items)
+    q <- structure(list(items = 1:10), class = "queue")
+    days <- as.POSIXlt(as.Date("2020-01-01") + 0:20)
+    stopifnot(identical(pool$map(function(i) length(q) + length(days), 1:2), list(31L, 31L)))
     answer(list(unlist(pool$map(make(1), 1:3)),
                 pool$map(function(i) unclass(one + one)[[1]], 1:2),
                 unlist(pool$map(function(i, by) i * by, 1:3, by = 5)),
@@ -429,6 +433,10 @@ test_that("background calls, mcparallel() and mclapply() go through the server w
     a <- background(function(n) { cat("printed\n"); step(n) + nrow(table) }, 4)
     pids <- a$pid
     printed <- capture.output(value <- a$wait())
+    before <- (open <- function() length(list.files("/proc/self/fd")))()
+    for (j in 1:5) background(function() 1)
+    for (j in 1:500) if (length(MapReduce(np = 2)$map(identity, 1:2)) && open() > before) Sys.sleep(0.02)
+    stopifnot(open() <= before)
     b <- background(function() far())
     dead <- background(function() tools::pskill(Sys.getpid(), 9))
     killed <- tryCatch(dead$wait(), WorkerException = function(e) grepl("signal 9", conditionMessage(e)))
