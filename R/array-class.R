@@ -28,7 +28,7 @@
 #' types (from raw to double)". `for (i in x)`, `if (x)` and C code of other packages raise `sharedmem_elements_error`;
 #' `which()`, `rowSums()`, `lm.fit()` and their like want an ordinary vector. Give them `x[]`, which copies, or `shared_view(x)`, which
 #' does not. `isTRUE(x)` and `is.vector(x)` are `FALSE` whatever the values. What looks at the type of each column itself takes shared ones
-#' for raw vectors, or for text: give `unshare(df)` to packages that write a data frame (RSQLite, readr, openxlsx, jsonlite).
+#' for raw vectors, or for text: give `unshare(df)` to packages that write a data frame (`RSQLite`, `readr`, `openxlsx`, `jsonlite`).
 #' Without its class (`unclass(x)`, `.Date(x)`, `attributes(x) <- NULL`) a handle is a raw vector to R: `is.na()` finds nothing in it.
 #'
 #' @section Who writes:
