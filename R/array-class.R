@@ -98,6 +98,14 @@ restore_class <- function(value, meta) {
 # Was the call in frame k made by function f?
 called_by <- function(f, k) k > 0L && (at <- sys.parents()[k]) > 0L && identical(sys.function(at), f)
 
+# That one of these functions which made it; NULL if none did.
+caller_among <- function(functions, k) {
+  at <- sys.parents()[k]
+  if (at == 0L) return(NULL)
+  caller <- sys.function(at)
+  for (f in functions) if (identical(caller, f)) return(f)
+}
+
 # The methods of integer64 are bit64's: without it R takes the bits for doubles.
 load_bit64 <- function(classes) {
   if ("integer64" %in% classes && !isNamespaceLoaded("bit64")) requireNamespace("bit64", quietly = TRUE)

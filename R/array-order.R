@@ -53,12 +53,10 @@ mtfrm.shared_array <- function(x) {
 
 # Texts that the function which asks the method in frame k compares with: match() or what its compiled code is a part of. NULL if none are.
 texts_beside <- function(k) {
-  at <- sys.parents()[k]
-  if (at == 0L) return(NULL)
-  for (f in list(base::match, base::`%in%`, base::is.element)) if (identical(sys.function(at), f)) {
-    sides <- lapply(mget(names(formals(f))[1:2], sys.frame(at)), plain)
-    return(Filter(is.character, sides)[1L][[1L]])
-  }
+  f <- caller_among(list(base::match, base::`%in%`, base::is.element), k)
+  if (is.null(f)) return(NULL)
+  sides <- lapply(mget(names(formals(f))[1:2], sys.frame(sys.parents()[k])), plain)
+  Filter(is.character, sides)[1L][[1L]]
 }
 
 # The current R takes text beside dates for dates; to the one before, each is what mtfrm() makes of it. As text, a date is what the other

@@ -62,8 +62,8 @@ model_variables <- function(k) {
 # From R 4.3 on union(), intersect() and setdiff() keep a class that both sides have. They ask for it by a function of their own, which
 # looks at dims first: it and its caller go on with values.
 set_operand <- function(x, call, k) {
+  if (!called_by(get0(".set_ops_need_as_vector", baseenv()), k)) return()
   at <- sys.parents()[k]
-  if (at == 0L || !identical(sys.function(at), get0(".set_ops_need_as_vector", baseenv()))) return()
   above <- sys.parents()[at]
   if (above == 0L || !identical(environment(sys.function(above)), .BaseNamespaceEnv)) return()
   for (i in c(at, above)) assign(as.character(call[[2L]]), plain(x), sys.frame(i))
@@ -72,11 +72,8 @@ set_operand <- function(x, call, k) {
 # is.raw() is TRUE of every handle. What makes hexadecimal digits of bytes then, as jsonlite does with columns of a data frame, would make
 # them of numbers and dates. It asks for missing values first. k: the frame of the method.
 refuse_as_bytes <- function(k) {
-  at <- sys.parents()[k]
-  if (at == 0L) return()
-  for (f in list(base::format.hexmode, base::format.octmode, base::as.character.hexmode, base::as.character.octmode))
-    if (identical(sys.function(at), f))
-      abort_argument("x", "a shared array", "an ordinary vector", advice = "hand over x[], or unshare(data) of a data frame or list")
+  if (!is.null(caller_among(list(base::format.hexmode, base::format.octmode, base::as.character.hexmode, base::as.character.octmode), k)))
+    abort_argument("x", "a shared array", "an ordinary vector", advice = "hand over x[], or unshare(data) of a data frame or list")
 }
 
 plain_columns <- function(data) {
@@ -127,11 +124,8 @@ names_asked <- function(x, k) {
 # factor(x) drops levels that do not occur; what calls it for whatever is no factor leaves those of a factor as they are.
 factor_of <- function(x, frame, k) {
   frame$x <- shared_values(x)
-  above <- function(k) sys.parents()[k]
-  is_from <- function(f, k) k > 0L && identical(sys.function(k), f)
-  k <- above(k)
-  keeps <- is_from(base::as.factor, k) || is_from(base::table, k) || is_from(base::addNA, k) ||
-    is.ordered(frame$x) && is_from(base::ordered, k) && is_from(base::as.ordered, above(k))
+  keeps <- !is.null(caller_among(list(base::as.factor, base::table, base::addNA), k)) ||
+    is.ordered(frame$x) && called_by(base::ordered, k) && called_by(base::as.ordered, sys.parents()[k])
   if (is.factor(frame$x) && keeps) frame$levels <- levels(frame$x)
 }
 

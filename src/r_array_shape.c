@@ -70,18 +70,16 @@ SEXP ffi_array_dtype(SEXP x) {
   return Rf_mkString(code);
 }
 
-/* An array's memory for glue that knows no arrays: a pointer that keeps the array; its tag says how many bytes there are. */
-SEXP ffi_array_pointer(SEXP x) {
-  const r_array *a = r_array_get(x, "x");
-  SEXP nbytes = PROTECT(Rf_ScalarReal((double)a->length * a->dtype.itemsize));
-  SEXP ptr = R_MakeExternalPtr(a->data, nbytes, x);
-  UNPROTECT(1);
-  return ptr;
-}
-
 SEXP ffi_array_nbytes(SEXP x) {
   const r_array *a = r_array_get(x, "x");
   return Rf_ScalarReal((double)a->length * a->dtype.itemsize);
+}
+
+/* An array's memory for glue that knows no arrays: a pointer that keeps the array; its tag says how many bytes there are. */
+SEXP ffi_array_pointer(SEXP x) {
+  SEXP ptr = R_MakeExternalPtr(r_array_get(x, "x")->data, PROTECT(ffi_array_nbytes(x)), x);
+  UNPROTECT(1);
+  return ptr;
 }
 
 SEXP ffi_array_shape(SEXP x) {

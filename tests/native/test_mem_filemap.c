@@ -3,6 +3,7 @@
 #include "../../src/mem_filemap.h"
 #include "../../src/mem_limit.h"
 #include "check.h"
+#include "folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,16 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[64];
-
-static const char *in_folder(const char *name) {
-  static char path[4][256];
-  static int k = 0;
-  k = (k + 1) % 4;
-  snprintf(path[k], sizeof path[k], "%s/%s", folder, name);
-  return path[k];
-}
 
 static void put(const char *path, const char *text, size_t n) {
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -202,16 +193,13 @@ static void test_limit(void) {
 }
 
 int main(void) {
-  snprintf(folder, sizeof folder, "/tmp/filemapXXXXXX");
-  if (!mkdtemp(folder)) return 1;
+  if (!make_folder()) return 1;
   test_modes();
   test_link();
   test_wipe(folder);
   if (access("/dev/shm", W_OK) == 0) test_wipe("/dev/shm");
   test_shrink();
   test_limit();
-  char command[96];
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  if (system(command) != 0) n_failed++;
+  remove_folder();
   return report();
 }

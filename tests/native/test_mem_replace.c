@@ -7,16 +7,7 @@
 #include <sys/stat.h>
 
 #include "check.h"
-
-static char folder[64];
-
-static const char *in_folder(const char *name) {
-  static char path[4][256];
-  static int k = 0;
-  k = (k + 1) % 4;
-  snprintf(path[k], sizeof path[k], "%s/%s", folder, name);
-  return path[k];
-}
+#include "folder.h"
 
 static int files(void) {
   int n = -2;
@@ -80,12 +71,9 @@ static void refuses(void) {
 }
 
 int main(void) {
-  snprintf(folder, sizeof folder, "/tmp/replaceXXXXXX");
-  if (!mkdtemp(folder)) return 1;
+  if (!make_folder()) return 1;
   replaces();
   refuses();
-  char command[96];
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  if (system(command) != 0) n_failed++;
+  remove_folder();
   return report();
 }

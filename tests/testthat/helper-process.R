@@ -135,7 +135,6 @@ memory_is_sealed <- function() {
   any(startsWith(links[!is.na(links)], "/memfd:sharedmem"))
 }
 
-
 # For tests of what a sanitizer's run-time changes: signals that reach R, descriptors and memory it may use.
 skip_under_sanitizer <- function()
   testthat::skip_if(grepl("san", Sys.getenv("LD_PRELOAD")), "under a sanitizer")
