@@ -13,11 +13,30 @@ run_map.sharedmem_thread_backend <- function(backend, pool, job) run_here(job, m
 run_here <- function(job, nranks) {
   run <- open_job(job, 0L, nranks)
   here <- list(state = job$state, ranks = lapply(seq_len(nranks) - 1L, new_local), seed = run$seed,
-               limit = if (get_debug()) Inf else job$options$timeout)
+               limit = if (get_debug()) Inf else job$options$timeout, console = interactive() || get_debug())
   on.exit(close_job(job, run))
   on.exit(.Call(ffi_here_leave, run$map, here), add = TRUE, after = FALSE)
-  job_results(run, here_loop(job$each(job$func), job$sequence, run, here, job$reduce))
+  reduce <- job$reduce
+  if (identical(job$options$output, "discard") && !get_debug()) {
+    # no connection is left where 128 are open; then they print
+    if (!is.null(drop <- tryCatch(file(nullfile(), "w"), error = function(e) NULL))) {
+      sink(drop)
+      on.exit({
+        sink()
+        close(drop)
+      }, add = TRUE, after = FALSE)
+      if (!is.null(reduce)) reduce <- loudly(reduce, drop)
+    }
+  }
+  job_results(run, here_loop(job$each(job$func), job$sequence, run, here, reduce))
 }
+
+# `reduce` as it is called while what items print goes to `drop`.
+loudly <- function(reduce, drop) structure(function(...) {
+  sink()
+  on.exit(sink(drop))
+  reduce(...)
+}, class = oldClass(reduce))
 
 # As worker_loop(): C calls `func(item, ...)` in this frame.
 here_loop <- function(func, sequence, run, here, reduce, ...) {

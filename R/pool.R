@@ -37,7 +37,8 @@
 #'   `set.seed()` alone (inside of an item `set.seed(i, kind = "Mersenne-Twister")` gives the numbers that a session starts with).
 #'   `FALSE`: the session's generator is left untouched, and each worker gets a fresh one.
 #' @param output What workers print: `"relay"` brings it to the session whole lines at a time (unfinished ones at the
-#'   end of the map, with a newline), `"inherit"` leaves them the session's stdout and stderr, `"discard"` drops it.
+#'   end of the map, with a newline), `"inherit"` leaves them the session's stdout and stderr, `"discard"` drops it
+#'   (where the session itself runs the items, what R prints, but in debug mode).
 #' @param threads Whole number: threads of BLAS and OpenMP in each worker, set through the libraries' own setters;
 #'   `NULL` leaves them alone.
 #' @param progress `TRUE` shows how many items are done, items a second and time left: a bar in a terminal (once
@@ -124,7 +125,7 @@ map_arguments <- alist(`<func>` = func, `<sequence>` = sequence, `<reduce>` = re
 #'   its worker; what it writes into [shared arrays][shared_array] stays, and all others see it.
 #' - `pool$critical(expr)` and `pool$ordered(expr)` ([critical]) let one worker in at a time, [`pool$local`][local] is this worker's own.
 #' - `tempdir()` is the session's; files made there stay until the session ends. R's console is empty: `browser()`, `readline()`,
-#'   `readLines(stdin())` and `scan()` meet its end.
+#'   `readLines(stdin())` and `scan()` meet its end, also in a script whose session runs the items itself (not in debug mode).
 #' - `stop(StopProcessGroup())` ends the map early and quietly: running items finish, the rest are not started, and the value has `NULL`
 #'   for the rest and the attribute `"stopped"`.
 #'

@@ -15,6 +15,7 @@
 
 #include "mem_segment.h"
 #include "r_team.h"
+#include "r_team_console.h"
 #include "sync_turnstile.h"
 #include "task_queue.h"
 #include "task_trace.h"
@@ -65,7 +66,8 @@ typedef struct r_map {
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */
   int trace_outer_rank;
   int64_t here_next; /* maps without workers: the item after the one that began last, */
-  uint64_t here_ns;  /* when that began; 0 once it has returned */
+  uint64_t here_ns;  /* when that began; 0 once it has returned, */
+  r_console_reader here_reader; /* and who read the console before */
   r_held held;
   sm_lock_shm *critical, *ordered; /* of its sections: ctl's, or those of the map of which this one is a part */
   int64_t turn_item;               /* what item 0 and rank 0 are to the turnstile: */

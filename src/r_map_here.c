@@ -2,7 +2,7 @@
  *
  * Purpose: results, reduce(), failures, progress and trace go the way they go in a map with workers (r_map_deliver.h); what
  * differs is who calls the function. The session's random numbers are the items' while one runs, and its own while
- * reduce() and events() do.
+ * reduce() and events() do; a script's console is empty for items, too.
  * States of an item: begun (here_ns set; state$seed holds the session's .Random.seed) -> returned -> delivered.
  * Errors: one in the function meets the calling handler in R/backend-thread.R, which leaves the loop and enters it again with the
  * failure. Any other way out meets ffi_here_leave().
@@ -22,11 +22,12 @@ typedef struct {
   SEXP ranks;     /* list: `local` of each rank */
   SEXP base;      /* of the map's random numbers */
   double limit_s; /* that R sets an item; Inf for none */
+  bool console;   /* items read R's console */
 } here;
 
 static here here_from(SEXP ptr, SEXP list) {
   return (here){r_map_get(ptr), r_list_get(list, "state"), r_list_get(list, "ranks"), r_list_get(list, "seed"),
-                Rf_asReal(r_list_get(list, "limit"))};
+                Rf_asReal(r_list_get(list, "limit")), Rf_asLogical(r_list_get(list, "console")) == TRUE};
 }
 
 static void set_in(SEXP env, const char *name, SEXP value) {
@@ -55,6 +56,7 @@ static void begin_item(const here *h, int64_t item) {
   r_trace_here(h->m, rank);
   h->m->here_next = item + 1;
   h->m->here_ns = sm_clock_ns();
+  h->m->here_reader = h->console ? NULL : r_console_cut();
   SEXP own = PROTECT(r_rng_stream(h->base, item));
   set_in(h->state, "seed", r_rng_swap(own));
   UNPROTECT(1);
@@ -65,6 +67,7 @@ static void return_item(const here *h) {
   uint64_t began = h->m->here_ns;
   if (!began) return;
   h->m->here_ns = 0;
+  r_console_restore(h->m->here_reader);
   if (h->m->trace && h->m->trace == r_trace_target) r_trace_end(SM_TRACE_ITEM, h->m->here_next - 1, began);
   SEXP seed = PROTECT(Rf_eval(Rf_install("seed"), h->state));
   set_in(h->state, "seed", R_NilValue);

@@ -40,6 +40,22 @@ test_that("discard drops it, and np = 0 prints as any code", {
   expect_identical(capture.output(MapReduce(np = 0)$map(function(i) { cat("x\n"); NULL }, 1:3) -> r), rep("x", 3))
 })
 
+test_that("discard drops what items print in the session, too, not what reduce prints", {
+  shout <- function(i) { cat("item", i, "\n"); if (i > 3) stop("bad") else i }
+  tell <- function(v) { cat("reduce", v, "\n"); v }
+  for (backend in list(ProcessBackend, ThreadBackend)) {
+    pool <- MapReduce(backend = backend, np = 0, output = "discard")
+    expect_identical(capture.output(r <- pool$map(shout, 1:3, reduce = tell)), sprintf("reduce %d ", 1:3))
+    expect_identical(unlist(r), 1:3)
+    sinks <- sink.number()
+    expect_error(pool$map(shout, 4), "bad", class = "WorkerException")
+    expect_identical(sink.number(), sinks)
+  }
+  set_debug(TRUE)
+  on.exit(set_debug(FALSE))
+  expect_identical(capture.output(pool$map(shout, 1) -> r), "item 1 ")
+})
+
 test_that("inherit leaves workers the process's own stdout and stderr", {
   r <- run_script({
     # Each line is one write(): the workers share the two files, and R writes each argument of cat() by itself.

@@ -39,7 +39,7 @@ test_that("workers that begin with the same random numbers make different file n
   expect_identical(anyDuplicated(unlist(parallel::mclapply(1:4, function(i) tempfile(), mc.cores = 2, mc.preschedule = FALSE))), 0L)
 })
 
-test_that("a worker's console is empty, and the session's script goes on once", {
+test_that("the console is empty for items, in the session too, and the session's script goes on once", {
   saved <- tempfile()
   r <- run_script({
     fit <- function(i) {
@@ -47,14 +47,17 @@ test_that("a worker's console is empty, and the session's script goes on once", 
       list(readLines(stdin(), 1), scan(quiet = TRUE), readline("? "), i * 10)
     }
     a <- MapReduce(np = 2)$map(fit, 1:4)
+    here <- lapply(list(MapReduce(np = 0), MapReduceByThread(2)), function(pool) pool$map(fit, 1:4))
+    failed <- tryCatch(MapReduce(np = 0)$map(function(i) stop("here"), 1), error = conditionMessage)
     b <- background(function() readLines(stdin(), 1))$wait()
     p <- Parallel(Shared(n = integer(2)), num_threads = 2)
     with(p, if (p$rank == 1) p$var$n[2] <- length(readLines(stdin(), 1)) + 10L)
     cat("session\n", file = saved, append = TRUE)
-    answer(list(a, b, p$var$n[2]))
+    answer(list(a, b, p$var$n[2], here))
   }, vars = list(saved = saved), env = c("_R_CHECK_BROWSER_NONINTERACTIVE_" = "false")) # testthat sets it
   expect_script_ok(r)
-  expect_identical(r$value, list(lapply(1:4, function(i) list(character(), numeric(), "", i * 10)), character(), 10L))
+  items <- lapply(1:4, function(i) list(character(), numeric(), "", i * 10))
+  expect_identical(r$value, list(items, character(), 10L, list(items, items)))
   expect_identical(readLines(saved), "session")
   unlink(saved)
 })
