@@ -7,7 +7,7 @@
 #   the order of conditions and lines of different items   items end in any order
 #   what a map that stops at an error did to shared memory  items that ran beside the failing one
 #   the class around an error in debug mode                 errors come unwrapped there, and stop what else would collect them
-#   what is discarded, in debug mode                        one looks there
+#   what is discarded or read, in debug mode                one looks and answers there
 #   warnings of more than 50 in a map                       a map with workers counts the others
 #   deaths in the session, by threads and in debug mode     they would be the session's
 suppressMessages(library(sharedmem))
@@ -98,7 +98,7 @@ new_program <- function() {
   uses <- function(...) any(c(...) %in% all.names(body(f)))
   list(f = f, items = items, star = star, more = more, reduce = reduce, options = options, dies = length(dying) > 0L,
        fails = length(failing) > 0L, shares = uses("count", "turns", "own", "pool", "deaths"),
-       draws = uses("rnorm", "sample", "runif", "rexp"))
+       asks = uses("stdin"), draws = uses("rnorm", "sample", "runif", "rexp"))
 }
 
 # ---- one way to run it ----
@@ -155,7 +155,7 @@ ways <- function(program) {
   out <- list(one = list(ProcessBackend, 1), two = list(ProcessBackend, 2), three = list(ProcessBackend, 3))
   if (!program$dies) out <- c(out, list(here = list(ProcessBackend, 0), threads = list(ThreadBackend, 2)))
   collects <- program$fails && identical(program$options$on_error, "collect")
-  if (!program$dies && !collects && is.null(program$options$output)) out$debug <- list(ProcessBackend, 2, TRUE)
+  if (!program$dies && !collects && !program$asks && is.null(program$options$output)) out$debug <- list(ProcessBackend, 2, TRUE)
   if (have_mirai && !program$shares) out$daemons <- list(ClusterBackend(), NULL)
   c(out, list(server = list(ServerBackend, 2)))
 }
