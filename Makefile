@@ -95,10 +95,11 @@ gctorture: install
 faults: install
 	@Rscript --vanilla tools/faults.R --seconds=$(or $(SECONDS),600) $(if $(REFUSED),--refused=$(REFUSED)) $(if $(REPORT),--report)
 
-## model        the models of queue, deaths and turns and of the arena, by spin (CASES=regex: some); some 40 minutes
-model:
+## model        the models of queue, deaths and turns and of the arena, by spin (CASES=regex: some); some 40 minutes (REPORT=1: writes to
+##              bench/RELIABILITY.md)
+model: $(if $(REPORT),install)
 	@tools/setup.sh model
-	@tools/model.sh full '$(CASES)'
+	@REPORT='$(REPORT)' tools/model.sh full '$(CASES)'
 
 ## model-quick  those of them that take seconds
 model-quick:

@@ -65,8 +65,8 @@ typedef struct r_map {
   size_t trace_nbytes;
   sm_trace_shm *trace_outer; /* what this process recorded for before this map ran in it */
   int trace_outer_rank;
-  int64_t here_next; /* maps without workers: the item after the one that began last, */
-  uint64_t here_ns;  /* when that began; 0 once it has returned, */
+  int64_t here_next;            /* maps without workers: the item after the one that began last, */
+  uint64_t here_ns;             /* when that began; 0 once it has returned, */
   r_console_reader here_reader; /* and who read the console before */
   r_held held;
   sm_lock_shm *critical, *ordered; /* of its sections: ctl's, or those of the map of which this one is a part */

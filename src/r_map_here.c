@@ -26,8 +26,12 @@ typedef struct {
 } here;
 
 static here here_from(SEXP ptr, SEXP list) {
-  return (here){r_map_get(ptr), r_list_get(list, "state"), r_list_get(list, "ranks"), r_list_get(list, "seed"),
-                Rf_asReal(r_list_get(list, "limit")), Rf_asLogical(r_list_get(list, "console")) == TRUE};
+  return (here){r_map_get(ptr),
+                r_list_get(list, "state"),
+                r_list_get(list, "ranks"),
+                r_list_get(list, "seed"),
+                Rf_asReal(r_list_get(list, "limit")),
+                Rf_asLogical(r_list_get(list, "console")) == TRUE};
 }
 
 static void set_in(SEXP env, const char *name, SEXP value) {

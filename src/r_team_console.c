@@ -1,9 +1,9 @@
 /* r_team_console.c: see r_team_console.h.
  *
  * `Rscript file.R` and `R -f` read the script as the console, through a stream whose offset a fork shares and whose buffer a fork copies:
- * a worker that read the console would run the session's lines and take further lines from the session, and an item that runs in the session
- * would take lines of the script, too. R's API does not give access to that stream; R's reader is a function pointer of its embedding
- * interface, which is looked up at run time as the setters of BLAS are.
+ * a worker that read the console would run the session's lines and take further lines from the session, and an item that runs in the
+ * session would take lines of the script, too. R's API does not give access to that stream; R's reader is a function pointer of its
+ * embedding interface, which is looked up at run time as the setters of BLAS are.
  */
 #define _GNU_SOURCE
 #include "r_team_console.h"

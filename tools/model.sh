@@ -6,7 +6,8 @@
 # A case passes where its model holds ("holds"), or where the fault that is built into it is found ("found"), which shows that the
 # model can fail. quick: the cases that take seconds. Two cases at a time, each within 4 GB and LIMIT seconds.
 # bits: states are kept as bits of a hash, and the search, in a random order, ends after its time: it shows that
-# a fault was not met, not that there is none. Last line: `N passed, N failed, N skipped`.
+# a fault was not met, not that there is none. With REPORT=1 the table goes into bench/RELIABILITY.md.
+# Last line: `N passed, N failed, N skipped`.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 . tools/counts.sh
@@ -31,6 +32,9 @@ queue-ring        | full  | queue | exact | holds | -DW=2 -DN=2 -DDEATHS=1 -DTIM
 queue-ordered     | full  | queue | exact | holds | -DW=2 -DN=3 -DDEATHS=1 -DTIMEOUTS=1 -DEAGER -DORDERED
 queue-two-deaths  | full  | queue | exact | holds | -DW=2 -DN=2 -DDEATHS=2 -DTIMEOUTS=1 -DEAGER -DORDERED
 queue-batches     | quick | queue | exact | holds | -DW=2 -DN=2 -DDEATHS=1 -DTIMEOUTS=0 -DSTOP
+queue-three       | full  | queue | exact | holds | -DW=3 -DN=3 -DDEATHS=1 -DTIMEOUTS=0 -DEAGER
+queue-three-late  | full  | queue | exact | holds | -DW=3 -DN=3 -DDEATHS=0 -DTIMEOUTS=1 -DEAGER
+queue-three-die   | full  | queue | exact | holds | -DW=3 -DN=2 -DDEATHS=2 -DTIMEOUTS=0 -DEAGER
 queue-all         | full  | queue | bits  | holds | -DW=3 -DN=4 -DDEATHS=2 -DTIMEOUTS=1 -DEAGER
 queue-all-ordered | full  | queue | bits  | holds | -DW=3 -DN=4 -DDEATHS=2 -DTIMEOUTS=1 -DEAGER -DORDERED
 queue-ends        | quick | queue | live  | holds | -DW=2 -DN=2 -DDEATHS=1 -DTIMEOUTS=0 -DEAGER
@@ -104,5 +108,7 @@ while IFS='|' read -r name _; do
   line=$(printf '%-18s %-6s %-6s %12s %7s %4s' $row)
   "$verdict" "$line"
   [ ! -e "$dir/$name.why" ] || sed 's/^/        | /' "$dir/$name.why"
+  echo "$verdict $row $(sed -n "s/^$name  *|.*| *//p" <<<"$(cases)")" >>"$dir/rows"
 done <<<"$list"
+[ -z "${REPORT:-}" ] || Rscript tools/model-report.R "$dir/rows"
 totals
