@@ -25,7 +25,8 @@
 #' @param ... Variables, by name. `Shared`: atomic vectors, arrays, data frames, or shared arrays (which are
 #'   used as they are). `Private`: any R values. `Reduction`: numbers, vectors or arrays; any R values if `op` is a function.
 #' @param op The first argument without a name, unless it is given by its whole name. The operation: `"+"`, `"*"`, `"min"`, `"max"`, `"&"`,
-#'   `"|"`, the function of that name, or any function of two values. It should be associative.
+#'   `"|"` (`"&&"` and `"||"`, as OpenMP has them, are the same), the function of that name, or any function of two values. It should be
+#'   associative.
 #' @param identity The starting value for a function that is not one of these.
 #' @return A clause for [Parallel()]. Bad arguments give an error of class `sharedmem_argument_error`.
 #' @source `Shared`, `Private` and `Reduction` of the Python package's 0.2 line (where reductions start at the given
@@ -112,7 +113,8 @@ keep_shape <- function(x, like) {
 
 check_operation <- function(op, no_identity) {
   if (is.function(op))
-    for (name in names(operations)) if (identical(op, get(name, baseenv()))) op <- name
+    for (name in c(names(operations), "&&", "||")) if (identical(op, get(name, baseenv()))) op <- name
+  if (identical(op, "&&") || identical(op, "||")) op <- substr(op, 1L, 1L) # what C and OpenMP call them
   if (is.character(op) && length(op) == 1L && op %in% names(operations)) {
     if (!no_identity) abort_argument("identity", "given", sprintf("left out for \"%s\"", op))
     return(list(name = op, combine = operations[[op]]$combine, identity = operations[[op]]$identity))

@@ -68,6 +68,15 @@ test_that("private variables start at the given value in every process and end w
   expect_identical(p$var$l, list(1))
 })
 
+test_that("a reduction takes OpenMP's && and ||, by name and as functions", {
+  p <- Parallel(Reduction("&&", every = TRUE, each = c(TRUE, FALSE)), Reduction(`||`, some = FALSE), num_threads = 2)
+  with(p, {
+    p$var$every <- p$var$every && p$rank == 0
+    p$var$some <- p$var$some || p$rank == 1
+  })
+  expect_identical(list(p$var$every, p$var$each, p$var$some), list(FALSE, c(TRUE, FALSE), TRUE))
+})
+
 test_that("reductions start at the identity and count the given value once", {
   p <- Parallel(Reduction("+", s = 100, v = c(a = 1L, b = 2L)), Reduction(`*`, f = 2), Reduction("min", lo = c(5, 0)),
                 Reduction(max, hi = 3L), Reduction("&", every = c(TRUE, FALSE)), Reduction("|", any = FALSE), num_threads = 2)
