@@ -79,7 +79,7 @@ matrixOps.shared_array <- function(x, y) {
 # Where R does not hand these to a class. Without a shared array they are whatever would have been found without us: Matrix and others
 # have generics of these names.
 product <- function(name, ours, ...) {
-  if (ours) return(do.call(get(name, envir = baseenv()), lapply(list(...), plain_view)))
+  if (ours) return(do.call(get(name, envir = baseenv()), lapply(list(...), plain_view), quote = TRUE))
   attached <- match("package:sharedmem", search())
   get(name, envir = if (is.na(attached)) baseenv() else parent.env(as.environment(attached)), mode = "function")(...)
 }

@@ -91,7 +91,7 @@ pvec <- function(v, FUN, ..., mc.set.seed = TRUE, mc.silent = FALSE, mc.cores = 
   # parallel's parts: the first ones are longer by one, and elements are alone where there are no more of them than workers
   sizes <- rep(n %/% cores, cores) + (seq_len(cores) <= n %% cores)
   parts <- if (n <= cores) as.list(unname(v)) else Map(function(to, size) v[seq.int(to - size + 1, to)], cumsum(sizes), sizes)
-  out <- do.call(c, mclapply(parts, FUN, ..., mc.set.seed = mc.set.seed, mc.silent = mc.silent, mc.cores = cores))
+  out <- do.call(c, mclapply(parts, FUN, ..., mc.set.seed = mc.set.seed, mc.silent = mc.silent, mc.cores = cores), quote = TRUE)
   if (length(out) != n) warn_class("sharedmem_lost_warning", "some results may be missing, folded or caused an error")
   out
 }
@@ -108,11 +108,12 @@ mcmapply <- function(FUN, ..., MoreArgs = NULL, SIMPLIFY = TRUE, USE.NAMES = TRU
     abort_argument("...", "vectors of length 0 and of other lengths", "vectors of which all or none have length 0")
   first <- along[[1L]]
   along <- lapply(along, function(x) if (length(x) == n) x else rep(x, length.out = n))
-  each <- function(i) .mapply(FUN, lapply(along, `[`, i), MoreArgs)[[1L]]
+  each <- function(i) .mapply(FUN, lapply(along, `[`, i), MoreArgs) # a list of one, as a failure is not
   out <- mclapply(seq_len(n), each, mc.set.seed = mc.set.seed, mc.silent = mc.silent, mc.cores = mc.cores, affinity.list = affinity.list)
   if (USE.NAMES) names(out) <- if (is.null(names(first)) && is.character(first)) first else names(first)
-  failed <- any(vapply(out, inherits, NA, "try-error"))
-  if (identical(SIMPLIFY, FALSE) || failed) out else simplify2array(out, higher = identical(SIMPLIFY, "array"))
+  failed <- vapply(out, inherits, NA, "try-error")
+  out[!failed] <- lapply(out[!failed], `[[`, 1L)
+  if (identical(SIMPLIFY, FALSE) || any(failed)) out else simplify2array(out, higher = identical(SIMPLIFY, "array"))
 }
 
 #' @rdname mclapply

@@ -159,6 +159,16 @@ test_that("pvec() gives FUN(v) from parts, and warns where lengths do not add up
   expect_warning(sharedmem::pvec(1:10, sum, mc.cores = 2), class = "sharedmem_lost_warning")
 })
 
+test_that("pvec() keeps language as it is; mcmapply() simplifies a try-error that is a value, not one that is a failure", {
+  expect_identical(sharedmem::pvec(expression(1 + 1, b, c), identity, mc.cores = 2), expression(1 + 1, b, c))
+  expect_identical(suppressWarnings(sharedmem::pvec(1:4, function(x) quote(a + b), mc.cores = 2)), list(quote(a + b), quote(a + b)))
+  caught <- function(i) try(stop("no"), silent = TRUE)
+  expect_identical(sharedmem::mcmapply(caught, 1:2, mc.cores = 2), mapply(caught, 1:2))
+  r <- suppressWarnings(sharedmem::mcmapply(function(i) if (i == 2) stop("no"), 1:2, mc.cores = 2))
+  expect_identical(list(length(r), r[[1L]]), list(2L, NULL))
+  expect_s3_class(r[[2L]], "try-error")
+})
+
 test_that("mcmapply() and mcMap() give what mapply() and Map() give", {
   calls <- list(quote(f(rep, 1:4, 4:1)), quote(f(function(x, y) x + y, c(a = 1, b = 2, c = 3), c(A = 10, B = 0, C = -10))),
                 quote(f(function(x, k) x * k, 1:5, MoreArgs = list(k = 3))), quote(f(nchar, c("a", "bb"))),
