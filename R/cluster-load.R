@@ -40,6 +40,13 @@ tell_load <- function(nbytes, parts) {
                sprintf("func and what it reaches are %s, sent once to each daemon%s", format_size(nbytes), largest), nbytes = nbytes)
 }
 
+# Of these variables of env itself those whose values can be looked at, as a named list: see plain_value().
+values_in <- function(names, env) {
+  values <- lapply(names, plain_value, env)
+  names(values) <- names
+  Filter(Negate(is.null), values)
+}
+
 # Variables of the frames that a function encloses, below the workspace or a namespace.
 enclosed_values <- function(f) {
   if (is.primitive(f)) return(list())
@@ -47,14 +54,14 @@ enclosed_values <- function(f) {
   env <- environment(f)
   while (!ends_search(env)) {
     names <- ls(env, all.names = TRUE, sorted = TRUE)
-    out <- c(out, mget(names[.Call(ffi_binding_kinds, names, env) == "value"], envir = env))
+    out <- c(out, values_in(names, env))
     env <- parent.env(env)
   }
   out
 }
 
-# Variables of the workspace that values reach, as a named list: names in functions, in those that these call, in functions that lists
-# hold. Methods that the workspace defines are reached by dispatch, so they always count.
+# Variables of the workspace that values reach, as a named list: names in functions, in those that these call, in functions that lists and
+# environments hold (R6 objects are such). Methods that the workspace defines are reached by dispatch, so they always count.
 reached_globals <- function(values, export = character()) {
   here <- ls(globalenv(), all.names = TRUE, sorted = TRUE)
   missing <- setdiff(export, here)
@@ -71,19 +78,26 @@ reached_globals <- function(values, export = character()) {
   }
   walk <- function(x, depth) {
     if (is.function(x) && !is.primitive(x)) {
-      if (!isNamespace(topenv(environment(x)))) walk_function(x)
-    } else if (is.list(x) && depth < 3L && length(x) <= 1000L) for (y in unclass(x)) walk(y, depth + 1L)
+      if (!isNamespace(environment(x))) walk_function(x)
+    } else if (is.environment(x) && depth < 3L) walk_environment(x, depth)
+    else if (is.list(x) && depth < 3L && length(x) <= 1000L) for (y in unclass(x)) walk(y, depth + 1L)
     else if (is.language(x)) add(intersect(all.names(x), here))
+  }
+  walk_environment <- function(env, depth) {
+    if (ends_search(env) || length(env) > 1000L || length(seen$environments) >= 200L) return()
+    for (known in seen$environments) if (identical(known, env)) return()
+    seen$environments <- c(seen$environments, list(env))
+    for (y in values_in(ls(env, all.names = TRUE), env)) walk(y, depth + 1L)
   }
   walk_function <- function(f) {
     for (known in seen$functions) if (identical(known, f)) return()
     seen$functions <- c(seen$functions, list(f))
     names <- unique(c(all.names(body(f)), unlist(lapply(formals(f), all.names))))
-    add(intersect(names, here))
     env <- environment(f)
+    # one that a package's function has made (Vectorize(), Negate()) means the package's variables, and holds what it was given
+    if (!isNamespace(topenv(env))) add(intersect(names, here))
     while (!ends_search(env)) {
-      local <- intersect(names, ls(env, all.names = TRUE))
-      for (name in local[.Call(ffi_binding_kinds, local, env) == "value"]) walk(get(name, envir = env, inherits = FALSE), 0L)
+      for (x in values_in(intersect(names, ls(env, all.names = TRUE)), env)) walk(x, 0L)
       env <- parent.env(env)
     }
   }

@@ -343,8 +343,7 @@ mentioned_variables <- function(f, scope, shared = list()) {
 # The value of a variable in env itself; NULL for none, a promise, an active binding, a missing argument.
 plain_value <- function(name, env) {
   if (!is.environment(env) || name == "..." || !.Call(ffi_binding_kinds, name, env) %in% c("value", "locked")) return(NULL)
-  value <- get(name, envir = env, inherits = FALSE)
-  if (missing(value)) NULL else value
+  get(name, envir = env, inherits = FALSE)
 }
 
 # Functions of the workspace and of packages, vectors, locks, shared environments, and lists of these; closures and environments that hold

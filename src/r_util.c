@@ -188,8 +188,24 @@ SEXP ffi_util_dress(SEXP x, SEXP attributes) {
   return x;
 }
 
-/* What sym stands for in env itself: "none", "value", "locked" (a value), "lazy" (a promise or an active binding). Asks without
- * forcing it, which get() would do. */
+#if R_VERSION < R_Version(4, 6, 0)
+/* Before 4.6 R has no other way to ask than two functions that later R's API leaves out: found at run time, so that the object does not
+ * name them. */
+static bool has_no_value(SEXP sym, SEXP env) {
+  static SEXP (*find)(SEXP, SEXP) = NULL, (*value_of)(SEXP) = NULL;
+  if (!find) {
+    void *f = dlsym(RTLD_DEFAULT, "Rf_findVarInFrame"), *v = dlsym(RTLD_DEFAULT, "PRVALUE");
+    memcpy(&find, &f, sizeof f);
+    memcpy(&value_of, &v, sizeof v);
+  }
+  if (!find) return true;
+  SEXP x = find(env, sym);
+  return x == R_MissingArg || (TYPEOF(x) == PROMSXP && (!value_of || value_of(x) == R_UnboundValue));
+}
+#endif
+
+/* What sym stands for in env itself: "none", "value", "locked" (a value), "lazy" (no value yet: a promise, an active binding, a missing
+ * argument). Asks without forcing it, which get() would do. */
 static const char *binding_kind(SEXP sym, SEXP env) {
   if (!R_existsVarInFrame(env, sym)) return "none";
   if (R_BindingIsActive(sym, env)) return "lazy";
@@ -197,13 +213,7 @@ static const char *binding_kind(SEXP sym, SEXP env) {
   R_BindingType_t type = R_GetBindingType(sym, env);
   bool lazy = type != R_BindingTypeValue && type != R_BindingTypeForced;
 #else
-  /* before 4.6 R has no other way to ask; found at run time, so that the object names nothing outside of later R's API */
-  static SEXP (*find)(SEXP, SEXP) = NULL;
-  if (!find) {
-    void *f = dlsym(RTLD_DEFAULT, "Rf_findVarInFrame");
-    memcpy(&find, &f, sizeof f);
-  }
-  bool lazy = !find || TYPEOF(find(env, sym)) == PROMSXP;
+  bool lazy = has_no_value(sym, env);
 #endif
   return lazy ? "lazy" : R_BindingIsLocked(sym, env) ? "locked" : "value";
 }

@@ -301,7 +301,9 @@ check_test_names <- function() {
 # The last column of the table of promises names a test: "file: its sentence".
 check_promises <- function() {
   text <- readLines("bench/RELIABILITY.md")
-  rows <- grep("^\\| ", text[match("## Promises", text):length(text)], value = TRUE)[-(1:2)]
+  from <- match("## Promises", text)
+  to <- min(grep("^## ", text)[grep("^## ", text) > from], length(text) + 1L)
+  rows <- grep("^\\| ", text[from:(to - 1L)], value = TRUE)[-(1:2)]
   shown <- sub(".*\\| (.*) \\|$", "\\1", rows)
   file <- sprintf("tests/testthat/test-%s.R", sub(":.*", "", shown))
   there <- mapply(function(f, sentence) file.exists(f) && any(grepl(sprintf('"%s"', sentence), readLines(f), fixed = TRUE)),

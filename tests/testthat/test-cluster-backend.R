@@ -71,10 +71,16 @@ test_that("a function finds what it reaches in the workspace: variables, functio
     "function(i) c(deep$f(i), captured, unclass(structure(i, class = 'money') + 1), nchar(file_ext('a.txt')))", "}",
     "a <- pool()$map(outer(), 1:3)", "b <- MapReduce(np = 2)$map(outer(), 1:3)",
     "e <- MapReduce(backend = ClusterBackend(export = 'hidden'))$map(function(i) get(paste0('hid', 'den')), 1)",
+    # functions in environments, locked ones too, and in what a package's function made; an argument that is missing where func was made
+    "within <- new.env()", "within$go <- function(i) within$step(i)", "within$step <- function(i) inner(i)",
+    "lockEnvironment(within, TRUE)",
+    "each <- Vectorize(function(a, b) a + b + k)", "twice <- function(g) { force(g); function(i) g(i) }",
+    "partly <- (function(a, b) function(i) if (i < 0) b else c(i, a, within$go(i), each(i, 1:2), twice(inner)(i)))(1)",
+    "a2 <- pool()$map(partly, 1:3)", "b2 <- MapReduce(np = 2)$map(partly, 1:3)",
     "left <- mirai::mirai(ls(globalenv()))[]",
-    "answer(list(same = identical(a, b), export = e[[1]], left = left))"))
+    "answer(list(same = c(identical(a, b), identical(a2, b2)), export = e[[1]], left = left))"))
   expect_script_ok(r)
-  expect_true(r$value$same)
+  expect_identical(r$value$same, c(TRUE, TRUE))
   expect_identical(r$value$export, 5)
   expect_identical(r$value$left, character())
 })

@@ -458,13 +458,13 @@ test_that("a background process does not wait for the session where its function
     k <- runif(3e5)
     inner <- local({ by <- 2; function(i) by * k[i] })
     asked <- local({ makeActiveBinding("here", function() Sys.getpid(), environment()); function() here })
-    flag <- full(1, 0)
+    flag <- full(1, 0); partly <- (function(a, b) function(i) if (i < 0) b else i + a)(1) # an argument that is missing there
     b <- background(function() { flag[1] <- inner(1) + 1; asked() })
     wait_until(flag[1] != 0, 20)
     at <- b$wait()
-    answer(c(flag[1] == 2 * k[1] + 1, at != Sys.getpid()))
+    answer(c(flag[1] == 2 * k[1] + 1, at != Sys.getpid(), background(partly, 3)$wait() == 4))
   }, vars = list(wait_until = wait_until), gui = "RStudio")
-  expect_identical(value, c(TRUE, TRUE))
+  expect_identical(value, c(TRUE, TRUE, TRUE))
 })
 
 test_that("futures run in processes of the server", {
