@@ -59,9 +59,16 @@ Ops.shared_array <- function(e1, e2) {
 #' @rdname shared_array-arithmetic
 #' @export
 Math.shared_array <- function(x, ...) {
+  # log(base = 2, x = v) comes here by its x, but with the values in the order of the call, the first of them as x
+  if (.Generic == "log" && ...length() == 1L && (!is_shared(x) || base_first(sys.call()))) return(log(..1, x))
   x <- if (dtype_code(x) == "f8" && !startsWith(.Generic, "cum")) plain_view(x) else shared_values(x) # others may come back as they are
   if (...length()) eval(as.call(c(as.name(.Generic), quote(x), lapply(list(...), plain))))
   else eval(call(.Generic, quote(x))) # so that errors speak of sqrt(x)
+}
+
+base_first <- function(call) {
+  first <- names(call)[2L]
+  !is.null(first) && nzchar(first) && startsWith("base", first)
 }
 
 #' @rdname shared_array-arithmetic

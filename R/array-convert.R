@@ -109,7 +109,10 @@ factors_asked <- function(k) isTRUE(caller_frame(k, base::data.frame, 1L)$string
 #' @exportS3Method bit64::as.integer64
 as.integer64.shared_array <- function(x, ...) {
   if (dtype_code(x) != "i8") return(bit64::as.integer64(as.vector(shared_values(x)), ...))
-  structure(.Call(ffi_index_get_all, x, TRUE, TRUE), class = "integer64")
+  out <- structure(.Call(ffi_index_get_all, x, TRUE, TRUE), class = "integer64")
+  if (!"integer64" %in% array_meta(x)$class && any(is.na(out)))
+    warn_class("sharedmem_value_warning", "-2^63, which i8 holds, is NA in integer64")
+  out
 }
 
 #' @rdname shared_array-convert

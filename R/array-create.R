@@ -71,14 +71,15 @@ like_shape <- function(array) {
 #' @export
 empty <- function(shape, dtype = "f8", ...) {
   if (...length()) check_extents("empty", list(...))
-  .Call(ffi_array_new, shape, dtype)
+  .Call(ffi_array_new, shape, dtype, 0L)
 }
 
 #' @rdname empty
 #' @export
 empty_like <- function(array, dtype = NULL) {
   array <- like_values(array)
-  .Call(ffi_array_new, like_shape(array), if (is.null(dtype)) dtype(array) else dtype)
+  if (is.null(dtype)) .Call(ffi_array_new, like_shape(array), dtype(array), .Call(ffi_text_encoding, array))
+  else empty(like_shape(array), dtype)
 }
 
 #' @rdname empty

@@ -67,10 +67,18 @@ drop_levels <- function(value, drop)
 #' @export
 `[<-.shared_array` <- function(x, i, ..., value) {
   if (...length() == 0L) .Call(ffi_index_set, x, if (missing(i)) all_of else i, value, .GenericCallEnv)
+  else if (missing(value)) set_by_position(x, missing(i), i, ..., .env = .GenericCallEnv)
   else if (!is_shared(x) || !.Call(ffi_index_writes, .GenericCallEnv))
     index_copy(x, i, ..., value = value)
   else if (is.null(...names())) index_set(x, i, ..., value = value)
   else index_set_named(x, sys.call(), nargs() - 2L > ...length(), i, ..., value = value)
+}
+
+# `[<-`(x, 1, 99), as R's own takes it: the last argument is the value, whatever its name. Once more, by its name, in .env.
+set_by_position <- function(x, .whole, .i, ..., .env, .element = FALSE) {
+  n <- ...length()
+  subs <- c(list(if (.whole) formals(function(all) NULL)$all else .i), list(...)[-n])
+  eval(as.call(c(as.name(if (.element) "[[<-" else "[<-"), list(x), subs, list(value = ...elt(n)))), .env)
 }
 
 index_copy <- function(x, i, j, ..., value)
@@ -122,6 +130,8 @@ bare_element <- function(value) {
 `[[<-.shared_array` <- function(x, i = all_of, ..., value) {
   if (...length() == 0L && .Call(ffi_index_set_element, x, i, value, .GenericCallEnv)) {
     x
+  } else if (missing(value)) {
+    set_by_position(x, missing(i), i, ..., .env = .GenericCallEnv, .element = TRUE)
   } else if (!is_shared(x) || !.Call(ffi_index_writes, .GenericCallEnv)) {
     assign_copy(x, list(i, ...), value, TRUE)
   } else if (...length() == 0L) {

@@ -40,9 +40,10 @@ Summary.shared_array <- function(..., na.rm = FALSE) {
 
 #' @rdname shared_array-summary
 #' @export
-mean.shared_array <- function(x, ..., na.rm = FALSE) {
-  value <- if (...length() == 0L) kernel_summary("mean", x, na.rm)
-  if (is.null(value)) mean(plain_view(x), ..., na.rm = na.rm) else value
+mean.shared_array <- function(x, ...) {
+  plainly <- function(x, trim = 0, na.rm = FALSE, ...) if (identical(trim, 0)) kernel_summary("mean", x, na.rm) # as mean.default() has them
+  value <- plainly(x, ...)
+  if (is.null(value)) mean(plain_view(x), ...) else value
 }
 
 #' @rdname shared_array-summary

@@ -17,8 +17,9 @@
 #' `func`, the variables of functions it encloses, and the variables of the workspace that it and the functions it calls name (also
 #' those that lists and environments hold, as R6 objects do) are sent, once to each daemon and not with each chunk; a second map with
 #' the same function and values sends nothing. More than 50 MB are told by a message of class `sharedmem_cluster_message`.
-#' Methods (`print.money`, `+.money`) that the workspace defines go along. What is only found by a name made at run time (`get(paste0("x", i))`) is named in `export`. S4 and R5 classes of the workspace do not go along: put
-#' them into a package. Packages that are attached in the session are attached there for the time of a chunk, where they are installed.
+#' Methods (`print.money`, `+.money`) that the workspace defines go along. What is only found by a name made at run time
+#' (`get(paste0("x", i))`) is named in `export`. S4 and R5 classes of the workspace do not go along: put them into a package.
+#' Packages that are attached in the session are attached there for the time of a chunk, where they are installed.
 #' Working directory, environment variables and files are those of the daemon. The workspace of a daemon stays as it was.
 #'
 #' Shared arrays of the session attach in daemons of the same machine. Elsewhere they are refused with an error of class

@@ -61,6 +61,7 @@ serve_job <- function(id) {
     shared <- job_shared(about$kind)
     told <- .Call(ffi_job_take, c(shared, adopt_search(about$search, about$packages)))
     adopt_session(told$session)
+    adopt_classes(about$search[[1L]]$variables)
     list2env(lapply(told$variables, unpack), globalenv())
     job <- switch(about$kind, region = job_region(told, shared), cluster = job_cluster(told), job_map(told, shared[[1L]]))
     .Call(ffi_job_dress, job$of, told$streams)

@@ -124,8 +124,11 @@ background_drive <- function(bg, timeout) {
   check_started_here(bg)
   end <- .Call(ffi_map_drive, bg$map, NULL, map_events(FALSE), timeout, TRUE)
   if (end$state == "timeout") return(FALSE)
-  if (end$state == "failed") bg$error <- end$failure else bg$value <- .Call(ffi_map_results, bg$map)[[1L]]
-  background_settle(bg, if (end$state == "failed") "failed" else "done")
+  # StopProcessGroup() has no other items to end here: it is an error as any
+  switch(end$state, failed = bg$error <- end$failure,
+         stopped = bg$error <- WorkerException(StopProcessGroup(), item = NA_integer_, rank = 0L, pid = bg$pid),
+         bg$value <- .Call(ffi_map_results, bg$map)[[1L]])
+  background_settle(bg, if (end$state == "done") "done" else "failed")
   TRUE
 }
 

@@ -53,7 +53,6 @@ adopt_search <- function(entries, more) {
   place <- c(1L, seq_along(entries)[-1L] + length(more))
   for (i in which(fetched)) if (i > 1L) do.call("attach", list(NULL, pos = place[i], name = names[i], warn.conflicts = FALSE))
   for (i in which(fetched)) promise_variables(as.environment(place[i]), entries[[i]]$scope, entries[[i]]$variables)
-  if (any(grepl("^\\.__[CT]__", entries[[1L]]$variables))) methods::cacheMetaData(globalenv(), TRUE)
   lapply(place[which(fetched)[-1L]], as.environment)
 }
 
@@ -70,14 +69,20 @@ reorder_packages <- function(wanted) {
 
 promise_variables <- function(env, scope, names) {
   home <- environment(promise_variables)
-  for (name in names) eval(call("delayedAssign", name, call("fetch_variable", scope, name), home, env), baseenv())
+  for (name in names) eval(call("delayedAssign", name, call("fetch_variable", scope, name, env), home, env), baseenv())
 }
 
-fetch_variable <- function(scope, name) {
+# Variables that come along share environments with this one; those that are still waiting to be fetched get their values.
+fetch_variable <- function(scope, name, env) {
   answer <- .Call(ffi_server_fetch, list(scope, name))
   if (!is.null(answer$refused)) abort_class("sharedmem_refused_error", answer$refused, name = name)
+  waiting <- names(answer$along)[.Call(ffi_binding_kinds, as.character(names(answer$along)), env) == "lazy"]
+  for (other in waiting) assign(other, unpack(answer$along[[other]]), envir = env)
   unpack(answer$value)
 }
+
+# Definitions of classes and methods, which are asked for: the session answers once it has nothing more to send.
+adopt_classes <- function(variables) if (any(grepl("^\\.__[CT]__", variables))) methods::cacheMetaData(globalenv(), TRUE)
 
 # Options, environment variables, and the rest of session_state().
 adopt_session <- function(state) {

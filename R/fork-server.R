@@ -271,12 +271,48 @@ locale_categories <- c("LC_COLLATE", "LC_CTYPE", "LC_MONETARY", "LC_TIME", "LC_M
 server_answer <- function(id, request) tryCatch({
   scope <- the$session$served[[job_key(id)]]$scopes[[request[[1L]]]]
   value <- scope_value(scope, request[[2L]])
-  list(value = value, loose = is_class_data(request[[2L]], value))
+  along <- names_beside(scope, request[[2L]])
+  names(along) <- along
+  along <- Filter(Negate(is.null), lapply(along, function(name) tryCatch(scope_value(scope, name), error = function(e) NULL)))
+  list(value = value, along = along, loose = is_class_data(request[[2L]], value) || any(vapply(along, is_class_data, NA, name = "")))
 }, error = function(e) server_refusal(request, e))
 
 # Definitions of classes and methods have pointers of R's own in them, which nobody follows.
 is_class_data <- function(name, value)
   startsWith(name, ".__") || inherits(value, c("classRepresentation", "classGeneratorFunction", "refObjectGenerator", "envRefClass"))
+
+# Variables that reach an environment which this one reaches, or one of those: they go together, so that it stays the same for all.
+names_beside <- function(scope, name) {
+  if (is.null(scope$reached)) scope$reached <- Filter(length, lapply(as.list(scope$values, all.names = TRUE), environments_in))
+  beside <- character()
+  keys <- scope$reached[[name]]
+  repeat {
+    more <- setdiff(names(Filter(function(k) any(k %in% keys), scope$reached)), c(beside, name))
+    if (!length(more)) return(beside)
+    beside <- c(beside, more)
+    keys <- unique(c(keys, unlist(scope$reached[more])))
+  }
+}
+
+# What tells the environments apart that functions in x enclose, that are in x, its lists and its environments: those of R itself and of
+# packages, and the workspace, left out. One of very many variables is not looked into.
+environments_in <- function(x) {
+  seen <- new.env(parent = emptyenv())
+  look <- function(x, depth) {
+    if (is.function(x)) x <- if (is.primitive(x)) NULL else environment(x)
+    if (is.environment(x)) {
+      while (!ends_search(x) && is.null(seen[[key <- format.default(x)]])) {
+        assign(key, TRUE, envir = seen)
+        if (depth < 5L && length(x) <= 1000L)
+          for (name in ls(x, all.names = TRUE, sorted = FALSE)) look(plain_value(name, x), depth + 1L)
+        x <- parent.env(x)
+      }
+    } else if (is.list(x) && depth < 5L && length(unclass(x)) <= 1000L)
+      for (y in unclass(x)) if (is.function(y) || is.environment(y) || is.list(y)) look(y, depth + 1L)
+  }
+  if (is.function(x) || is.environment(x) || is.list(x)) look(x, 0L)
+  names(seen)
+}
 
 scope_value <- function(scope, name) {
   if (!is.null(scope$refusal)) stop(scope$refusal)
@@ -307,7 +343,7 @@ home_among <- function(x, homes, seen, depth = 0L) {
   if (is.environment(x)) {
     top <- topenv(x)
     if (isNamespace(top) && getNamespaceName(top) %in% homes) return(getNamespaceName(top)[[1L]])
-    key <- format(x)
+    key <- format.default(x) # not as a class would print it
     if (isNamespace(x) || identical(x, globalenv()) || identical(x, emptyenv()) || !is.null(seen[[key]])) return(NULL)
     assign(key, TRUE, envir = seen)
     x <- lapply(ls(x, all.names = TRUE), plain_value, x)
@@ -373,8 +409,9 @@ pack_large <- function(x, depth = 0L) {
   if (is_shared(x) || isS4(x) || depth > 20L) return(x)
   if (is.atomic(x) && !is.character(x) && length(x) >= pack_bytes / 16 && utils::object.size(x) >= pack_bytes) {
     kept <- attributes(x)
-    if (is.logical(x)) return(new_packed(.Call(ffi_copy_atomic, as.integer(x), NULL), kept, "logical"))
-    return(new_packed(.Call(ffi_copy_atomic, as.vector(x), NULL), kept, typeof(x)))
+    bare <- as.vector(unclass(x))
+    if (is.logical(bare)) return(new_packed(.Call(ffi_copy_atomic, as.integer(bare), NULL), kept, "logical"))
+    return(new_packed(.Call(ffi_copy_atomic, bare, NULL), kept, typeof(x)))
   }
   if (typeof(x) != "list") return(x)
   n <- length(unclass(x)) # its class may have a length() of its own

@@ -35,7 +35,7 @@ shorten <- function(v) {
 
 #' @rdname shared_array-print
 #' @export
-print.shared_array <- function(x, n = 20L, ...) {
+print.shared_array <- function(x, n = if (length(dim(x)) == 2L) 10L else 20L, ...) {
   if (!is_shared(x)) return(print(ordinary(x), ...))
   about <- .Call(ffi_array_about, x)
   cls <- array_meta(x)$class
@@ -49,7 +49,7 @@ print.shared_array <- function(x, n = 20L, ...) {
 }
 
 print_corner <- function(x, d, n, ...) {
-  rows <- min(d[1L], max(1L, n %/% 2L))
+  rows <- min(d[1L], max(1L, n))
   cols <- min(d[2L], 8L)
   print(shorten(x[seq_len(rows), seq_len(cols), drop = FALSE]), ...)
   more <- c(if (rows < d[1L]) sprintf("%s more rows", format_whole(d[1L] - rows)),

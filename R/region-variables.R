@@ -194,11 +194,21 @@ write_variable <- function(v, name, value) {
 }
 
 write_shared <- function(x, name, value) {
-  if (!is_shared(x))
-    abort_argument(name, describe_value(value), "left as it is: assign to its columns or elements")
+  if (!is_shared(x)) return(write_shared_list(x, name, value))
   if (length(value) != length(x))
     abort_argument(name, describe_value(value), sprintf("of length %.0f, like the shared variable", length(x)))
   x[] <- if (is_shared(value)) value[] else value
+}
+
+# Tried first on arrays that nobody sees, so that either all columns or elements are written, or none.
+write_shared_list <- function(x, name, value) {
+  if (!is.list(x) || !is.list(value) || !base::identical(names(x), names(value)) || length(unclass(x)) != length(unclass(value)))
+    abort_argument(name, describe_value(value), if (!is.list(x)) "what it was" else
+      sprintf("%s with the elements %s", if (is.data.frame(x)) "a data frame" else "a list", toString(names(x), 60)))
+  parts <- Filter(function(k) !base::identical(.subset2(x, k), .subset2(value, k)), seq_along(unclass(x)))
+  part <- function(k) sprintf("%s$%s", name, if (is.null(names(x))) k else names(x)[k])
+  for (k in parts) if (is_shared(.subset2(x, k))) write_shared(empty_like(.subset2(x, k)), part(k), .subset2(value, k))
+  for (k in parts) write_shared(.subset2(x, k), part(k), .subset2(value, k))
 }
 
 clause_of <- function(v, name) {

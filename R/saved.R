@@ -10,8 +10,8 @@ handle_state <- function(x) {
   about <- tryCatch(.Call(ffi_array_about, x), sharedmem_unattached_error = function(e) NULL)
   named <- !is.null(about$path) && !base::identical(getOption("sharedmem.serialize"), "values")
   if (is.null(about) || named) return(NULL)
-  list(values = 1L, dtype = about$dtype, shape = .Call(ffi_array_shape, x), vector = about$vector, meta = array_meta(x),
-       endian = .Platform$endian, bytes = .Call(ffi_view_bytes, x))
+  list(values = 1L, dtype = about$dtype, encoding = .Call(ffi_text_encoding, x), shape = .Call(ffi_array_shape, x),
+       vector = about$vector, meta = array_meta(x), endian = .Platform$endian, bytes = .Call(ffi_view_bytes, x))
 }
 
 # Does the innermost closure, in frame n, keep what it writes? saveRDS(), save() and namespace tools (lazy-load data bases) do, and what
@@ -44,12 +44,14 @@ view_from_state <- function(x, stretch) {
 # A new shared array from such values; they are input.
 handle_from_state <- function(state) {
   good <- is.list(state) && base::identical(state$values, 1L) && is.raw(state$bytes) && is.numeric(state$shape) &&
-    is.character(state$dtype) && (isTRUE(state$vector) || isFALSE(state$vector)) && (is.null(state$meta) || is.list(state$meta))
+    is.character(state$dtype) && (isTRUE(state$vector) || isFALSE(state$vector)) &&
+    (is.null(state$encoding) || length(state$encoding) == 1L && state$encoding %in% 0:3) && (is.null(state$meta) || is.list(state$meta))
   if (!good) abort_class("sharedmem_unattached_error", "shared array is not attached: its saved values are damaged")
   if (state$dtype != "raw" && !base::identical(state$endian, .Platform$endian))
     abort_class("sharedmem_unattached_error",
                 "shared array is not attached: it was saved on a machine of the other byte order; save unshare(x) there")
-  x <- empty(state$shape, state$dtype)
+  # files of 0.2.0 before 2026-11-29 have no encoding
+  x <- .Call(ffi_array_new, state$shape, state$dtype, if (is.null(state$encoding)) 0L else state$encoding)
   if (nbytes(x) != length(state$bytes))
     abort_class("sharedmem_unattached_error", "shared array is not attached: its saved values are damaged")
   .Call(ffi_array_put, x, state$bytes)

@@ -72,6 +72,13 @@ void sm_text_put(const sm_text *t, void *item, size_t width) {
 
 static bool is_marked(const unsigned char *p, size_t width) { return width > 2 && p[0] == MARK && p[1] >= 1 && p[1] <= 4; }
 
+bool sm_text_is_cut(const void *item, size_t width) {
+  const unsigned char *p = memchr(item, 0, width), *end = (const unsigned char *)item + width;
+  unsigned char any = 0;
+  for (; p && p < end; p++) any |= *p;
+  return any != 0;
+}
+
 sm_text sm_text_get(const void *item, size_t width, sm_text_encoding home) {
   const unsigned char *p = item;
   sm_text t = {.encoding = home};

@@ -43,6 +43,9 @@ void sm_text_put(const sm_text *t, void *item, size_t width);
 /* The string in an item of `width` bytes, which stays where it is. */
 sm_text sm_text_get(const void *item, size_t width, sm_text_encoding home);
 
+/* True if bytes other than NUL come after a NUL: a string that R cannot hold whole. */
+bool sm_text_is_cut(const void *item, size_t width);
+
 /* True if one of n items is marked, so that order by bytes is not the order of the strings. */
 bool sm_text_any_marked(const void *items, size_t width, int64_t n);
 

@@ -13,12 +13,13 @@ SEXP ffi_array_dtype(SEXP);
 SEXP ffi_array_is(SEXP);
 SEXP ffi_array_live(void);
 SEXP ffi_array_nbytes(SEXP);
-SEXP ffi_array_new(SEXP, SEXP);
+SEXP ffi_array_new(SEXP, SEXP, SEXP);
 SEXP ffi_array_pointer(SEXP);
 SEXP ffi_array_put(SEXP, SEXP);
 SEXP ffi_array_shape(SEXP);
 SEXP ffi_array_touch(SEXP);
 SEXP ffi_text_dtype(SEXP);
+SEXP ffi_text_encoding(SEXP);
 SEXP ffi_text_marked(SEXP);
 SEXP ffi_copy_atomic(SEXP, SEXP);
 SEXP ffi_copy_shared(SEXP);
@@ -204,12 +205,13 @@ static const R_CallMethodDef rows[] = {
     ROW(ffi_array_is, 1),
     ROW(ffi_array_live, 0),
     ROW(ffi_array_nbytes, 1),
-    ROW(ffi_array_new, 2),
+    ROW(ffi_array_new, 3),
     ROW(ffi_array_pointer, 1),
     ROW(ffi_array_put, 2),
     ROW(ffi_array_shape, 1),
     ROW(ffi_array_touch, 1),
     ROW(ffi_text_dtype, 1),
+    ROW(ffi_text_encoding, 1),
     ROW(ffi_text_marked, 1),
     ROW(ffi_copy_atomic, 2),
     ROW(ffi_copy_shared, 1),

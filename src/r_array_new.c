@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "arr_text.h"
 #include "mem_file.h"
 #include "mem_limit.h"
 #include "mem_pool.h"
@@ -50,6 +51,8 @@ static void memory_get(r_array_spec *spec, size_t nbytes, bool backed) {
     sm_pool_trim();
     rc = small ? sm_small_new(nbytes, &spec->block) : segment_get(nbytes, backed, &spec->seg, &available);
   }
+  /* a common segment may be longer than files may be here, where one of its own is not */
+  if (small && rc == -EFBIG) rc = segment_get(nbytes, backed, &spec->seg, &available);
   if (rc == SM_EINTR) {
     r_interrupt_raise();
   }
@@ -119,9 +122,13 @@ sm_dtype r_array_dtype_arg(SEXP dtype) {
   return d;
 }
 
-SEXP ffi_array_new(SEXP shape, SEXP dtype) {
+/* encoding: of strings, as ffi_text_encoding() gives it. */
+SEXP ffi_array_new(SEXP shape, SEXP dtype, SEXP encoding) {
   int64_t dim[R_ARRAY_MAX_NDIM];
   sm_dtype d = r_array_dtype_arg(dtype);
+  int home = Rf_asInteger(encoding);
+  if (home < SM_TEXT_UTF8 || home > SM_TEXT_NATIVE) r_abort_argument_value("encoding", encoding, "0, 1, 2 or 3");
+  if (d.code == SM_STR) d.raw = (uint8_t)home;
   int ndim = r_array_shape_arg(shape, d, dim);
   return r_array_new(d, ndim, dim, ndim == 1);
 }

@@ -67,12 +67,26 @@ SEXP ffi_text_dtype(SEXP strings) {
   return Rf_mkString(code);
 }
 
+/* What strings outside of ASCII are in, in an array made for these, or in this one: an sm_text_encoding. */
+SEXP ffi_text_encoding(SEXP x) {
+  sm_dtype d = {0};
+  if (TYPEOF(x) == STRSXP) d = r_texts_dtype(x);
+  else if (r_array_is(x)) d = r_array_get(x, "x")->dtype;
+  return Rf_ScalarInteger(d.code == SM_STR ? d.raw : SM_TEXT_UTF8);
+}
+
 static SEXP char_of(const sm_text *t) {
   static const cetype_t marks[] = {CE_UTF8, CE_LATIN1, CE_BYTES, CE_NATIVE};
   return t->p ? Rf_mkCharLenCE(t->p, (int)t->n, marks[t->encoding]) : NA_STRING;
 }
 
-SEXP r_text_char(const uint8_t *item, sm_dtype d) {
+static void abort_cut(double element) {
+  r_abort("sharedmem_value_error",
+          "element %.0f has bytes behind a zero byte, which R's strings cannot hold: read the file as dtype \"raw\"", element);
+}
+
+SEXP r_text_char(const uint8_t *item, sm_dtype d, double element) {
+  if (sm_text_is_cut(item, d.itemsize)) abort_cut(element);
   sm_text t = sm_text_get(item, d.itemsize, (sm_text_encoding)d.raw);
   return char_of(&t);
 }
@@ -82,12 +96,14 @@ typedef struct {
   const uint8_t *item;
   uint8_t *to;
   size_t n;
+  bool cut;
 } item_job;
 
 static void measure(void *ctx) {
   item_job *j = ctx;
   const void *end = memchr(j->item, 0, j->a->dtype.itemsize);
   j->n = end ? (size_t)((const uint8_t *)end - j->item) : j->a->dtype.itemsize;
+  j->cut = sm_text_is_cut(j->item, j->a->dtype.itemsize);
 }
 
 static void take(void *ctx) {
@@ -98,9 +114,10 @@ static void take(void *ctx) {
 
 SEXP r_text_char_live(const r_array *a, int64_t pos) {
   uint8_t few[256];
-  item_job j = {a, a->data + (size_t)pos * a->dtype.itemsize, few, 0};
+  item_job j = {a, a->data + (size_t)pos * a->dtype.itemsize, few, 0, false};
   const void *top = vmaxget();
   r_array_access(a, measure, &j);
+  if (j.cut) abort_cut((double)pos + 1);
   if (j.n >= sizeof few) j.to = (uint8_t *)R_alloc(j.n + 1, 1);
   r_array_access(a, take, &j);
   sm_text t = sm_text_get(j.to, j.n + 1, (sm_text_encoding)a->dtype.raw);

@@ -21,8 +21,9 @@ sm_text r_texts_get(const r_texts *t, int64_t i);
 sm_dtype r_texts_dtype(SEXP strings);
 
 /* The CHARSXP of one item. r_text_char(): of memory that nobody else writes; r_text_char_live(): of an array's own, of which
- * a copy is made first. Both work on what is there, however malformed. */
-SEXP r_text_char(const uint8_t *item, sm_dtype d);
+ * a copy is made first. Both work on what is there, however malformed, and raise an error that names the element (from 1 on) where there
+ * are bytes behind a NUL, which R's strings cannot hold. */
+SEXP r_text_char(const uint8_t *item, sm_dtype d, double element);
 SEXP r_text_char_live(const r_array *a, int64_t pos);
 
 #endif

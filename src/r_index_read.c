@@ -66,7 +66,7 @@ static void read_strings(const r_array *a, sm_plan *p, SEXP ans) {
       r_array_access(a, copy_items, &b);
       for (int64_t k = 0; k < b.n; k++, at++) {
         bool na = s.pos && s.pos[from + k] == SM_POS_NA;
-        SET_STRING_ELT(ans, at, na ? NA_STRING : r_text_char(items + (size_t)k * size, a->dtype));
+        SET_STRING_ELT(ans, at, na ? NA_STRING : r_text_char(items + (size_t)k * size, a->dtype, (double)at + 1));
       }
     }
 }

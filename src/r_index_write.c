@@ -1,4 +1,6 @@
 /* r_index_write.c: assignment into a shared array. Everything is checked before anything is written. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "r_index.h"
@@ -105,6 +107,7 @@ void r_values_check(const r_array *a, SEXP meta, const r_values *v, int64_t n) {
       v->type == SM_R_STR ? check_strings(a, v->value, n) : sm_convert_check(a->dtype, v->type, v->data, n, r_meta_is_integer64(meta));
   if (bad < 0) return;
   SEXP item = R_NilValue;
+  char text[120] = "";
   switch (v->type) {
   case SM_R_LGL: item = Rf_ScalarLogical(LOGICAL_ELT(v->value, bad)); break;
   case SM_R_INT: item = Rf_ScalarInteger(INTEGER_ELT(v->value, bad)); break;
@@ -113,12 +116,18 @@ void r_values_check(const r_array *a, SEXP meta, const r_values *v, int64_t n) {
     int64_t w;
     memcpy(&w, (const uint8_t *)v->data + (size_t)bad * 8, 8);
     item = w == INT64_MIN ? Rf_ScalarReal(NA_REAL) : Rf_ScalarReal((double)w);
+    if (w != INT64_MIN && (int64_t)(double)w != w) { /* a double would name another value */
+      char code[16];
+      sm_dtype_format(a->dtype, code);
+      snprintf(text, sizeof text, "value %" PRId64 " at position %.0f does not fit dtype %s; nothing was written", w, (double)bad + 1,
+               code);
+    }
     break;
   }
   case SM_R_STR: item = Rf_ScalarString(STRING_ELT(v->value, bad)); break;
   default: break;
   }
-  r_abort_value(NULL, (double)bad + 1, item, a->dtype);
+  r_abort_value(text[0] ? text : NULL, (double)bad + 1, item, a->dtype);
 }
 
 /* What a write needs under the guard. */

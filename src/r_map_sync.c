@@ -26,7 +26,10 @@ static r_map *section_map(SEXP ptr, const char *what) {
     r_abort("sharedmem_lock_error", "%s() is used outside of a map of its pool: it works inside the `func` of that pool's map()", what);
   r_map *m = r_map_get(ptr);
   if (m->np > 0 && r_here_rank(m) < 0)
-    r_abort("sharedmem_lock_error", "%s() is used outside of a worker: it works only inside `func`", what);
+    r_abort("sharedmem_lock_error",
+            "%s() is used outside of a worker of this pool's map: it works inside `func`, not in what that forks (another map's workers, "
+            "background(), mclapply()); a Lock() works there, too",
+            what);
   return m;
 }
 

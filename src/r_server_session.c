@@ -267,9 +267,6 @@ SEXP ffi_server_output(SEXP ptr) {
   return Rf_ScalarString(Rf_mkCharLenCE(text, n > 0 ? (int)n : 0, CE_NATIVE));
 }
 
-static int interrupted(void *unused) { return r_interrupt_pending(unused); }
-static const sm_watch interrupts = {NULL, interrupted, NULL};
-
 static void check_sent(int rc, const char *what) {
   if (rc == SM_EINTR) r_interrupt_raise();
   if (rc < 0) r_abort("sharedmem_server_error", "%s has ended: %s", what, sm_error_text(rc));
@@ -297,7 +294,7 @@ static SEXP await(r_line *l) {
 /* Tell the server something, and give its answer; NULL where it has ended. */
 SEXP ffi_server_ask(SEXP ptr, SEXP value) {
   r_server *s = server_get(ptr);
-  if (value != R_NilValue) check_sent(r_line_send(&s->control, value, &interrupts), "the fork server");
+  if (value != R_NilValue) check_sent(r_line_send(&s->control, value, &r_interrupt_watch), "the fork server");
   return await(&s->control);
 }
 
@@ -348,9 +345,9 @@ SEXP ffi_job_new(SEXP server, SEXP message, SEXP id) {
   int fds[2];
   int rc = r_line_open(&j->line, fds);
   if (rc < 0) r_abort("sharedmem_memory_error", "cannot open a line to the fork server: %s", sm_error_text(rc));
-  rc = r_line_send(&s->control, message, &interrupts);
-  if (rc == 0) rc = sm_socket_send_fd(s->control.sock, fds[0], &interrupts);
-  if (rc == 0) rc = sm_socket_send_fd(s->control.sock, fds[1], &interrupts);
+  rc = r_line_send(&s->control, message, &r_interrupt_watch);
+  if (rc == 0) rc = sm_socket_send_fd(s->control.sock, fds[0], &r_interrupt_watch);
+  if (rc == 0) rc = sm_socket_send_fd(s->control.sock, fds[1], &r_interrupt_watch);
   close(fds[1]);
   check_sent(rc, "the fork server");
   UNPROTECT(1);
@@ -368,7 +365,7 @@ SEXP ffi_job_give(SEXP ptr, SEXP value, SEXP known) {
   R_SetExternalPtrProtected(ptr, known);
   j->known = known == R_NilValue ? NULL : known;
   j->line.out.known = j->known;
-  check_sent(r_line_send(&j->line, value, &interrupts), "the job's process");
+  check_sent(r_line_send(&j->line, value, &r_interrupt_watch), "the job's process");
   return R_NilValue;
 }
 
@@ -390,11 +387,11 @@ SEXP ffi_job_streams(SEXP of) {
 }
 
 static int hand_over(r_job *j, r_team *t, SEXP streams) {
-  int rc = sm_socket_send_fd(j->line.sock, t->seg->fd, &interrupts);
-  if (rc == 0 && t->more) rc = sm_socket_send_fd(j->line.sock, t->more->fd, &interrupts);
+  int rc = sm_socket_send_fd(j->line.sock, t->seg->fd, &r_interrupt_watch);
+  if (rc == 0 && t->more) rc = sm_socket_send_fd(j->line.sock, t->more->fd, &r_interrupt_watch);
   for (R_xlen_t k = 0; rc == 0 && k < XLENGTH(streams); k++) {
     int i = INTEGER_ELT(streams, k), fd = t->output == R_OUTPUT_INHERIT ? i + 1 : t->member[i / 2].out[i % 2].end;
-    rc = sm_socket_send_fd(j->line.sock, fd, &interrupts);
+    rc = sm_socket_send_fd(j->line.sock, fd, &r_interrupt_watch);
   }
   return rc;
 }

@@ -145,6 +145,9 @@ bool r_interrupt_pending(void *unused) {
   return pending;
 }
 
+static int interrupted(void *unused) { return r_interrupt_pending(unused); }
+const sm_watch r_interrupt_watch = {NULL, interrupted, NULL};
+
 void r_interrupt_raise(void) {
   if (limit_error) {
     SEXP cond = PROTECT(limit_error);

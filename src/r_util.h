@@ -6,6 +6,7 @@
 #include <Rinternals.h>
 
 #include "sm_base.h"
+#include "sync_futex.h"
 
 /* Raise an error of class c(cls, "sharedmem_error", "error", "condition"). Does not return. */
 void r_abort(const char *cls, const char *fmt, ...)
@@ -47,6 +48,9 @@ SEXP r_list_get(SEXP list, const char *name);
 
 /* For the core's stop callbacks: has the user pressed Ctrl-C, or setTimeLimit() run out? Never jumps. */
 bool r_interrupt_pending(void *unused);
+
+/* For waits that Ctrl-C and a time limit end. */
+extern const sm_watch r_interrupt_watch;
 
 /* Leave as Ctrl-C does, or with the time limit's error, after r_interrupt_pending() has swallowed it. */
 void r_interrupt_raise(void);

@@ -1,8 +1,7 @@
 /* r_wire_frame.c: see r_wire_frame.h.
  *
- * Ownership: a spill belongs to the writer until its descriptor is sent; a received descriptor belongs to
- * the channel until r_frame_read() has mapped it. R errors inside the stream callbacks leave both in the
- * channel, where r_channel_close() finds them.
+ * Ownership: a spill belongs to the writer until its descriptor is sent; a received descriptor belongs to the channel until r_frame_read()
+ * has mapped it. R errors inside the stream callbacks leave both in the channel, where r_channel_close() finds them.
  */
 #include "r_wire_frame.h"
 
@@ -45,7 +44,8 @@ static int wait_for_room(r_channel *c, const sm_watch *watch) {
   return rc;
 }
 
-static void check_channel(int rc) {
+static void check_channel(const out_state *o, int rc) {
+  if (rc == SM_EINTR && o->watch == &r_interrupt_watch) r_interrupt_raise();
   if (rc < 0) r_abort("sharedmem_channel_error", "result channel: %s", sm_error_text(rc));
 }
 
@@ -53,7 +53,7 @@ static void check_channel(int rc) {
 static void await_file_read(out_state *o) {
   r_channel *c = o->c;
   while (atomic_load(&c->ring.shm->tail) < c->spill_end) {
-    check_channel(wait_for_room(c, o->watch));
+    check_channel(o, wait_for_room(c, o->watch));
     c->ring.room_to = atomic_load(&c->ring.shm->tail) + c->ring.capacity;
   }
 }
@@ -77,7 +77,7 @@ static void put_bytes(out_state *o, const void *buf, size_t n) {
   if (c->spill.fd < 0) {
     int rc;
     if (sm_ring_put_fast(&c->ring, buf, n)) return;
-    while ((rc = sm_ring_put(&c->ring, buf, n)) == SM_EAGAIN) check_channel(wait_for_room(c, o->watch));
+    while ((rc = sm_ring_put(&c->ring, buf, n)) == SM_EAGAIN) check_channel(o, wait_for_room(c, o->watch));
     if (rc == 0) return;
     start_spill(o);
   }

@@ -37,7 +37,8 @@ extern const char *const r_frame_names[R_FRAME_NTYPES];
 #define R_FRAME_SEGMENT_SHIFT 8
 
 /* Writer. Serializes value (R_NilValue allowed) and publishes the frame. Raises an R error if value cannot be serialized or there is no
- * memory; then nothing of it is published. Gives 0, or a negative code when the owner has gone. */
+ * memory; then nothing of it is published. Gives 0, or a negative code when the owner has gone.
+ * A wait that r_interrupt_watch ends is raised as an interrupt. */
 int r_frame_send(r_channel *c, uint32_t type, SEXP value, int64_t first, int64_t count, const sm_watch *watch);
 
 /* Writer: the same for a small flat value (r_wire_flat.h), at a tenth of the price; evaluates and raises nothing. SM_ERANGE for any other.

@@ -159,3 +159,13 @@ local_np <- function(np = 2, frame = parent.frame()) {
              else substitute(Sys.setenv(OMP_NUM_THREADS = old), list(old = old))
   do.call(on.exit, list(restore, add = TRUE), envir = frame)
 }
+
+# Code for a session of its own, whose work goes by the fork server; gui: in a pretended RStudio or Positron.
+pretend <- function(gui)
+  c("invisible(unlockBinding('.Platform', baseenv()))",
+    sprintf("local({ p <- .Platform; p$GUI <- '%s'; assign('.Platform', p, baseenv()) })", gui))
+
+served <- function(code, ..., gui = NULL) {
+  source <- script_source(substitute(code), parent.frame())
+  expect_script_ok(run_script(c(if (!is.null(gui)) pretend(gui), "Sys.setenv(OMP_NUM_THREADS = '2')", source), ..., grace = 5))$value
+}

@@ -71,3 +71,11 @@ test_that("an operator of two operands, called with one, is R's error, and so is
   expect_error(`!`(pair("b1", TRUE), FALSE), "2 arguments passed to '!'", fixed = TRUE)
   expect_identical(list(-pair("i4", 1:2), +pair("i4", 1:2), !pair("b1", TRUE)), list(-1:-2, 1:2, FALSE))
 })
+
+test_that("log() finds its x wherever the call has it", {
+  x <- copy(c(1, 2, 8))
+  expect_identical(list(log(base = 2, x = x), log(b = 2, x), log(x, 2), log(x = x, base = copy(2)), log(base = copy(2), x = x)),
+                   rep(list(c(0, 1, 3)), 5))
+  expect_identical(sapply(c(2, 10), log, x = copy(8)), sapply(c(2, 10), log, x = 8))
+  expect_identical(do.call(log, list(base = 2, x = copy(matrix(c(1, 2), 1)))), matrix(c(0, 1), 1))
+})

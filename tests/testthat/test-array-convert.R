@@ -33,3 +33,14 @@ test_that("as.integer64() keeps all digits of an i8", {
   expect_identical(as.character(bit64::as.integer64(x)), c("9007199254740993", "3"))
   expect_identical(bit64::as.integer64(copy(c(1, 2))), bit64::as.integer64(c(1, 2)))
 })
+
+test_that("-2^63 of an i8 array is NA in integer64, with a warning", {
+  skip_if_not_installed("bit64")
+  x <- empty(2, "i8")
+  x[] <- c(-2^63, 1)
+  expect_warning(v <- bit64::as.integer64(x), "-2^63", fixed = TRUE, class = "sharedmem_value_warning")
+  expect_identical(is.na(v), c(TRUE, FALSE))
+  expect_no_warning(bit64::as.integer64(copy(bit64::as.integer64(c(NA, 1)))))
+  y <- empty(1)
+  expect_error(y[] <- bit64::as.integer64("9007199254740993"), "value 9007199254740993 at position 1")
+})

@@ -63,3 +63,11 @@ test_that("sum, min and max of a long run are base R's or better", {
   expect_warning(min(copy(rep(NA_real_, n))[1:n], na.rm = TRUE), "no non-missing")
   expect_identical(sum(copy(rep(c(1e16, 1, -1e16, 1), n / 4))[1:n]), n / 2)
 })
+
+test_that("mean() takes trim and na.rm by position and by a part of their names", {
+  x <- c(1, NA, 3, 100)
+  s <- copy(x)
+  for (f in list(function(v) mean(v, 0, TRUE), function(v) mean(v, na = TRUE), function(v) mean(v, na.rm = TRUE), function(v) mean(v),
+                 function(v) mean(v, 0.4, na.rm = TRUE), function(v) mean(v, trim = 0.4, TRUE)))
+    expect_identical(f(s), f(x))
+})

@@ -115,3 +115,16 @@ test_that("a package is made aware by an option, and set_shared() always writes"
   expect_identical(m[], matrix(1, 2, 2))
   expect_error(set_shared(1:3, 1, value = 2), class = "sharedmem_argument_error")
 })
+
+test_that("`[<-` and `[[<-` as functions take the last argument as the value", {
+  x <- copy(c(1, 2, 3))
+  m <- empty(c(2, 2))
+  invisible(`[<-`(x, 1, 99))
+  invisible(`[[<-`(x, 2, 98))
+  invisible(Reduce(function(a, i) `[<-`(a, i, 0), 3, x))
+  invisible(`[<-`(m, 1, 2, 7))
+  invisible(`[[<-`(m, 2, 1, 8))
+  expect_identical(list(x[], m[]), list(c(99, 98, 0), matrix(c(0, 8, 7, 0), 2)))
+  r <- suppressMessages(lapply(list(x), `[<-`, 1, 5)) # lapply()'s own call is a package's
+  expect_identical(list(r, x[1]), list(list(c(5, 98, 0)), 99))
+})

@@ -192,3 +192,9 @@ test_that("a copy of the object has no say over a process that runs, and says so
   saveRDS(done, saved)
   expect_identical(readRDS(saved)$wait(), 7)
 })
+
+test_that("StopProcessGroup() in a background process is an error of wait()", {
+  bg <- background(function() stop(StopProcessGroup()))
+  e <- expect_error(bg$wait(), class = "WorkerException")
+  expect_s3_class(e$reason, "StopProcessGroup")
+})

@@ -1,14 +1,5 @@
 # Each test runs in a session of its own: the server is one a session.
 
-pretend <- function(gui)
-  c("invisible(unlockBinding('.Platform', baseenv()))",
-    sprintf("local({ p <- .Platform; p$GUI <- '%s'; assign('.Platform', p, baseenv()) })", gui))
-
-served <- function(code, ..., gui = NULL) {
-  source <- script_source(substitute(code), parent.frame())
-  expect_script_ok(run_script(c(if (!is.null(gui)) pretend(gui), "Sys.setenv(OMP_NUM_THREADS = '2')", source), ..., grace = 5))$value
-}
-
 test_that("a map finds variables of the workspace, S3 methods among them, and closures", {
   value <- served({
     k <- 10

@@ -251,3 +251,14 @@ test_that("a tofile() that is killed or fails leaves the old file whole and noth
   expect_identical(readBin(at("x"), "double", 9), c(1, 2))
   expect_setequal(list.files(folder, all.files = TRUE, no.. = TRUE), c("x", "started", "big"))
 })
+
+test_that("a string with bytes behind a zero byte is an error that names it", {
+  file <- tempfile()
+  writeBin(as.raw(c(0x78, 0, 0, 0x79, 0, 0x7a)), file)
+  x <- fromfile(file, "S3")
+  expect_identical(x[1], "x")
+  for (read in list(function() x[], function() x[2], function() x[[2]], function() unique(x)))
+    expect_error(read(), "bytes behind a zero byte", class = "sharedmem_value_error")
+  expect_error(x[], "element 2")
+  unlink(file)
+})

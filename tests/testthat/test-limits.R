@@ -192,3 +192,9 @@ test_that("where a control group limits memory, arrays past it are an error, and
     expect_identical(r, list(out = c("sharedmem_memory_error", "1e+06", "3 TRUE", "3", "1 2 3 4"), status = 0L))
   })
 })
+
+test_that("a small array has a file of its own where common ones are too long for the limit", {
+  skip_under_sanitizer()
+  r <- limited("ulimit -f 100", "x <- empty(200); x[3] <- 5; y <- copy(letters); cat(x[3], y[2], atomic_add(x, 1, 2), length(x))")
+  expect_identical(r, list(out = "5 b 2 200", status = 0L))
+})

@@ -17,6 +17,7 @@ test_that("print() and str() read and show little of a large array", {
   m <- empty(c(1e5, 300), "u1")
   expect_lt(length(capture.output(print(m))), 15)
   expect_lt(max(nchar(capture.output(print(m)))), 200)
+  expect_length(capture.output(print(copy(matrix(1:60, 30)), n = 5)), 8) # what it is, names of columns, 5 rows, how many more
   s <- empty(2, "S100000")
   s[1] <- strrep("x", 1e5)
   expect_lt(sum(nchar(capture.output(print(s)))), 500)

@@ -180,5 +180,21 @@ test_that("clauses take `op` by its name, and what is none is told how to be one
   e <- expect_error(Parallel("b"), class = "sharedmem_argument_error")
   expect_match(conditionMessage(e), "Parallel(Shared(a = 0), Reduction(\"+\", b = 0), num_threads = 2)", fixed = TRUE)
   p <- Parallel(Shared(d = data.frame(a = 1:2)), num_threads = 2)
-  e <- expect_error(with(p, p$var$d <- list(1)), "assign to its columns or elements")
+  expect_error(with(p, p$var$d <- list(1)), "must be a data frame with the elements a")
+})
+
+test_that("a shared list or data frame is assigned as a whole or by element, all of it or nothing", {
+  p <- Parallel(Shared(a = list(x = 1, y = c(1, 2)), d = data.frame(q = 1:2, r = c(0.5, 1))), num_threads = 2)
+  with(p, if (p$rank == 1) {
+    p$var$a$x <- 9
+    p$var$d$q <- 3:4
+  })
+  expect_identical(unshare(p$var$a), list(x = 9, y = c(1, 2)))
+  expect_identical(unshare(p$var$d), data.frame(q = 3:4, r = c(0.5, 1)))
+  with(p, if (p$rank == 1) p$var$a <- list(x = 2, y = c(7, 8)))
+  expect_identical(unshare(p$var$a), list(x = 2, y = c(7, 8)))
+  expect_error(with(p, p$var$a <- list(x = 100, y = c("a", "b"))), class = "WorkerException")
+  expect_error(with(p, p$var$d <- data.frame(q = 5:6)), "with the elements q, r")
+  expect_error(with(p, p$var$a <- list(x = 1, y = 1:3)), "`a$y` must be of length 2", fixed = TRUE)
+  expect_identical(unshare(p$var$a), list(x = 2, y = c(7, 8)))
 })

@@ -92,3 +92,22 @@ test_that("a cached chunk of a document keeps the values", {
     expect_match(r$value, "3 4 3 3 3")
   }
 })
+
+test_that("text keeps its encoding in a file, and arrays made like it take it", {
+  latin <- c("caf\xe9", "a", NA)
+  Encoding(latin) <- "latin1"
+  bytes <- "\xff\xfe"
+  Encoding(bytes) <- "bytes"
+  file <- tempfile()
+  for (v in list(latin, bytes, c(latin, "\u20ac"), "\u00e9")) {
+    saveRDS(copy(v), file)
+    x <- readRDS(file)
+    expect_identical(x[], v)
+    expect_identical(Encoding(x[]), Encoding(v))
+    x[1] <- v[1]
+    y <- empty_like(x)
+    y[] <- v
+    expect_identical(y[], v)
+  }
+  unlink(file)
+})
