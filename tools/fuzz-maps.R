@@ -87,7 +87,7 @@ new_program <- function() {
   f <- function(i, x0 = 3) NULL
   body(f) <- as.call(c(list(quote(`{`)), head, body, list(ends())))
   environment(f) <- if (chance(0.5)) globalenv() else list2env(list(captured = 5), parent = globalenv())
-  more <- switch(sample.int(3L, 1L), list(), list(5), list(x0 = "given"))
+  more <- switch(sample.int(3L, 1L), list(), list(x0 = 5), list(x0 = "given"))
   reduce <- if (chance(0.25)) pick(list(function(...) list(...), function(...) { seen <<- seen + 1; ..1 }, function(...) NULL))
   options <- list(seed = !chance(0.15))
   if (length(dying) || chance(0.3)) options$retries <- sample(1:2, 1L)
