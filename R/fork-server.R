@@ -283,9 +283,9 @@ is_class_data <- function(name, value)
 
 # Variables that reach an environment which this one reaches, or one of those: they go together, so that it stays the same for all.
 names_beside <- function(scope, name) {
-  if (is.null(scope$reached)) scope$reached <- Filter(length, lapply(as.list(scope$values, all.names = TRUE), environments_in))
   beside <- character()
-  keys <- scope$reached[[name]]
+  if (!length(keys <- environments_in(scope$values[[name]]))) return(beside)
+  if (is.null(scope$reached)) scope$reached <- Filter(length, lapply(as.list(scope$values, all.names = TRUE), environments_in))
   repeat {
     more <- setdiff(names(Filter(function(k) any(k %in% keys), scope$reached)), c(beside, name))
     if (!length(more)) return(beside)
@@ -295,10 +295,12 @@ names_beside <- function(scope, name) {
 }
 
 # What tells the environments apart that functions in x enclose, that are in x, its lists and its environments: those of R itself and of
-# packages, and the workspace, left out. One of very many variables is not looked into.
+# packages, and the workspace, left out. One of very many variables is not looked into. None where x holds what cannot go.
 environments_in <- function(x) {
   seen <- new.env(parent = emptyenv())
+  goes <- TRUE
   look <- function(x, depth) {
+    if (is_dead(x)) goes <<- FALSE
     if (is.function(x)) x <- if (is.primitive(x)) NULL else environment(x)
     if (is.environment(x)) {
       while (!ends_search(x) && is.null(seen[[key <- format.default(x)]])) {
@@ -308,10 +310,10 @@ environments_in <- function(x) {
         x <- parent.env(x)
       }
     } else if (is.list(x) && depth < 5L && length(unclass(x)) <= 1000L)
-      for (y in unclass(x)) if (is.function(y) || is.environment(y) || is.list(y)) look(y, depth + 1L)
+      for (y in unclass(x)) look(y, depth + 1L)
   }
   if (is.function(x) || is.environment(x) || is.list(x)) look(x, 0L)
-  names(seen)
+  if (goes) names(seen)
 }
 
 scope_value <- function(scope, name) {

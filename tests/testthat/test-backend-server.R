@@ -33,13 +33,16 @@ test_that("variables that share an environment share it in a worker, and what th
     there <- here
     held <- list(e = here)
     alone <- new.env()
+    beside <- list2env(list(x = 7))
+    stays <- list(beside, file(tempfile(), "w")) # cannot go, and does not keep from going what it shares an environment with
     pool <- MapReduce(ServerBackend, np = 2)
     answer(list(pool$map(function(i) { inc(); inc(); get_n() }, 1:2),
                 pool$map(function(i) { get_n <<- function() "own"; inc(); get_n() }, 1),
                 pool$map(function(i) { here$x <- 5; c(there$x, held$e$x) }, 1),
-                pool$map(function(i) c(identical(here, there), identical(here, alone)), 1)))
+                pool$map(function(i) c(identical(here, there), identical(here, alone)), 1),
+                pool$map(function(i) beside$x, 1)))
   })
-  expect_identical(value, list(list(2, 2), list("own"), list(c(5, 5)), list(c(TRUE, FALSE))))
+  expect_identical(value, list(list(2, 2), list("own"), list(c(5, 5)), list(c(TRUE, FALSE)), list(7)))
 })
 
 test_that("a function that was called without an optional argument uses the server", {
