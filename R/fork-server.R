@@ -16,7 +16,8 @@
 #'   sent, once a map \cr
 #'   variables of the workspace, S3 and S4 methods among them; what [attach()] has put on the search path \tab shared with
 #'   the session \tab each is fetched from the session when the worker touches it, as it was when the map began (an environment: as
-#'   it is then); vectors of 1 MB and more through shared memory, once a map \cr
+#'   it is then), with those that share an environment with it (closures of one call, names of one R6 object); vectors of 1 MB and more
+#'   through shared memory, once a map \cr
 #'   packages \tab as they are loaded \tab the same ones, loaded from the same libraries and attached in the same order;
 #'   state that they have gathered since (registered back ends, caches, plans) is not there \cr
 #'   options, environment variables, locale, working directory, library paths, kind of random numbers, `tempdir()` \tab the
