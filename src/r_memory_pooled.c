@@ -24,8 +24,8 @@
 
 #define POOLED_MIN ((size_t)1 << 20)
 
-/* Reads of more are rare, and what they leave in the pool would be much. */
-#define READ_MAX ((size_t)64 << 20)
+/* Reads of more are rare, and what they leave in the pool would be much for a session that has none of its own to come. */
+#define READ_MAX ((size_t)16 << 20)
 
 static r_vector_classes pooled, reads;
 
