@@ -16,7 +16,7 @@ all_of <- quote(all)
 #' fields `position` (of the first offending value) and `value`; an index out of bounds raises
 #' `sharedmem_index_error` with fields `position`, `index`, `extent` and `axis`, in reading too.
 #'
-#' A run of 1 to 64 MiB of a vector (`x[a:b]`, `x[]`) comes in memory that is kept from read to read, which saves most of its cost. It
+#' A run of 1 to 16 MiB of a vector (`x[a:b]`, `x[]`) comes in memory that is kept from read to read, which saves most of its cost. It
 #' is an ordinary vector to R code; `sum()` of doubles in it is computed as that of the shared array, correct to about 2^-64 of the
 #' exact sum before it is rounded.
 #'
