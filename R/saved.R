@@ -50,7 +50,7 @@ handle_from_state <- function(state) {
   if (state$dtype != "raw" && !base::identical(state$endian, .Platform$endian))
     abort_class("sharedmem_unattached_error",
                 "shared array is not attached: it was saved on a machine of the other byte order; save unshare(x) there")
-  # files of 0.2.0 before 2026-11-29 have no encoding
+  # the first files had no encoding
   x <- .Call(ffi_array_new, state$shape, state$dtype, if (is.null(state$encoding)) 0L else state$encoding)
   if (nbytes(x) != length(state$bytes))
     abort_class("sharedmem_unattached_error", "shared array is not attached: its saved values are damaged")
