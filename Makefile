@@ -95,7 +95,7 @@ gctorture: install
 faults: install
 	@Rscript --vanilla tools/faults.R --seconds=$(or $(SECONDS),600) $(if $(REFUSED),--refused=$(REFUSED)) $(if $(REPORT),--report)
 
-## model        the models of queue, deaths and turns and of the arena, by spin (CASES=regex: some); some 40 minutes (REPORT=1: writes to
+## model        the models of queue, deaths and turns and of the arena, by spin (CASES=regex: some); some 20 minutes (REPORT=1: writes to
 ##              bench/RELIABILITY.md)
 model: $(if $(REPORT),install)
 	@tools/setup.sh model
