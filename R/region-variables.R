@@ -193,22 +193,26 @@ write_variable <- function(v, name, value) {
   v
 }
 
+# A list or data frame is written on arrays that nobody sees first, so that either all of its parts are written, or none.
 write_shared <- function(x, name, value) {
-  if (!is_shared(x)) return(write_shared_list(x, name, value))
-  if (length(value) != length(x))
-    abort_argument(name, describe_value(value), sprintf("of length %.0f, like the shared variable", length(x)))
-  x[] <- if (is_shared(value)) value[] else value
+  if (!is_shared(x)) write_into(empty_like, x, name, value)
+  write_into(base::identity, x, name, value)
 }
 
-# Tried first on arrays that nobody sees, so that either all columns or elements are written, or none.
-write_shared_list <- function(x, name, value) {
+write_into <- function(target, x, name, value) {
+  if (is_shared(x)) {
+    if (length(value) != length(x))
+      abort_argument(name, describe_value(value), sprintf("of length %.0f, like the shared variable", length(x)))
+    to <- target(x)
+    to[] <- if (is_shared(value)) value[] else value
+    return()
+  }
   if (!is.list(x) || !is.list(value) || !base::identical(names(x), names(value)) || length(unclass(x)) != length(unclass(value)))
     abort_argument(name, describe_value(value), if (!is.list(x)) "what it was" else
       sprintf("%s with the elements %s", if (is.data.frame(x)) "a data frame" else "a list", toString(names(x), 60)))
-  parts <- Filter(function(k) !base::identical(.subset2(x, k), .subset2(value, k)), seq_along(unclass(x)))
-  part <- function(k) sprintf("%s$%s", name, if (is.null(names(x))) k else names(x)[k])
-  for (k in parts) if (is_shared(.subset2(x, k))) write_shared(empty_like(.subset2(x, k)), part(k), .subset2(value, k))
-  for (k in parts) write_shared(.subset2(x, k), part(k), .subset2(value, k))
+  for (k in seq_along(unclass(x)))
+    if (!base::identical(.subset2(x, k), .subset2(value, k)))
+      write_into(target, .subset2(x, k), sprintf("%s$%s", name, if (is.null(names(x))) k else names(x)[k]), .subset2(value, k))
 }
 
 clause_of <- function(v, name) {
