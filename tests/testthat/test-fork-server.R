@@ -426,8 +426,7 @@ test_that("background calls, mcparallel() and mclapply() go through the server w
     printed <- capture.output(value <- a$wait())
     before <- (open <- function() length(list.files("/proc/self/fd")))()
     for (j in 1:5) background(function() 1)
-    for (j in 1:500) if (length(MapReduce(np = 2)$map(identity, 1:2)) && open() > before) Sys.sleep(0.02)
-    stopifnot(open() <= before)
+    stopifnot(wait_until({ MapReduce(np = 2)$map(identity, 1:2); open() <= before }, 30)) # each map looks after those that nobody waits for
     b <- background(function() far())
     dead <- background(function() tools::pskill(Sys.getpid(), 9))
     killed <- tryCatch(dead$wait(), WorkerException = function(e) grepl("signal 9", conditionMessage(e)))
@@ -440,7 +439,7 @@ test_that("background calls, mcparallel() and mclapply() go through the server w
     set.seed(9); v <- background(function() rnorm(2))$wait()
     answer(list(value, printed, pids != Sys.getpid(), b$wait(), killed, is.null(cancelled$is_alive()), jobs$x, jobs$y != Sys.getpid(),
                 vapply(l, inherits, NA, "try-error"), unlist(l[-2]), identical(u, v)))
-  }, gui = "RStudio")
+  }, vars = list(wait_until = wait_until), gui = "RStudio")
   expect_identical(value, list(40 + 2e5, "printed", TRUE, 5, TRUE, FALSE, 11, TRUE, c(FALSE, TRUE, FALSE, FALSE), c(10, 30, 40), TRUE))
 })
 
