@@ -17,16 +17,15 @@ run_here <- function(job, nranks) {
   on.exit(close_job(job, run))
   on.exit(.Call(ffi_here_leave, run$map, here), add = TRUE, after = FALSE)
   reduce <- job$reduce
-  if (identical(job$options$output, "discard") && !get_debug()) {
-    # no connection is left where 128 are open; then they print
-    if (!is.null(drop <- tryCatch(file(nullfile(), "w"), error = function(e) NULL))) {
-      sink(drop)
-      on.exit({
-        sink()
-        close(drop)
-      }, add = TRUE, after = FALSE)
-      if (!is.null(reduce)) reduce <- loudly(reduce, drop)
-    }
+  # no connection is left where 128 are open; then they print
+  drop <- if (identical(job$options$output, "discard") && !get_debug()) tryCatch(file(nullfile(), "w"), error = function(e) NULL)
+  if (!is.null(drop)) {
+    sink(drop)
+    on.exit({
+      sink()
+      close(drop)
+    }, add = TRUE, after = FALSE)
+    if (!is.null(reduce)) reduce <- loudly(reduce, drop)
   }
   job_results(run, here_loop(job$each(job$func), job$sequence, run, here, reduce))
 }

@@ -285,7 +285,8 @@ is_class_data <- function(name, value)
 # Variables that reach an environment which this one reaches, or one of those: they go together, so that it stays the same for all.
 names_beside <- function(scope, name) {
   beside <- character()
-  if (!length(keys <- environments_in(scope$values[[name]]))) return(beside)
+  keys <- if (is.null(scope$reached)) environments_in(scope$values[[name]]) else scope$reached[[name]]
+  if (!length(keys)) return(beside)
   if (is.null(scope$reached)) scope$reached <- Filter(length, lapply(as.list(scope$values, all.names = TRUE), environments_in))
   repeat {
     more <- setdiff(names(Filter(function(k) any(k %in% keys), scope$reached)), c(beside, name))

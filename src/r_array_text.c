@@ -69,9 +69,8 @@ SEXP ffi_text_dtype(SEXP strings) {
 
 /* What strings outside of ASCII are in, in an array made for these, or in this one: an sm_text_encoding. */
 SEXP ffi_text_encoding(SEXP x) {
-  sm_dtype d = {0};
-  if (TYPEOF(x) == STRSXP) d = r_texts_dtype(x);
-  else if (r_array_is(x)) d = r_array_get(x, "x")->dtype;
+  if (TYPEOF(x) == STRSXP) return Rf_ScalarInteger(common_encoding(x));
+  sm_dtype d = r_array_is(x) ? r_array_get(x, "x")->dtype : (sm_dtype){0};
   return Rf_ScalarInteger(d.code == SM_STR ? d.raw : SM_TEXT_UTF8);
 }
 
